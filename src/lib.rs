@@ -1,0 +1,4 @@
+//! logspool
+pub mod json;
+#[cfg(feature = "python")]
+mod python;
