@@ -124,11 +124,11 @@ demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is o
 bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 25 minutes)
 	$(PYTEST) benches/python
 	cargo bench --locked
-	$(PY) tools/benchmark_tables.py
+	$(PY) benches/python/tables.py
 
 .PHONY: bench-docs
 bench-docs: ## write the figures of the last `make bench` into docs/benchmarks.md
-	$(PY) tools/benchmark_tables.py --write docs/benchmarks.md
+	$(PY) benches/python/tables.py --write docs/benchmarks.md
 
 .PHONY: faults
 faults: $(VENV)/wheel.stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
