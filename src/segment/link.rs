@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, fchmodat, linkat, renameat, statat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat, unlinkat};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
@@ -42,7 +42,7 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()>
         match linkat(dir, name, dir, &segment, AtFlags::empty()) {
             Ok(()) => {
                 // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
-                let _ = fchmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
+                let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
                 return Ok(());
             }
             Err(Errno::EXIST) => number += 1,

@@ -477,6 +477,14 @@ impl Spool {
         true
     }
 
+    /// Whether drops wait to be announced.
+    #[must_use]
+    pub fn has_unannounced(&self) -> bool {
+        let dropped = &self.counters;
+        dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
+            && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
+    }
+
     /// Records of this spool that are not in segments.
     pub fn in_flight(&self, logs: usize) -> u64 {
         let written: u64 = (0..logs).map(|slot| self.ring.written(slot)).sum();
