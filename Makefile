@@ -1,6 +1,6 @@
 # Every task of the project; `make` alone lists them.
 #
-# A fresh machine needs git, make, a Rust toolchain and Python 3.10 or newer with pip. Everything else is installed here: pinned
+# A fresh machine needs git, make, a Rust toolchain and Python 3.11 or newer with pip (the wheel itself: 3.10). Everything else is installed here: pinned
 # Python packages into .venv, and the few Debian packages the tests use (with apt-get, only where they are missing).
 
 SHELL := /bin/bash
@@ -16,8 +16,8 @@ export CARGO_NET_RETRY := 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The first interpreter that really runs (a pyenv shim may not) and is new enough. `make PYTHON=python3.13 test` chooses another.
-PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 VENV := .venv
 PY := $(CURDIR)/.venv/bin/python
@@ -37,7 +37,7 @@ help: ## list the targets
 .PHONY: tools-present
 tools-present:
 	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.10 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "make: cargo not found; install Rust from https://rustup.rs and try again" >&2; exit 1; }
 
 # The tests' environment, pinned. Stamps live inside .venv, so that removing the directory is all it takes to start again.
