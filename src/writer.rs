@@ -159,10 +159,7 @@ impl Shared {
             spool.announce_drops();
         }
         if spool.head() == spool.ring.tail() && !spool.has_unannounced() {
-            return Pass {
-                complete: true,
-                ..Pass::default()
-            };
+            return Pass::nothing();
         }
         let mut stores = spool.stores.lock();
         let pass = stores.drain(source(spool));
