@@ -148,10 +148,11 @@ thread_local! {
     static LAST_SECOND: Cell<(i64, Second)> = const { Cell::new((i64::MIN, [0; 20])) };
 }
 
-/// First and last second of the years 0001 to 9999, which RFC 3339 can write.
-const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// The seconds that can be rendered: from year 1, as RFC 3339 needs four digits, to the last instant that `jiff` holds.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_199;
 
-/// Appends the time `micros` microseconds after the Unix epoch as RFC 3339 in UTC, quoted; clamped to the years 0001 to 9999.
+/// Appends the time `micros` microseconds after the Unix epoch as RFC 3339 in UTC, quoted; clamped to the
+/// years 0001 to 9999.
 #[inline]
 pub fn write_time(out: &mut Vec<u8>, micros: i64) {
     let second = micros.div_euclid(1_000_000).clamp(*SECONDS.start(), *SECONDS.end());

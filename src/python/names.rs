@@ -1,4 +1,5 @@
 //! Interned names and types, fetched once per process.
+#![allow(unsafe_code)]
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -121,7 +122,7 @@ impl LazyType {
         LazyType { module, name, cell: PyOnceLock::new() }
     }
 
-    pub(super) fn get<'py>(&'static self, py: Python<'py>, names: &Names) -> Option<&'static Bound<'py, PyType>> {
+    pub(super) fn get<'py>(&'static self, py: Python<'py>, names: &Names) -> Option<&'py Bound<'py, PyType>> {
         if let Some(known) = self.cell.get(py) {
             return Some(known.bind(py));
         }
