@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::OnceCell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -24,16 +25,54 @@ const MAX_STATIC: usize = 256;
 
 /// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
 const PROMOTED: [&str; 8] = ["event", "session_id", "request_id", "trace_id", "span_id", "trace_flags", "tool", "category"];
-const EVENT: usize = 0;
-const CATEGORY: usize = 7;
+pub(super) const EVENT: usize = 0;
+pub(super) const REQUEST_ID: usize = 2;
+pub(super) const CATEGORY: usize = 7;
+
+/// The values of [`PROMOTED`] keys.
+pub(super) type Promoted<'py> = [Option<Bound<'py, PyAny>>; PROMOTED.len()];
+
+/// The index of a key in [`PROMOTED`].
+#[inline]
+pub(super) fn promoted_place(name: &[u8]) -> Option<usize> {
+    match name {
+        b"event" => Some(EVENT),
+        b"session_id" => Some(1),
+        b"request_id" => Some(REQUEST_ID),
+        b"trace_id" => Some(3),
+        b"span_id" => Some(4),
+        b"trace_flags" => Some(5),
+        b"tool" => Some(6),
+        b"category" => Some(CATEGORY),
+        _ => None,
+    }
+}
+
+/// This process, as far as [`pid`] knows; 0 until asked.
+static PID: AtomicU32 = AtomicU32::new(0);
+
+/// The process id, without a system call on the hot path.
+pub(super) fn pid() -> i64 {
+    let mut pid = PID.load(Ordering::Relaxed);
+    if pid == 0 {
+        pid = std::process::id();
+        PID.store(pid, Ordering::Relaxed);
+    }
+    i64::from(pid)
+}
+
+/// To be called in a forked child, before it logs. Safe in a `pthread_atfork` handler.
+pub(crate) fn forget_pid() {
+    PID.store(0, Ordering::Relaxed);
+}
 
 /// Turns records into lines. Holds no Python objects: static fields are encoded once.
 #[derive(Debug)]
 pub(crate) struct RecordEncoder {
     /// `,"service":…,"environment":…,"version":…`, those that are set.
-    identity: Vec<u8>,
-    /// Static fields: the name, its escaped form, and the value in JSON.
-    fixed: Vec<(String, Vec<u8>, Vec<u8>)>,
+    pub(super) identity: Vec<u8>,
+    /// Static fields: the escaped name, and the value in JSON.
+    pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
     src: bool,
     max_field: usize,
     max_record: usize,
@@ -45,7 +84,7 @@ type Extra<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 /// A record taken apart, everything held.
 struct Parts<'py> {
     slots: [Option<Bound<'py, PyAny>>; SLOTS],
-    promoted: [Option<Bound<'py, PyAny>>; PROMOTED.len()],
+    promoted: Promoted<'py>,
     nested: Option<Bound<'py, PyAny>>,
     extras: Vec<Extra<'py>>,
     /// Whether a key may need a change to stand apart from the others.
@@ -66,9 +105,12 @@ impl<'py> Parts<'py> {
 
 /// What an attempt keeps of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
+    /// Everything.
     All,
+    /// No user fields: a note stands in their place.
     NoFields,
+    /// Only when, what level, which logger, what happened, and the note.
     Core,
 }
 
@@ -110,7 +152,7 @@ impl RecordEncoder {
             if encoder.write_value(&mut json, value.as_borrowed(), &Nest::TOP).is_err() {
                 return Err(PyValueError::new_err(format!("static: {name}: too large for a field of every record")));
             }
-            fixed.push((name, escaped, json));
+            fixed.push((escaped, json));
         }
         Ok(RecordEncoder { identity, fixed, src: setting("src")?.is_truthy()?, max_field, max_record })
     }
@@ -127,12 +169,10 @@ impl RecordEncoder {
         let Ok(names) = Names::get(py) else {
             return 0;
         };
-        let start = out.len();
-        let end = start + self.max_record - json::SEQ_PLACEHOLDER.len();
-        let mut encoder = Encoder::new(py, names, Limits { text: self.max_field, items: usize::MAX, depth: MAX_DEPTH, end });
+        let mut encoder = Encoder::new(py, names, self.limits(out));
         let mut parts = Parts {
             slots: [const { None }; SLOTS],
-            promoted: [const { None }; PROMOTED.len()],
+            promoted: Promoted::default(),
             nested: None,
             extras: Vec::new(),
             odd_keys: false,
@@ -140,6 +180,26 @@ impl RecordEncoder {
         };
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
+        self.write_within_limits(&mut encoder, out, |encoder, keep, out| self.write_line(encoder, &parts, keep, out));
+        encoder.finish();
+        parts.integer(Slot::LevelNo).unwrap_or(0)
+    }
+
+    /// The limits of a first attempt at a line that begins here.
+    pub(super) fn limits(&self, out: &[u8]) -> Limits {
+        let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();
+        Limits { text: self.max_field, items: usize::MAX, depth: MAX_DEPTH, end }
+    }
+
+    /// Writes a line, again with tighter limits while it is too long, and ends it.
+    pub(super) fn write_within_limits<'py>(
+        &self,
+        encoder: &mut Encoder<'py>,
+        out: &mut Vec<u8>,
+        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
+    ) {
+        let start = out.len();
+        let Limits { end, .. } = encoder.limits;
         let attempts = [
             (self.max_field, usize::MAX, MAX_DEPTH, Keep::All),
             (1024, 64, 16, Keep::All),
@@ -149,14 +209,12 @@ impl RecordEncoder {
         ];
         for (text, items, depth, keep) in attempts {
             encoder.limits = Limits { text: text.min(self.max_field), items, depth, end };
-            if self.write_line(&encoder, &parts, keep, out).is_ok() {
+            if write(encoder, keep, out).is_ok() {
                 break;
             }
             out.truncate(start);
         }
         out.extend_from_slice(json::SEQ_PLACEHOLDER);
-        encoder.finish();
-        parts.integer(Slot::LevelNo).unwrap_or(0)
     }
 
     fn write_line<'py>(&self, encoder: &Encoder<'py>, parts: &Parts<'py>, keep: Keep, out: &mut Vec<u8>) -> Written {
@@ -178,10 +236,7 @@ impl RecordEncoder {
             out.extend_from_slice(&self.identity);
         }
         out.extend_from_slice(b",\"pid\":");
-        match parts.integer(Slot::Process) {
-            Some(pid) => json::write_int(out, pid),
-            None => json::write_int(out, i64::from(std::process::id())),
-        }
+        json::write_int(out, parts.integer(Slot::Process).unwrap_or_else(pid));
         if keep == Keep::Core {
             self.write_dropped_note(out);
             return encoder.check(out);
@@ -192,14 +247,7 @@ impl RecordEncoder {
                 encoder.write_as_text(out, value);
             }
         }
-        for (name, value) in PROMOTED.iter().zip(&parts.promoted).take(CATEGORY).skip(EVENT + 1) {
-            if let Some(value) = value {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
-                encoder.write_id(out, name, value);
-            }
-        }
+        encoder.write_ids(out, &parts.promoted);
         encoder.check(out)?;
         if keep == Keep::All {
             self.write_fields(encoder, parts, out)?;
@@ -223,7 +271,7 @@ impl RecordEncoder {
         encoder.check(out)
     }
 
-    fn write_dropped_note(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_dropped_note(&self, out: &mut Vec<u8>) {
         let note = format!(
             ",\"fields\":{{\"truncated\":\"fields left out: the record is larger than {} bytes (LOG_MAX_RECORD)\"}}",
             self.max_record
@@ -251,7 +299,7 @@ impl RecordEncoder {
             }
         }
         let nested = parts.nested.as_ref().and_then(|nested| encoder.pairs_of(nested)).unwrap_or_default();
-        for (_, escaped, value) in &self.fixed {
+        for (escaped, value) in &self.fixed {
             let overridden = keys.as_ref().is_some_and(|keys| keys.holds(escaped))
                 || nested.iter().any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
             if !overridden {
@@ -293,7 +341,7 @@ impl RecordEncoder {
     }
 }
 
-fn separate(out: &mut Vec<u8>, open: usize) {
+pub(super) fn separate(out: &mut Vec<u8>, open: usize) {
     if out.len() > open {
         out.push(b',');
     }
@@ -354,18 +402,7 @@ impl<'py> Encoder<'py> {
         if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
             && let Some(name) = utf8(key.as_borrowed())
         {
-            let place = match name {
-                b"event" => Some(0),
-                b"session_id" => Some(1),
-                b"request_id" => Some(2),
-                b"trace_id" => Some(3),
-                b"span_id" => Some(4),
-                b"trace_flags" => Some(5),
-                b"tool" => Some(6),
-                b"category" => Some(7),
-                _ => None,
-            };
-            if let Some(place) = place {
+            if let Some(place) = promoted_place(name) {
                 if value.is_none() {
                     return;
                 }
@@ -452,13 +489,25 @@ impl<'py> Encoder<'py> {
 
     /// Appends an object as a JSON string.
     #[inline]
-    fn write_as_text(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
+    pub(super) fn write_as_text(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
         if class_of(value.as_borrowed()) == &raw mut ffi::PyUnicode_Type {
             self.write_text(out, value.as_borrowed());
         } else {
             out.push(b'"');
             out.extend_from_slice(&self.text_of(value.as_borrowed()));
             out.push(b'"');
+        }
+    }
+
+    /// Appends the correlation ids and the tool, those there are.
+    pub(super) fn write_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
+        for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
+            if let Some(value) = value {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                self.write_id(out, name, value);
+            }
         }
     }
 
@@ -482,7 +531,7 @@ impl<'py> Encoder<'py> {
 }
 
 /// Whether a value has structure, so that it belongs in `fields` even under a promoted name.
-fn is_container(value: Borrowed<'_, '_, PyAny>) -> bool {
+pub(super) fn is_container(value: Borrowed<'_, '_, PyAny>) -> bool {
     let class = class_of(value);
     class == &raw mut ffi::PyDict_Type || class == &raw mut ffi::PyList_Type || class == &raw mut ffi::PyTuple_Type
 }
