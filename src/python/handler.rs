@@ -275,6 +275,11 @@ impl NativeHandler {
         Ok(())
     }
 
+    /// How records are encoded for this log.
+    pub(crate) fn encoder(&self, py: Python<'_>) -> PyResult<Arc<RecordEncoder>> {
+        Ok(Arc::clone(&self.current(py)?.encoder))
+    }
+
     /// Appends a line that is already finished: a cost record.
     pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
         let mut caller = Attached::new(py);

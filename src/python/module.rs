@@ -17,12 +17,14 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The finished line of one record, its sequence text still dashes: for tests and tools.
 #[pyfunction]
+#[pyo3(signature = (record, settings, formatter=None))]
 pub fn encode_record<'py>(
     record: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
+    formatter: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let mut line = Vec::new();
-    RecordEncoder::new(settings)?.encode(record, None, &mut line);
+    RecordEncoder::new(settings)?.encode(record, formatter, &mut line);
     Ok(PyBytes::new(record.py(), &line))
 }
 
