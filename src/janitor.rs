@@ -108,7 +108,7 @@ impl Janitor {
             backup_count: job.settings.backup_count,
             gzip: job.settings.gzip,
             file_mode: job.settings.file_mode,
-            level: compress::LEVEL,
+            level: compress::DEFAULT_LEVEL,
             keep_from: None,
             checkpoint: &|| self.stopping.load(Relaxed),
             on_step: None,

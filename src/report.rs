@@ -64,13 +64,14 @@ pub fn say(message: &str) {
 /// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report.
 pub fn pause(timeout: Duration) {
     if let Some(console) = &reporter().console {
-        console.pause(timeout);
+        // A thread that does not stop in time is counted by CPython's warning, and harmless.
+        let _ = console.pause(timeout);
     }
 }
 
 /// Waits until what was said has been shown, at most `timeout`.
 pub fn drain(timeout: Duration) {
     if let Some(console) = &reporter().console {
-        console.drain(timeout);
+        let _ = console.drain(timeout);
     }
 }

@@ -75,6 +75,17 @@ pub struct Pass {
     hole: Option<(u64, u64)>,
 }
 
+impl Pass {
+    /// The pass over a ring that holds nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            complete: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a batch ended.
 enum Stop {
     End,
