@@ -231,6 +231,7 @@ impl Shared {
                     .as_bytes(),
             );
         }
+        let notice = line.len();
         sanitise::neutralise(text, &mut line);
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
@@ -248,6 +249,9 @@ impl Shared {
                 ..Reader::default()
             };
         } else {
+            if line.len() - left >= notice {
+                reader.told = dropped;
+            }
             self.dropped.fetch_add(1, Relaxed);
             reader.stalled = true;
             reader.cut |= left < line.len();
