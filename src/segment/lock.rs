@@ -78,3 +78,43 @@ pub fn close_inherited() {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write, pipe};
+
+    #[test]
+    fn a_forked_child_that_closes_inherited_locks_does_not_keep_them_when_the_parent_dies() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = std::fs::File::open(dir.path()).unwrap();
+        let lock = Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().unwrap();
+        assert!(Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_none());
+        let (mut closed, tell) = pipe().unwrap();
+        let (wait, mut release) = pipe().unwrap();
+        // SAFETY: the child makes only system calls on descriptors, then `_exit`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            close_inherited();
+            let _ = rustix::io::write(&tell, b"x");
+            let _ = rustix::io::read(&wait, &mut [0_u8; 1]);
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(0) };
+        }
+        closed.read_exact(&mut [0]).unwrap();
+        assert!(
+            Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_none(),
+            "the child does not unlock what the parent holds"
+        );
+        // The parent is killed: its descriptor goes without any unlocking.
+        let raw = lock.file.as_raw_fd();
+        std::mem::forget(lock);
+        crate::thread::close_inherited(raw);
+        let free = Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_some();
+        release.write_all(b"x").unwrap();
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        assert!(free);
+    }
+}

@@ -189,7 +189,7 @@ fn the_compressed_segment_holds_every_byte_and_any_gzip_reads_it() {
 #[test]
 fn members_are_whole_lines_of_about_a_mebibyte_and_can_be_read_alone() {
     let mut text = lines(2);
-    text.extend_from_slice(&[b'y'; 3 << 20]);
+    text.extend_from_slice(&vec![b'y'; 3 << 20]);
     text.push(b'\n');
     text.extend_from_slice(&lines(2));
     let log = Log::new(&text);

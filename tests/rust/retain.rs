@@ -171,8 +171,8 @@ fn one_process_at_a_time_maintains_a_log_and_its_lock_is_its_own() {
     assert_eq!(report.compressed, 2);
     assert_eq!((seen.get(), other_files.get()), (Some(true), Some(false)));
     assert!(!logs.maintain(4, &options(0)).busy, "released");
-    let lock = fs::metadata(logs.spool().join("app.jsonl.gzlock")).unwrap();
-    assert_eq!(lock.permissions().mode() & 0o777, 0o600);
+    let file = fs::metadata(logs.spool().join("app.jsonl.gzlock")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
