@@ -87,7 +87,8 @@ fn lines_come_out_whole_in_order_and_are_counted() {
 fn a_reader_that_stops_stalls_nobody_and_is_told_what_it_missed() {
     let (mut from, to) = pipe().unwrap();
     let console = Console::on(to.as_fd()).unwrap();
-    let line = vec![b'x'; 1000];
+    // Three pieces each: the pipe's sixteen pages fill up in the middle of a line.
+    let line = vec![b'x'; 9000];
     // More than the pipe and the queue hold: send() comes back each time, and the thread gives every line up in bounded time.
     let mut accepted = 0;
     for _ in 0..3000 {
