@@ -87,6 +87,33 @@ impl fmt::Display for When {
 }
 
 impl When {
+    /// As a byte, for state files and ring headers: 0 stands for none.
+    #[must_use]
+    pub fn encode(self) -> u8 {
+        match self {
+            Self::S => 1,
+            Self::M => 2,
+            Self::H => 3,
+            Self::D => 4,
+            Self::Midnight => 5,
+            Self::W(day) => 10 + day,
+        }
+    }
+
+    /// The reverse of [`Self::encode`].
+    #[must_use]
+    pub fn decode(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::S,
+            2 => Self::M,
+            3 => Self::H,
+            4 => Self::D,
+            5 => Self::Midnight,
+            10..=16 => Self::W(byte - 10),
+            _ => return None,
+        })
+    }
+
     /// The first moment after `now` at which a segment opened `now` ends. Both are seconds since the epoch; an `interval` of 0
     /// counts as 1. Midnight and week days are those of UTC or, with `utc` false, of the system's time zone (`TZ`, else
     /// `/etc/localtime`), also across a change of daylight saving time: a day of 23 or 25 hours ends at its midnight, and where
