@@ -161,12 +161,11 @@ impl Console {
     }
 
     /// In a forked child: closes the inherited descriptor and leaves everything else alone. The locks and the queue are copies of what
-    /// other threads may have been using at the fork, so they are leaked, never dropped.
-    pub fn abandon(self) {
+    /// other threads may have been using at the fork: this value must be leaked, neither used again nor dropped.
+    pub fn abandon(&self) {
         if self.shared.fd.still_ours() {
             crate::thread::close_inherited(self.shared.fd.as_fd().as_raw_fd());
         }
-        std::mem::forget(self);
     }
 
     /// Sees to it that a thread is there; false if there can be none.

@@ -293,3 +293,29 @@ fn a_descriptor_number_that_has_become_someone_elses_file_is_not_written_to_nor_
     drop(console);
     assert!(std::fs::exists(format!("/proc/self/fd/{ours}")).unwrap());
 }
+
+#[test]
+fn a_forked_child_that_abandons_the_mirror_does_not_keep_the_descriptor_open() {
+    let (mut from, to) = pipe().unwrap();
+    let (wait, release) = pipe().unwrap();
+    let console = Console::on(to.as_fd()).unwrap();
+    // SAFETY: the child makes only system calls on descriptors, then `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        console.abandon();
+        // SAFETY: as above; `to` and `release` are the child's copies, which nothing uses after this.
+        unsafe {
+            libc::close(to.as_raw_fd());
+            libc::close(release.as_raw_fd());
+        }
+        let _ = rustix::io::read(&wait, &mut [0_u8; 1]);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(0) };
+    }
+    drop((console, to));
+    // The end comes while the child still lives: it waits for `release`.
+    assert_eq!(from.read(&mut [0]).unwrap(), 0);
+    drop(release);
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
