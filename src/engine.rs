@@ -117,15 +117,14 @@ impl Engine {
         self.finished.store(false, Ordering::SeqCst);
         let spool = self.spool_for(dir, spool_settings)?;
         let slot = spool.enter(name, settings)?;
-        let prepared = spool
-            .stores
-            .lock()
-            .prepare(name, settings, source(&spool));
+        let prepared = spool.stores.lock().prepare(name, settings, source(&spool));
         if let Err(e) = prepared {
             if !is_passing(&e) {
                 return Err(e);
             }
-            report::say(&format!("{e}; records are kept in the spool until this heals"));
+            report::say(&format!(
+                "{e}; records are kept in the spool until this heals"
+            ));
         }
         self.look_after(&spool, name);
         self.shared.resume();
@@ -220,7 +219,8 @@ impl Engine {
                     self.shared.waker.wake_now();
                 }
                 if targets.iter().any(|(s, head)| s.ring.tail() < *head) {
-                    self.shared.wait_progress(left.min(SLICE).min(Duration::from_millis(5)));
+                    self.shared
+                        .wait_progress(left.min(SLICE).min(Duration::from_millis(5)));
                 }
             });
             if !goes_on {
@@ -381,11 +381,7 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
 }
 
 /// Creates the ring; in memory where the file system cannot reserve it, which is said.
-fn make_ring(
-    dir: &LogDir,
-    place: &std::os::fd::OwnedFd,
-    settings: &SpoolSettings,
-) -> Result<Ring> {
+fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
     use std::os::fd::AsFd;
     let shown = dir.path().display().to_string();
     match Ring::create(place.as_fd(), settings.bytes) {
@@ -404,9 +400,15 @@ fn make_ring(
 
 /// Whether trouble is of the kind that passes: the records wait for it.
 fn is_passing(e: &Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::NFILE, Errno::MFILE]
-        .iter()
-        .any(|n| e.errno() == Some(n.raw_os_error()))
+    [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::NFILE,
+        Errno::MFILE,
+    ]
+    .iter()
+    .any(|n| e.errno() == Some(n.raw_os_error()))
 }
 
 /// Recovers `dir` without opening a log in it.

@@ -157,7 +157,9 @@ impl Spool {
             return Err(Error::invalid(
                 "cannot open the log",
                 shown,
-                format!("one process can have {MAX_LOGS} logs in one directory; use another directory for more"),
+                format!(
+                    "one process can have {MAX_LOGS} logs in one directory; use another directory for more"
+                ),
             ));
         }
         self.ring.enter_log(slot, name, settings, producer.head);
