@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from logspool import _settings
+from logspool import _settings, _values
 from logspool._settings import UNSET, handler_settings
 
 
@@ -202,6 +202,10 @@ def test_sizes_are_read_as_people_write_them(given: object, bytes_: int) -> None
         ("block_timeout", float("inf"), ValueError),
         ("block_timeout", "soon", ValueError),
         ("spool_bytes", 0, ValueError),
+        ("spool_bytes", "8GB", ValueError),
+        ("maxBytes", 1 << 64, ValueError),
+        ("maxBytes", "99999999999TB", ValueError),
+        ("backupCount", 1 << 64, ValueError),
         ("spool_dir", "", ValueError),
         ("spool_dir", 3, TypeError),
         ("queue_max", 0, ValueError),
@@ -210,6 +214,7 @@ def test_sizes_are_read_as_people_write_them(given: object, bytes_: int) -> None
         ("file_mode", "rw", ValueError),
         ("file_mode", 0o400, ValueError),
         ("dir_mode", None, TypeError),
+        ("dir_mode", 0o600, ValueError),
         ("service", "", ValueError),
         ("service", 7, TypeError),
         ("static", [("a", 1)], TypeError),
@@ -260,13 +265,13 @@ def test_a_long_value_does_not_flood_the_message() -> None:
     ],
 )
 def test_levels_are_folded(given: object, number: int) -> None:
-    assert _settings.level(given) == number
+    assert _values.level(given) == number
 
 
 def test_a_registered_level_goes_before_an_alias() -> None:
     logging.addLevelName(5, "TRACE")
     try:
-        assert _settings.level("trace") == 5
+        assert _values.level("trace") == 5
     finally:
         logging._nameToLevel.pop("TRACE")
         logging._levelToName.pop(5)
