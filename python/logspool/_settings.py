@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
+    _Row = tuple[str, Callable[[Any], Any], Any, tuple[str, ...]]
+
 
 class _Unset:
     """The type of `UNSET`: "not given", which is not the same as None."""
@@ -39,7 +41,7 @@ _NO_CORE = ""
 _when_full = _values.choice("block", "drop_newest", "drop_oldest")
 _fsync = _values.choice("none", "interval", "record")
 
-_HANDLER: dict[str, tuple[str, Callable[[Any], Any], Any, tuple[str, ...]]] = {
+_HANDLER: dict[str, _Row] = {
     "maxBytes": ("max_bytes", _values.size, 10_485_760, ("LOG_ROTATE_SIZE",)),
     "backupCount": ("backup_count", _values.count, 5, ("LOG_BACKUPS",)),
     "when": ("when", _values.when, None, ("LOG_ROTATE_WHEN",)),
@@ -72,10 +74,10 @@ _HANDLER: dict[str, tuple[str, Callable[[Any], Any], Any, tuple[str, ...]]] = {
     "errors": (_NO_CORE, _values.errors, None, ()),
 }
 HANDLER_NAMES = tuple(_HANDLER)
-_CONFIG: dict[str, tuple[Callable[[Any], Any], Any, tuple[str, ...]]] = {
-    "level": (_values.level, logging.INFO, ("LOG_LEVEL",)),
-    "console": (_values.console, None, ("LOG_CONSOLE",)),
-    "console_level": (_values.level, logging.WARNING, ("LOG_CONSOLE_LEVEL",)),
+_CONFIG: dict[str, _Row] = {
+    "level": (_NO_CORE, _values.level, logging.INFO, ("LOG_LEVEL",)),
+    "console": (_NO_CORE, _values.console, None, ("LOG_CONSOLE",)),
+    "console_level": (_NO_CORE, _values.level, logging.WARNING, ("LOG_CONSOLE_LEVEL",)),
 }
 
 
@@ -114,7 +116,7 @@ def strict_name(name: str) -> str:
 
 def config_value(name: str, argument: Any, warn: Callable[[str], None]) -> Any:
     """`level`, `console` or `console_level` of basicConfig: argument, environment or default."""
-    parser, default, names = _CONFIG[name]
+    _, parser, default, names = _CONFIG[name]
     found = parse(name, parser, argument) if argument is not UNSET else from_environment(names, parser, warn)
     return default if found is UNSET else found
 
