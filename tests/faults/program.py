@@ -13,12 +13,54 @@ from pathlib import Path
 
 DEADLINE = 60.0
 
+# What every program has at hand.
+PRELUDE = '''\
+import logging, os, signal, sys, threading, time
+from pathlib import Path
+
+import logspool
+
+
+def open_log(path, name=None, **settings):
+    """A logger that writes to `path` alone."""
+    logger = logging.getLogger(name or str(path))
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(logspool.SpoolHandler(str(path), **settings))
+    return logger
+
+
+def wait_until(condition, what, deadline=30.0):
+    """Poll until it holds."""
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline} s: {what}"
+        time.sleep(0.005)
+
+
+def stands_still(value, polls=40):
+    """Whether `value()` stays the same for `polls` looks, 5 ms apart."""
+    first = value()
+    for _ in range(polls):
+        time.sleep(0.005)
+        if value() != first:
+            return False
+    return True
+
+
+def say(*words):
+    """A line on standard output, at once."""
+    print(*words, flush=True)
+
+
+'''
+
 
 def _write(directory: Path, source: str) -> Path:
     """Store the program as a file (multiprocessing needs one) beside the logs, not among them."""
     number = len(list(directory.glob("program-*.py")))
     path = directory / f"program-{number}.py"
-    path.write_text(textwrap.dedent(source))
+    path.write_text(PRELUDE + textwrap.dedent(source))
     return path
 
 

@@ -77,7 +77,7 @@ def open_buffered(directory: Path, options: argparse.Namespace) -> tuple[Write, 
 
     def write(log: int, text: str) -> None:
         line = json.dumps({"event": text})
-        handlers[log].emit(logging.LogRecord("faults", logging.INFO, __file__, 1, line, None, None))
+        handlers[log].handle(logging.LogRecord("faults", logging.INFO, __file__, 1, line, None, None))
 
     return write, logging.shutdown
 
