@@ -73,7 +73,18 @@ class Report:
 
     def add(self, other: Report) -> None:
         """Sum another batch into this one."""
-        for name in ("rounds", "accepted", "found", "in_flight", "lost", "doubled", "torn", "reordered", "foreign", "gaps"):
+        for name in (
+            "rounds",
+            "accepted",
+            "found",
+            "in_flight",
+            "lost",
+            "doubled",
+            "torn",
+            "reordered",
+            "foreign",
+            "gaps",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for text in other.examples:
             self.note(text)
@@ -89,7 +100,9 @@ class Report:
 
 def check(directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: bool = True) -> Report:
     """Compare every log under `directory` with the calls of each writer; `numbered` also checks the records' `seq`."""
-    report = Report(rounds=len(ledgers), accepted=sum(calls.returned for threads in ledgers.values() for calls in threads))
+    report = Report(
+        rounds=len(ledgers), accepted=sum(calls.returned for threads in ledgers.values() for calls in threads)
+    )
     seen: dict[tuple[int, int], set[int]] = defaultdict(set)
     for index, name in enumerate(LOGS):
         newest: dict[tuple[int, int], int] = {}

@@ -9,16 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from .check import Calls, Report, check
+from .failpoints import STEPS
 from .kill import DEADLINE, Plan, Writer, leftovers, recover
 
 
-def kill_at(scratch: Path, step: str, nth: int, plan: Plan, *, recoverers: int = 0, extra: str = "", seed: int = 0) -> Report:
+def kill_at(
+    scratch: Path, step: str, nth: int, plan: Plan, *, recoverers: int = 0, extra: str = "", seed: int = 0
+) -> Report:
     """Let a writer die at the `nth` passage of `step`, kill up to `recoverers` of those that follow at random steps, then compare.
 
     `extra` is put before the failpoint (`no-intent,`). Raises WriterError if the step is never reached.
     """
-    from .failpoints import STEPS
-
     rng = random.Random(seed)
     directory = scratch / "logs"
     directory.mkdir(parents=True)

@@ -21,12 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from .check import LOGS, Calls, Report, check
 from .failpoints import failpoint_environment
 from .ledger import Ledger, Phase
+from .reading import segments
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60.0
@@ -58,7 +59,6 @@ class Plan:
     max_bytes: int = 256 * 1024
     spool_bytes: int = 1024 * 1024
     failpoint: str | None = None
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Writer:
@@ -75,7 +75,7 @@ class Writer:
         command += ["--max-bytes", str(plan.max_bytes), "--spool-bytes", str(plan.spool_bytes)]
         if records is not None:
             command += ["--records", str(records)]
-        environment = {**os.environ, **plan.environment}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LOG_", "LOGSPOOL_", "OTEL_"))}
         if plan.failpoint is not None:
             environment.update(failpoint_environment(plan.failpoint))
         self.process = subprocess.Popen(
@@ -92,13 +92,18 @@ class Writer:
     def wait_phase(self, phase: Phase) -> None:
         """Wait until it has come as far as `phase`; raises WriterError if it dies before or hangs."""
         try:
-            wait_for(lambda: self.ledger.phase >= phase or self.process.poll() is not None, f"writer {self.number} {phase.name}")
+            wait_for(
+                lambda: self.ledger.phase >= phase or self.process.poll() is not None,
+                f"writer {self.number} {phase.name}",
+            )
         except TimeoutError as error:
             self.process.send_signal(signal.SIGABRT)  # faulthandler prints where each Python thread stands
             self.process.wait()
             raise WriterError(f"{error}\n{self.errors()}") from None
         if self.ledger.phase < phase:
-            raise WriterError(f"writer {self.number} ended with {self.process.returncode} before {phase.name}\n{self.errors()}")
+            raise WriterError(
+                f"writer {self.number} ended with {self.process.returncode} before {phase.name}\n{self.errors()}"
+            )
 
     def kill(self) -> None:
         """SIGKILL; raises WriterError if it had ended by itself."""
@@ -181,15 +186,15 @@ def leftovers(directory: Path, report: Report) -> None:
         report.foreign += 1
         report.note(f"a ring was left: {ring.name}")
     for name in LOGS:
-        from .reading import segments
-
         newest = segments(directory, name)[-1].path
         if not (directory / name).samefile(newest):
             report.foreign += 1
             report.note(f"{name} is not {newest.name}")
 
 
-def run(rounds: int, plan: Plan, *, seed: int, batch: int = 25, scratch: Path | None = None, keep: bool = False) -> Report:
+def run(
+    rounds: int, plan: Plan, *, seed: int, batch: int = 25, scratch: Path | None = None, keep: bool = False
+) -> Report:
     """Run `rounds` kills in batches; stops at the first batch that is not clean and then keeps its files if `keep`."""
     rng = random.Random(seed)
     total = Report()
@@ -214,8 +219,12 @@ def main() -> int:
     parser.add_argument("--siblings", type=int, default=1, help="processes logging at a time (default 1)")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--backend", default="logspool", choices=("logspool", "unbuffered", "buffered"))
-    parser.add_argument("--failpoint", default=None, help="LOGSPOOL_FAILPOINT for the build with failpoints, e.g. no-intent")
-    parser.add_argument("--scratch", type=Path, default=None, help="where the logs go (default: the system's temporary directory)")
+    parser.add_argument(
+        "--failpoint", default=None, help="LOGSPOOL_FAILPOINT for the build with failpoints, e.g. no-intent"
+    )
+    parser.add_argument(
+        "--scratch", type=Path, default=None, help="where the logs go (default: the system's temporary directory)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the files of a batch that is not clean")
     parser.add_argument("--expect-failure", action="store_true", help="succeed only if records were lost or doubled")
     options = parser.parse_args()

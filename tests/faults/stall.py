@@ -29,7 +29,10 @@ def small_disk(size: str) -> Iterator[Path]:
     """A tmpfs of `size` (`8m`), unmounted with the block; skips the test where mounting is not permitted."""
     with tempfile.TemporaryDirectory(prefix="logspool-disk-") as place:
         mount = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "logspool-test", place], capture_output=True, text=True, check=False
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "logspool-test", place],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if mount.returncode:
             pytest.skip(f"mount is not permitted here: {mount.stderr.strip()}")

@@ -17,7 +17,10 @@ from tests.faults.reading import parse, segments
 def line(n: int, *, writer: int = 0, thread: int = 0, padding: str = "x" * 40, seq: int | None = None) -> bytes:
     """One test record as a finished line."""
     number = n // len(LOGS) if seq is None else seq
-    return json.dumps({"event": message(writer, thread, n, padding), "seq": f"ring{writer:04}-{number:010x}"}).encode() + b"\n"
+    return (
+        json.dumps({"event": message(writer, thread, n, padding), "seq": f"ring{writer:04}-{number:010x}"}).encode()
+        + b"\n"
+    )
 
 
 def write_all(directory: Path, count: int) -> None:
@@ -45,13 +48,15 @@ LEDGER = {0: [Calls(attempted=60, returned=60)]}
 def test_a_complete_log_is_clean(tmp_path: Path) -> None:
     write_all(tmp_path, 60)
     report = check(tmp_path, LEDGER)
-    assert report.clean and report.found == report.accepted == 60
+    assert report.clean
+    assert report.found == report.accepted == 60
 
 
 def test_the_one_call_in_flight_may_be_there_or_not(tmp_path: Path) -> None:
     write_all(tmp_path, 60)
     report = check(tmp_path, {0: [Calls(attempted=60, returned=59)]})
-    assert report.clean and report.in_flight == 1
+    assert report.clean
+    assert report.in_flight == 1
     assert check(tmp_path, {0: [Calls(attempted=61, returned=60)]}).clean
 
 
@@ -79,10 +84,13 @@ def test_swapped_records_are_out_of_order(tmp_path: Path) -> None:
     write_all(tmp_path, 60)
     rewrite(tmp_path, {line(45) + line(48): line(48) + line(45)})
     report = check(tmp_path, LEDGER)
-    assert report.reordered == 1 and report.gaps == 1
+    assert report.reordered == 1
+    assert report.gaps == 1
 
 
-@pytest.mark.parametrize("damaged", [line(45)[:-1], line(45)[:30], line(45).replace(b"xxxx", b"xxyx", 1), b"{\"event\": NaN}\n"])
+@pytest.mark.parametrize(
+    "damaged", [line(45)[:-1], line(45)[:30], line(45).replace(b"xxxx", b"xxyx", 1), b'{"event": NaN}\n']
+)
 def test_a_cut_or_mixed_record_is_torn(tmp_path: Path, damaged: bytes) -> None:
     write_all(tmp_path, 60)
     rewrite(tmp_path, {line(45): damaged})
@@ -93,7 +101,8 @@ def test_a_record_that_nobody_wrote_is_reported(tmp_path: Path) -> None:
     write_all(tmp_path, 60)
     rewrite(tmp_path, {line(45): line(45) + line(72, seq=99)})
     report = check(tmp_path, LEDGER)
-    assert report.foreign == 1 and not report.clean
+    assert report.foreign == 1
+    assert not report.clean
 
 
 def test_a_damaged_gzip_segment_is_an_error(tmp_path: Path) -> None:
@@ -112,7 +121,7 @@ def test_a_segment_standing_twice_is_read_once(tmp_path: Path) -> None:
 
 
 def test_the_parser_is_strict() -> None:
-    for bad in (b'{"a":NaN}\n', b'{"a":1}', b'[1]\n', b'{"a":"\xff"}\n'):
+    for bad in (b'{"a":NaN}\n', b'{"a":1}', b"[1]\n", b'{"a":"\xff"}\n'):
         with pytest.raises(ValueError):
             parse(bad)
 
@@ -128,7 +137,8 @@ def test_the_ledger_is_shared_through_its_file(tmp_path: Path) -> None:
 
 def test_a_writer_that_writes_before_it_returns_passes(tmp_path: Path) -> None:
     report = run(6, Plan(backend="unbuffered", while_opening=0.0, logging_ms=20), seed=1, scratch=tmp_path)
-    assert report.clean and report.accepted > 100, report
+    assert report.clean, report
+    assert report.accepted > 100, report
 
 
 def test_a_writer_that_buffers_fails(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ ORDINARY = {
     "logspool.shutdown, then os._exit": ("assert logspool.shutdown(); os._exit(4)", 4),
     "flush, then SIGKILL": ("assert logspool.flush(); os.kill(os.getpid(), signal.SIGKILL)", -9),
     "the handler unlisted": ("logging._handlerList.clear()", 0),
-    "the handler dropped": ("logging.getLogger(sys.argv[1]).handlers.clear(); logging._handlerList.clear(); del log", 0),
+    "the handler dropped": (
+        "logging.getLogger(sys.argv[1]).handlers.clear(); logging._handlerList.clear(); del log",
+        0,
+    ),
     "dictConfig, which unlists handlers": ("import logging.config; logging.config.dictConfig({'version': 1})", 0),
 }
 ABRUPT = {
@@ -101,7 +104,12 @@ def test_what_is_logged_after_shutdown_is_kept(tmp_path: Path) -> None:
         """,
         path,
     )
-    assert events(path.parent, path.name) == ["before", "after logging.shutdown", "after logspool.shutdown", "after close"]
+    assert events(path.parent, path.name) == [
+        "before",
+        "after logging.shutdown",
+        "after logspool.shutdown",
+        "after close",
+    ]
 
 
 def test_threads_that_log_through_the_exit_neither_hang_nor_tear(tmp_path: Path) -> None:
@@ -128,7 +136,8 @@ def test_threads_that_log_through_the_exit_neither_hang_nor_tear(tmp_path: Path)
         thread, number = map(int, event.split())
         found[thread].append(number)
     for thread, at_least in enumerate(map(int, out.split())):
-        assert found[thread] == list(range(len(found[thread]))) and len(found[thread]) >= at_least
+        assert found[thread] == list(range(len(found[thread])))
+        assert len(found[thread]) >= at_least
 
 
 def test_records_of_objects_dying_with_the_interpreter_do_no_harm(tmp_path: Path) -> None:
@@ -148,4 +157,5 @@ def test_records_of_objects_dying_with_the_interpreter_do_no_harm(tmp_path: Path
     )
     run(tmp_path, RECOVER, path)
     found = events(path.parent, path.name)
-    assert found[0] == "alive" and set(found[1:]) <= {"dying"}
+    assert found[0] == "alive"
+    assert set(found[1:]) <= {"dying"}

@@ -53,7 +53,8 @@ def test_one_process_that_is_killed_takes_nothing_of_the_others_with_it(tmp_path
         path,
     )
     survivor = start(tmp_path, WORK, path, 1, 5000)
-    assert read_line(survivor) == "ready" and read_line(victim) == "busy"
+    assert read_line(survivor) == "ready"
+    assert read_line(victim) == "busy"
     tell(survivor, "go")
     victim.kill()
     end(victim)
@@ -63,7 +64,8 @@ def test_one_process_that_is_killed_takes_nothing_of_the_others_with_it(tmp_path
     found = events(path.parent, path.name)
     assert [int(e.split()[1]) for e in found if not e.startswith("victim")] == list(range(5000))
     numbers = [int(e.split()[1]) for e in found if e.startswith("victim")]
-    assert numbers == list(range(len(numbers))) and len(numbers) >= 1000
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 1000
 
 
 def test_two_processes_with_different_settings_agree_on_the_first_ones(tmp_path: Path) -> None:
@@ -90,7 +92,8 @@ def test_two_processes_with_different_settings_agree_on_the_first_ones(tmp_path:
     tell(first, "end")
     end(first)
     found = segments(path.parent, path.name)
-    assert len(found) > 4 and all(segment.path.stat().st_size < 52_000 for segment in found)
+    assert len(found) > 4
+    assert all(segment.path.stat().st_size < 52_000 for segment in found)
 
 
 def test_records_name_their_process(tmp_path: Path) -> None:  # req 13

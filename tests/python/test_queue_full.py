@@ -6,6 +6,7 @@ The sink is stalled for real: the test holds the lock of the log's state file, a
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ say(s["dropped"])
 """
 
 
-def flood(tmp_path: Path, **settings: object) -> tuple[list[int], list[str], int, list[dict[str, object]]]:
+def flood(tmp_path: Path, **settings: object) -> tuple[list[int], list[str], int, list[dict[str, Any]]]:
     """Log 3,000 records against a stalled sink: numbers kept, all events, drops counted, records that announce drops."""
     path = tmp_path / "logs" / "a.jsonl"
     process = start(tmp_path, FLOOD, path, repr(settings))
@@ -43,7 +44,8 @@ def flood(tmp_path: Path, **settings: object) -> tuple[list[int], list[str], int
     with stalled(path.parent, path.name):
         tell(process, "go")
         dropped, in_flight = map(int, read_line(process).split())
-        assert dropped > 0 and in_flight > 0
+        assert dropped > 0
+        assert in_flight > 0
     tell(process, "on")
     final = int(read_line(process))
     _, err = end(process)
@@ -51,35 +53,56 @@ def flood(tmp_path: Path, **settings: object) -> tuple[list[int], list[str], int
     assert final == dropped, "drops after the sink had recovered"
     found = records(path.parent, path.name)
     kept = [int(r["event"].split()[1]) for r in found if r["event"].startswith("record ")]
-    announced = [r for r in found if r["logger"].startswith("logspool")]
+    announced = [r for r in found if r["event"] == "records_dropped"]
+    check_numbering(found)
     return kept, [r["event"] for r in found], dropped, announced
 
 
-def count_announced(announced: list[dict[str, object]]) -> int:
+def check_numbering(found: list[dict[str, Any]]) -> None:
+    """Each gap in the numbering is exactly what a record in its place stands for."""
+    expected = int(found[0]["seq"][9:], 16)
+    for record in found:
+        number = int(record["seq"][9:], 16)
+        if record["event"] == "records_dropped":
+            assert int(record["fields"]["first_seq"][9:], 16) == expected, record
+            assert number == int(record["fields"]["last_seq"][9:], 16) == expected + record["fields"]["count"] - 1, (
+                record
+            )
+        else:
+            assert number == expected, record
+        expected = number + 1
+
+
+def count_announced(announced: list[dict[str, Any]]) -> int:
     """The drops that the records in the log stand for."""
-    return sum(int(record["fields"]["dropped"]) for record in announced)  # type: ignore[index]
+    return sum(int(record["fields"]["count"]) for record in announced)
 
 
 def test_drop_newest_keeps_the_oldest_and_counts_and_announces_the_rest(tmp_path: Path) -> None:  # req 4
     kept, all_events, dropped, announced = flood(tmp_path, when_full="drop_newest")
     assert kept == list(range(3000 - dropped))
     assert count_announced(announced) == dropped
-    assert all_events[0] == "start" and "end" in all_events
+    assert all_events[0] == "start"
+    assert "end" in all_events
 
 
 def test_drop_oldest_keeps_the_newest_and_counts_and_announces_the_rest(tmp_path: Path) -> None:  # req 4
     kept, all_events, dropped, announced = flood(tmp_path, when_full="drop_oldest")
-    assert len(kept) == 3000 - dropped and kept == sorted(set(kept))
-    assert kept[-1] == 2999 and kept[-(len(kept) // 2) :] == list(range(3000 - len(kept) // 2, 3000))
+    assert len(kept) == 3000 - dropped
+    assert kept == sorted(set(kept))
+    assert kept[-1] == 2999
+    assert kept[-(len(kept) // 2) :] == list(range(3000 - len(kept) // 2, 3000))
     assert count_announced(announced) == dropped
-    assert all_events[0] == "start" and "end" in all_events
+    assert all_events[0] == "start"
+    assert "end" in all_events
 
 
 def test_block_with_a_timeout_waits_then_drops_and_announces(tmp_path: Path) -> None:  # req 1, 4
     kept, all_events, dropped, announced = flood(tmp_path, when_full="block", block_timeout=0.05)
     assert kept == list(range(3000 - dropped))
     assert count_announced(announced) == dropped
-    assert all_events[0] == "start" and "end" in all_events
+    assert all_events[0] == "start"
+    assert "end" in all_events
 
 
 def test_queue_max_bounds_the_records_in_flight(tmp_path: Path) -> None:  # req 4
@@ -223,11 +246,15 @@ def test_a_full_disk_with_block_loses_nothing_and_logging_resumes(tmp_path: Path
         assert "No space" in err or "space" in err, "a full disk is not mentioned on standard error"
         found = events(path.parent, path.name)
     kept = [int(e.split()[1]) for e in found if e.startswith("record ")]
-    assert kept == list(range(3000)) and found[0] == "start" and found[-1] == "end"
+    assert kept == list(range(3000))
+    assert found[0] == "start"
+    assert found[-1] == "end"
 
 
 @pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
-def test_a_full_disk_with_a_drop_policy_never_waits_and_loses_what_it_counts(tmp_path: Path, policy: str) -> None:  # req 10
+def test_a_full_disk_with_a_drop_policy_never_waits_and_loses_what_it_counts(
+    tmp_path: Path, policy: str
+) -> None:  # req 10
     with small_disk("8m") as disk:
         path = disk / "logs" / "a.jsonl"
         process = start(tmp_path, DISK.replace("backupCount=2", "backupCount=0"), path, repr({"when_full": policy}))
@@ -242,5 +269,10 @@ def test_a_full_disk_with_a_drop_policy_never_waits_and_loses_what_it_counts(tmp
         assert process.returncode == 0, err
         found = records(path.parent, path.name)
     kept = [int(r["event"].split()[1]) for r in found if r["event"].startswith("record ")]
-    assert dropped > 0 and kept == sorted(set(kept)) and len(kept) == 3000 - dropped
-    assert count_announced([r for r in found if r["logger"].startswith("logspool") and "dropped" in r["fields"]]) == dropped
+    assert dropped > 0
+    assert kept == sorted(set(kept))
+    assert len(kept) == 3000 - dropped
+    assert (
+        count_announced([r for r in found if r["logger"].startswith("logspool") and r["event"] == "records_dropped"])
+        == dropped
+    )

@@ -44,13 +44,15 @@ def test_segments_are_numbered_and_none_is_larger_than_allowed(tmp_path: Path) -
     path = log(tmp_path, 2000, maxBytes=50_000, backupCount=0, gzip=False)
     found = segments(path.parent, path.name)
     assert [segment.path.name for segment in found] == [f"a.jsonl.{n:06}" for n in range(1, len(found) + 1)]
-    assert len(found) > 8 and all(0 < segment.path.stat().st_size <= 50_000 for segment in found)
+    assert len(found) > 8
+    assert all(0 < segment.path.stat().st_size <= 50_000 for segment in found)
     assert numbers(path) == list(range(2000))
 
 
 def test_the_plain_name_is_a_hard_link_to_the_newest_segment(tmp_path: Path) -> None:  # req 27
     path = log(tmp_path, 1000, maxBytes=50_000, backupCount=0)
-    assert not path.is_symlink() and path.samefile(segments(path.parent, path.name)[-1].path)
+    assert not path.is_symlink()
+    assert path.samefile(segments(path.parent, path.name)[-1].path)
     assert path.stat().st_nlink == 2
 
 
@@ -93,7 +95,8 @@ def test_every_gzip_tool_reads_the_compressed_segments(tmp_path: Path) -> None: 
         if segment.compressed:
             with gzip.open(segment.path) as file:
                 content = file.read()
-            assert content.endswith(b"}\n") and 0 < len(content) <= 50_000
+            assert content.endswith(b"}\n")
+            assert 0 < len(content) <= 50_000
             for tool in ("zcat", "gzip"):
                 if shutil.which(tool) is None:
                     pytest.skip(f"no {tool} here")
@@ -114,16 +117,19 @@ def test_a_large_segment_becomes_independent_gzip_members(tmp_path: Path) -> Non
         member = zlib.decompressobj(wbits=31)
         members.append(member.decompress(data) + member.flush())
         data = member.unused_data
-    assert len(members) >= 3 and b"".join(members) == first.read()
+    assert len(members) >= 3
+    assert b"".join(members) == first.read()
     assert all(member.endswith(b"}\n") for member in members), "a line is cut between two members"
 
 
 def test_the_oldest_segments_go_past_the_backup_count(tmp_path: Path) -> None:  # req 24, 28
     path = log(tmp_path, 3000, maxBytes=50_000, backupCount=3, gzip=True)
     found = segments(path.parent, path.name)
-    assert len(found) == 4 and [s.number for s in found] == list(range(found[0].number, found[0].number + 4))
+    assert len(found) == 4
+    assert [s.number for s in found] == list(range(found[0].number, found[0].number + 4))
     kept = numbers(path)
-    assert kept == list(range(kept[0], 3000)) and kept[0] > 0
+    assert kept == list(range(kept[0], 3000))
+    assert kept[0] > 0
 
 
 def test_gzip_off_leaves_plain_segments(tmp_path: Path) -> None:
@@ -233,7 +239,8 @@ def test_two_processes_that_adopt_the_same_file_at_once_agree(tmp_path: Path) ->
         _, err = end(process)
         assert process.returncode == 0, err
     found = b"".join(s.read() for s in segments(path.parent, path.name))
-    assert found.count(b"old\n") == 1 and found.count(b"\n") == 401
+    assert found.count(b"old\n") == 1
+    assert found.count(b"\n") == 401
 
 
 def test_a_segment_truncated_by_someone_else_is_left_and_a_new_one_opened(tmp_path: Path) -> None:
@@ -346,6 +353,9 @@ def test_three_logs_of_one_directory_rotate_each_by_itself(tmp_path: Path) -> No
         tmp_path / "logs",
     )
     counts = [len(segments(tmp_path / "logs", name)) for name in names]
-    assert counts == sorted(counts) and counts[0] < counts[2]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[2]
     for index, name in enumerate(names):
-        assert [r["event"].split()[1] for r in records(tmp_path / "logs", name)] == [str(n) for n in range(index, 900, 3)]
+        assert [r["event"].split()[1] for r in records(tmp_path / "logs", name)] == [
+            str(n) for n in range(index, 900, 3)
+        ]

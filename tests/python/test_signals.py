@@ -48,7 +48,8 @@ def test_a_signal_handler_that_logs_interrupts_logging_without_harm(tmp_path: Pa
     found = events(path.parent, path.name)
     for word, count in (("main", n), ("tick", ticks)):
         numbers = [int(e.split()[1]) for e in found if e.startswith(word)]
-        assert numbers == sorted(set(numbers)) and len(numbers) >= count - dropped
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) >= count - dropped
 
 
 def test_the_default_action_of_sigterm_still_ends_the_process_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -106,7 +107,9 @@ log.info("one in flight")
 @pytest.mark.parametrize("what", CALLS)
 def test_ctrl_c_ends_a_wait_for_a_stalled_sink(tmp_path: Path, what: str) -> None:
     path = log_path(tmp_path)
-    program = WAITING.replace("CALL", CALLS[what]) + """
+    program = (
+        WAITING.replace("CALL", CALLS[what])
+        + """
 def watch():
     wait_until(stuck, "the call waits")
     say("stuck")
@@ -119,6 +122,7 @@ except KeyboardInterrupt:
 sys.stdin.readline()
 log.info("after")
 """
+    )
     process = start(tmp_path, program, path)
     assert read_line(process) == "ready"
     with stalled(path.parent, path.name), stalled(path.parent, "openrouter-costs.jsonl"):
@@ -131,10 +135,12 @@ log.info("after")
     _, err = end(process)
     assert process.returncode == 0, err
     found = events(path.parent, path.name)
-    assert found[:2] == ["start", "one in flight"] and found[-1] == "after"
+    assert found[:2] == ["start", "one in flight"]
+    assert found[-1] == "after"
     if what == "info":
         kept = [e for e in found if e.startswith("record ")]
-        assert int(returned) > 10 and len(kept) - int(returned) in (0, 1)
+        assert int(returned) > 10
+        assert len(kept) - int(returned) in (0, 1)
         assert [int(e.split()[1]) for e in kept] == list(range(len(kept)))
 
 
@@ -142,7 +148,9 @@ log.info("after")
 def test_other_threads_run_while_one_waits_for_a_stalled_sink(tmp_path: Path, what: str) -> None:
     """That they keep nine tenths of their speed is measured in benches/; here: that they run at all, and the wait goes on."""
     path = log_path(tmp_path)
-    program = WAITING.replace("CALL", CALLS[what]) + """
+    program = (
+        WAITING.replace("CALL", CALLS[what])
+        + """
 def work():
     while go_on:
         call()
@@ -161,6 +169,7 @@ wait_until(lambda: n > before, "the call returns")
 go_on = False
 thread.join()
 """
+    )
     process = start(tmp_path, program, path)
     assert read_line(process) == "ready"
     with stalled(path.parent, path.name), stalled(path.parent, "openrouter-costs.jsonl"):
@@ -211,7 +220,9 @@ def test_a_value_that_logs_itself_ends_at_a_depth_and_loses_no_other(tmp_path: P
         path,
     )
     found = events(path.parent, path.name)
-    assert "outer" in found and found[-1] == "after" and found.count("nested") >= 1
+    assert "outer" in found
+    assert found[-1] == "after"
+    assert found.count("nested") >= 1
 
 
 def test_objects_that_log_when_they_die_inside_a_call_do_no_harm(tmp_path: Path) -> None:
@@ -243,12 +254,15 @@ def test_objects_that_log_when_they_die_inside_a_call_do_no_harm(tmp_path: Path)
     assert deaths == 2000
     found = events(path.parent, path.name)
     numbers = [int(e.split()[1]) for e in found if e.startswith("record")]
-    assert numbers == sorted(set(numbers)) and len(found) >= 4000 - dropped
+    assert numbers == sorted(set(numbers))
+    assert len(found) >= 4000 - dropped
 
 
 def test_a_wait_goes_on_after_a_signal_whose_handler_returns(tmp_path: Path) -> None:
     path = log_path(tmp_path)
-    program = WAITING.replace("CALL", CALLS["info"]) + """
+    program = (
+        WAITING.replace("CALL", CALLS["info"])
+        + """
 signals = []
 signal.signal(signal.SIGUSR1, lambda *_: (signals.append(1), say("handled")))
 def watch():
@@ -261,6 +275,7 @@ while not signals or n < limit:
     call()
 say(n)
 """
+    )
     process = start(tmp_path, program, path)
     assert read_line(process) == "ready"
     with stalled(path.parent, path.name):

@@ -76,10 +76,12 @@ def test_a_damaged_record_costs_only_itself_and_is_announced(tmp_path: Path) -> 
     found = events(path.parent, path.name)
     kept = [event for event in found if event.startswith("record ")]
     assert kept == [f"record {n}" for n in range(300) if n != 150]
-    assert len(found) > len(kept), "the loss is not announced in the log"
+    assert found.count("spool_damaged") == 1, "the loss is not announced in the log"
 
 
-@pytest.mark.parametrize("damage", ["header overwritten", "cut to nothing", "cut in the middle", "another format version"])
+@pytest.mark.parametrize(
+    "damage", ["header overwritten", "cut to nothing", "cut in the middle", "another format version"]
+)
 def test_a_damaged_ring_never_stops_a_start(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     ring = orphan(tmp_path, path)
@@ -117,7 +119,8 @@ def test_the_records_of_a_ring_are_numbered_without_a_gap(tmp_path: Path) -> Non
         seqs = [record["seq"] for record in records(path.parent, name)]
         assert all(re.fullmatch(r".{8}-[0-9a-f]{10}", seq) for seq in seqs)
         numbers = [int(seq[9:], 16) for seq in seqs]
-        assert numbers == list(range(numbers[0], numbers[0] + count)) and len({seq[:8] for seq in seqs}) == 1
+        assert numbers == list(range(numbers[0], numbers[0] + count))
+        assert len({seq[:8] for seq in seqs}) == 1
 
 
 def test_a_flush_puts_everything_accepted_before_it_into_the_segments(tmp_path: Path) -> None:

@@ -43,7 +43,11 @@ def test_tail_f_shows_every_line_across_ten_rotations(tmp_path: Path) -> None:  
             wait_for(lambda: shown.stat().st_size > 0, "tail shows the first line")
             tell(process, "go")
             assert read_line(process) == "done"
-            wait_for(lambda: shown.read_bytes().endswith(b"}\n") and b'"record 4000"' in shown.read_bytes(), "tail shows the last line", 20)
+            wait_for(
+                lambda: shown.read_bytes().endswith(b"}\n") and b'"record 4000"' in shown.read_bytes(),
+                "tail shows the last line",
+                20,
+            )
         finally:
             tail.kill()
             tail.wait()
@@ -51,4 +55,6 @@ def test_tail_f_shows_every_line_across_ten_rotations(tmp_path: Path) -> None:  
         end(process)
         assert process.returncode == 0
     assert len(segments(path.parent, path.name)) > 10
-    assert [json.loads(line)["event"] for line in shown.read_bytes().splitlines()] == [f"record {n}" for n in range(4001)]
+    assert [json.loads(line)["event"] for line in shown.read_bytes().splitlines()] == [
+        f"record {n}" for n in range(4001)
+    ]
