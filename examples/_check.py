@@ -128,7 +128,7 @@ def log_complaints(logs: Path, outcomes: Iterable[Outcome], ledger: Iterable[Ent
     complaints = sequence_complaints(f"{LLM}.jsonl", inference)
     complaints += sequence_complaints(f"{ROUTING}.jsonl", routing)
     complaints += sequence_complaints(COSTS, records(logs, COSTS))
-    logged = Counter(record.get("request_id") for record in inference if record["event"] == "openrouter_request")
+    logged = Counter(str(record.get("request_id")) for record in inference if record["event"] == "openrouter_request")
     made = Counter(entry.request_id for entry in ledger)
     for request_id in sorted({*logged, *made}):
         if logged[request_id] != made[request_id]:

@@ -68,7 +68,7 @@ class Spans:
                 book(kind, clock() - began)
 
         # The caller that a record names is the first frame outside of this file; see findCaller() in `logging`.
-        code = call.__code__.replace(co_filename=logging._srcfile)
+        code = call.__code__.replace(co_filename=logging._srcfile or __file__)
         return FunctionType(code, call.__globals__, function.__name__, closure=call.__closure__)
 
     def watch(self, server: ModuleType) -> None:

@@ -215,9 +215,7 @@ def main() -> int:
 
     outcomes = [outcome for side in sides for session in side.sessions for outcome in session.outcomes]
     failed = sum(outcome.failed for outcome in outcomes)
-    print(
-        f"{len(outcomes)} tool calls, {arguments.calls} on each side; {failed} of them failed."
-    )
+    print(f"{len(outcomes)} tool calls, {arguments.calls} on each side; {failed} of them failed.")
     after = sides[1]
     complaints = [complaint for side in sides for complaint in complaints_of(side, arguments.calls)]
     views: list[Callable[[], Any]] = [

@@ -18,7 +18,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -53,7 +53,7 @@ class Entry:
     model: str
     stream: bool
     outcome: str
-    http_status: int | None
+    http_status: int | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: Decimal | None = None
@@ -153,71 +153,70 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.headers.get("Authorization", "").startswith("Bearer "):
-            return self._json(401, {"error": {"code": 401, "message": "No auth credentials found"}})
+            self._json(401, {"error": {"code": 401, "message": "No auth credentials found"}})
+            return
         if body.get("model") not in PRICES:
-            return self._json(400, {"error": {"code": 400, "message": f"{body.get('model')} is not a valid model ID"}})
+            self._json(400, {"error": {"code": 400, "message": f"{body.get('model')} is not a valid model ID"}})
+            return
         prompt = "\n".join(str(message["content"]) for message in body["messages"])
         outcome, numbers = self.provider.draw(prompt)
         stream = bool(body.get("stream"))
         if outcome == "broken" and not stream:
             outcome = "ok"
         self.provider.closing.wait(numbers.uniform(*self.provider.latency))
-        call = {
-            "request_id": self.headers.get("X-Request-ID", ""),
-            "response_id": f"gen-{numbers.getrandbits(64):016x}",
-            "model": body["model"],
-            "stream": stream,
-            "outcome": outcome,
-        }
+        response_id = f"gen-{numbers.getrandbits(64):016x}"
+        entry = Entry(self.headers.get("X-Request-ID", ""), response_id, body["model"], stream, outcome)
         if outcome in ("limited", "exhausted"):
-            self.provider.book(Entry(**call, http_status=429))
+            self.provider.book(replace(entry, http_status=429))
             wait = "0" if outcome == "limited" else "30"
             self._json(429, {"error": {"code": 429, "message": "Rate limit exceeded"}}, {"Retry-After": wait})
         elif outcome == "error":
-            self.provider.book(Entry(**call, http_status=500))
+            self.provider.book(replace(entry, http_status=500))
             self._json(500, {"error": {"code": 500, "message": "Internal Server Error"}})
         elif outcome == "timeout":
-            self.provider.book(Entry(**call, http_status=None))
+            self.provider.book(entry)
             self.provider.closing.wait(self.provider.hang)
             self.close_connection = True
         else:
-            self._complete(call, prompt, numbers)
+            self._complete(replace(entry, http_status=200), prompt, numbers)
 
-    def _complete(self, call: dict[str, Any], prompt: str, numbers: random.Random) -> None:
+    def _complete(self, entry: Entry, prompt: str, numbers: random.Random) -> None:
         """Answers, at once or in pieces."""
         words = numbers.choices(WORDS, k=numbers.randint(8, 30))
         prompt_tokens, completion_tokens = 4 + len(prompt.split()) * 4 // 3, len(words) * 4 // 3
-        price_in, price_out = PRICES[call["model"]]
+        price_in, price_out = PRICES[entry.model]
         cost = (prompt_tokens * price_in + completion_tokens * price_out) / 1_000_000
+        billed = replace(entry, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost=cost)
         usage = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": prompt_tokens + completion_tokens,
             "cost": float(cost),  # at most 15 digits, so that the shortest form of the float is the exact amount
         }
-        bill = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "cost": cost}
-        head = {"id": call["response_id"], "provider": "loopback", "model": call["model"]}
-        if not call["stream"]:
-            self.provider.book(Entry(**call, http_status=200, **bill))
-            message = {"role": "assistant", "content": " ".join(words)}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            return self._json(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
+        head = {"id": entry.response_id, "provider": "loopback", "model": entry.model}
+        if entry.stream:
+            self._stream(billed, {**head, "object": "chat.completion.chunk"}, words, usage)
+        else:
+            self.provider.book(billed)
+            choice = {"index": 0, "message": {"role": "assistant", "content": " ".join(words)}, "finish_reason": "stop"}
+            self._json(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
+    def _stream(self, billed: Entry, head: dict[str, str], words: list[str], usage: dict[str, float]) -> None:
+        """Server-sent events: a comment, the words one by one, the usage, the end."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
-        self.send_header("X-Request-ID", call["request_id"])
+        self.send_header("X-Request-ID", billed.request_id)
         self.end_headers()
-        head["object"] = "chat.completion.chunk"
         self._chunk(": PROCESSING\n\n")
         for position, word in enumerate(words):
-            if call["outcome"] == "broken" and position == len(words) // 2:
-                self.provider.book(Entry(**call, http_status=200))
+            if billed.outcome == "broken" and position == len(words) // 2:
+                self.provider.book(replace(billed, prompt_tokens=None, completion_tokens=None, cost=None))
                 self.close_connection = True  # without the last chunk: the client sees the stream end too early
                 return
             choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
             self._chunk(f"data: {json.dumps({**head, 'choices': [choice]})}\n\n")
-        self.provider.book(Entry(**call, http_status=200, **bill))
+        self.provider.book(billed)
         self._chunk(f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n")
         self._chunk("data: [DONE]\n\n")
         self._chunk("")

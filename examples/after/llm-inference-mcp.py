@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import logspool
-from logspool import log_cost
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+
+import logspool
+from logspool import log_cost
 
 logspool.basicConfig(service="llm-inference")
 logger = logging.getLogger("llm-inference")

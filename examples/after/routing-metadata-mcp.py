@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from typing import Any, Literal
 
-import logspool
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+
+import logspool
 
 logspool.basicConfig(service="routing-metadata")
 logger = logging.getLogger("routing-metadata")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import difflib
+import itertools
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +26,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import _check as check  # noqa: E402
-from _drive import LLM, ROUTING, Call, Outcome, Session, drive, serve  # noqa: E402
+from _drive import API_KEY, LLM, ROUTING, Call, Outcome, Session, drive, serve  # noqa: E402
 from demo import NEXT  # noqa: E402
 from provider import Entry, Provider  # noqa: E402
 
@@ -286,13 +289,28 @@ def test_kill_9_loses_no_cost_record_whose_tool_call_had_returned(tmp_path: Path
         assert len({record["seq"] for record in written}) == len(written)
 
 
-def test_the_demo_runs_twice_and_its_commands_work(tmp_path: Path) -> None:
+def test_the_demo_runs_twice_measures_every_record_and_its_commands_work(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "demo.py"), str(tmp_path / "demo"), "--calls", "40"]
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
     for part in ("What the tool calls cost", "openrouter-costs.jsonl.000001", "all logging of one tool call", "jq"):
         assert part in done.stdout
+
+    for side, name in itertools.product(("before", "after"), SERVERS):
+        timing = json.loads((tmp_path / "demo" / side / f"{name}.timing.json").read_text())
+        kinds = Counter(kind for _, kind, _ in timing["spans"])
+        logs = tmp_path / "demo" / side / "logs"
+        if side == "before":
+            text = (logs / f"{name}.log").read_text()
+            assert kinds["log"] == len(re.findall(r"^\d{4}-\d\d-\d\d .* - [A-Z]+ - ", text, re.MULTILINE)) > 0
+        else:
+            written = check.records(logs, f"{name}.jsonl")
+            assert kinds["log"] == len(written) > 0
+            # The clock leaves no trace in the records: they name the server's own lines.
+            assert {r["src"]["file"].rpartition("/")[2] for r in written if r["logger"] == name} == {f"{name}-mcp.py"}
+        assert kinds["cost"] == (len(check.records(logs, check.COSTS)) if name == LLM else 0)
+
     for paragraph in NEXT.strip().split("\n\n"):
         if "jq" in paragraph and shutil.which("jq") is None:
             continue
@@ -378,5 +396,5 @@ def test_the_demo_notices_the_key_of_the_provider_in_a_log(tmp_path: Path) -> No
     log = tmp_path / "x.jsonl"
     log.write_text("nothing")
     assert check.secret_complaints(tmp_path) == []
-    log.write_text(f'{{"headers":"Bearer {check.API_KEY}"}}')
+    log.write_text(f'{{"headers":"Bearer {API_KEY}"}}')
     assert len(check.secret_complaints(tmp_path)) == 1
