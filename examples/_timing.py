@@ -27,6 +27,7 @@ import itertools
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -52,20 +53,26 @@ class Spans:
     def __init__(self) -> None:
         self.spans: list[tuple[int, str, int]] = []
         self.cpu: list[int] = []
+        self.here = threading.local()
 
     def book(self, kind: str, ns: int) -> None:
         self.spans.append((tool_call.get(), kind, ns))
         self.cpu = [*self.cpu[:1], time.process_time_ns()]
 
     def timed(self, kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        book, clock = self.book, time.perf_counter_ns
+        book, clock, here = self.book, time.perf_counter_ns, self.here
 
         def call(*args: Any, **kwargs: Any) -> Any:
+            if getattr(here, "timing", False):  # exception() calls error(): one span
+                return function(*args, **kwargs)
+            here.timing = True
             began = clock()
             try:
                 return function(*args, **kwargs)
             finally:
-                book(kind, clock() - began)
+                ended = clock()
+                here.timing = False
+                book(kind, ended - began)
 
         # The caller that a record names is the first frame outside of this file; see findCaller() in `logging`.
         code = call.__code__.replace(co_filename=logging._srcfile or __file__)
