@@ -19,6 +19,7 @@ use crate::segment::naming;
 use crate::spool::producer::{Appended, Caller, Spool};
 use crate::spool::ring::{self, Ring};
 use crate::spool::{place, recover};
+use crate::stats::Totals;
 use crate::writer::{Shared, source};
 
 /// How long `before` a fork waits for our threads: a stuck one is left alone.
@@ -142,7 +143,12 @@ impl Engine {
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
         let standing = {
             let mut spools = self.shared.spools.lock();
-            spools.retain(|s| !s.is_closed());
+            spools.retain(|s| {
+                if s.is_closed() {
+                    self.shared.retired.lock().add(&Totals::of(s));
+                }
+                !s.is_closed()
+            });
             spools.iter().find(|s| s.dir.id() == dir.id()).cloned()
         };
         if let Some(spool) = standing {
@@ -260,6 +266,14 @@ impl Engine {
             }
         });
         flushed
+    }
+
+    /// Counts a record whose log could not be opened.
+    pub fn count_unopened(&self) {
+        let mut retired = self.shared.retired.lock();
+        retired.emitted += 1;
+        retired.dropped += 1;
+        retired.dropped_other += 1;
     }
 
     /// Whether `shutdown` was called and no log opened since.

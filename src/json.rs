@@ -1,7 +1,201 @@
 //! Append-only JSON writer: escapes, numbers, RFC 3339 time.
+//!
+//! Everything appends to a `Vec<u8>` and nothing fails. Text comes in as UTF-8, or as UTF-8 in which lone surrogates stand in
+//! their three-byte form (what CPython's `surrogatepass` gives); it goes out as UTF-8 with quote, backslash, C0, DEL, C1,
+//! U+2028, U+2029 and lone surrogates escaped, so that a line is one line in every reader and harmless in a terminal.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
 
 /// Length of the sequence text `<8-character ring id>-<10 hex digits>`.
 pub const SEQ_LEN: usize = 19;
 
 /// What closes every JSON line after its sequence text: quote, brace, newline.
 pub const SEQ_TAIL: &[u8] = b"\"}\n";
+
+/// The end of a line as the encoder leaves it: the ring patches the dashes, under its lock, by the sequence text.
+pub const SEQ_PLACEHOLDER: &[u8] = b",\"seq\":\"-------------------\"}\n";
+
+/// Appends `text` between quotes.
+#[inline]
+pub fn write_str(out: &mut Vec<u8>, text: &str) {
+    write_quoted(out, text.as_bytes());
+}
+
+/// Appends UTF-8 (lone surrogates allowed) between quotes.
+#[inline]
+pub fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    write_escaped(out, text);
+    out.push(b'"');
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// High bit set in the first byte (in memory order) that may need escaping; bits after that one mean nothing.
+#[inline]
+fn special(word: u64) -> u64 {
+    let zero = |value: u64| value.wrapping_sub(LOW) & !value;
+    let control = word.wrapping_sub(LOW * 0x20) & !word;
+    let quote = zero(word ^ (LOW * 0x22));
+    let backslash = zero(word ^ (LOW * 0x5c));
+    let delete = zero(word ^ (LOW * 0x7f));
+    (control | quote | backslash | delete | word) & HIGH
+}
+
+/// Bytes that may begin something to escape. C2, E2 and ED lead C1 controls, U+2028/9 and surrogates.
+static ODD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte < 0x20 || matches!(byte, 0x22 | 0x5c | 0x7f | 0xc2 | 0xe2 | 0xed);
+        byte += 1;
+    }
+    table
+};
+
+/// Appends UTF-8 (lone surrogates allowed) escaped, without quotes.
+pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    let mut at = 0;
+    loop {
+        // Room for the rest unescaped and for one whole word stored past the end of it.
+        out.reserve(text.len() - at + 8);
+        while let Some(word) = text[at..].first_chunk::<8>() {
+            let word = u64::from_le_bytes(*word);
+            let hit = special(word);
+            // SAFETY: at least `text.len() - at + 8` spare bytes were reserved at this `at`, and as much of both was used up
+            // since, so eight bytes fit after `len`; of them only those that were copied from `text` become part of `out`.
+            unsafe {
+                let len = out.len();
+                out.as_mut_ptr().add(len).cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+                let clean = if hit == 0 { 8 } else { hit.trailing_zeros() as usize / 8 };
+                out.set_len(len + clean);
+                at += clean;
+            }
+            if hit != 0 {
+                break;
+            }
+        }
+        // Fewer than eight bytes left, or a byte that is odd or not ASCII: byte by byte, back to whole words at the next ASCII.
+        let tail = text.len() - at < 8;
+        let rest = &text[at..];
+        let run = rest.iter().position(|&byte| ODD[usize::from(byte)] || (!tail && byte.is_ascii())).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..run]);
+        at += run;
+        match text.get(at) {
+            None => return,
+            Some(&byte) if ODD[usize::from(byte)] => at += write_odd(out, &text[at..]),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Appends the first character of `text`, escaped where it must be, and returns how many bytes it has.
+fn write_odd(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    let code = match *text {
+        [b'"', ..] => return write_short(out, b'"'),
+        [b'\\', ..] => return write_short(out, b'\\'),
+        [b'\n', ..] => return write_short(out, b'n'),
+        [b'\r', ..] => return write_short(out, b'r'),
+        [b'\t', ..] => return write_short(out, b't'),
+        [8, ..] => return write_short(out, b'b'),
+        [12, ..] => return write_short(out, b'f'),
+        [byte, ..] if byte < 0x20 || byte == 0x7f => (u16::from(byte), 1),
+        [0xc2, low @ 0x80..=0x9f, ..] => (u16::from(low), 2),
+        [0xe2, 0x80, low @ (0xa8 | 0xa9), ..] => (0x2000 | u16::from(low & 0x3f), 3),
+        [0xed, middle @ 0xa0..=0xbf, low, ..] => (0xd000 | u16::from(middle & 0x3f) << 6 | u16::from(low & 0x3f), 3),
+        [byte, ..] => {
+            out.push(byte);
+            return 1;
+        }
+        [] => return 0,
+    };
+    let (code, used) = code;
+    out.extend_from_slice(b"\\u");
+    for shift in [12, 8, 4, 0] {
+        out.push(b"0123456789abcdef"[usize::from(code >> shift & 0xf)]);
+    }
+    used
+}
+
+fn write_short(out: &mut Vec<u8>, letter: u8) -> usize {
+    out.extend_from_slice(&[b'\\', letter]);
+    1
+}
+
+/// Appends an integer.
+#[inline]
+pub fn write_int(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a float in the shortest form that reads back as the same double (`1.0` keeps its point); `null` where JSON has none.
+#[inline]
+pub fn write_float(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+/// `2026-11-21T01:17:00.`: the part of a time that stays the same for a second.
+type Second = [u8; 20];
+
+thread_local! {
+    /// The last second written by this thread; the sentinel is outside the range that is ever looked up.
+    static LAST_SECOND: Cell<(i64, Second)> = const { Cell::new((i64::MIN, [0; 20])) };
+}
+
+/// The seconds that can be rendered: from year 1, as RFC 3339 needs four digits, to the last instant that `jiff` holds.
+const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_199;
+
+/// Appends the time `micros` microseconds after the Unix epoch as RFC 3339 in UTC, quoted; clamped to the
+/// years 0001 to 9999.
+#[inline]
+pub fn write_time(out: &mut Vec<u8>, micros: i64) {
+    let second = micros.div_euclid(1_000_000).clamp(*SECONDS.start(), *SECONDS.end());
+    let mut rest = micros.rem_euclid(1_000_000);
+    let prefix = match LAST_SECOND.get() {
+        (known, prefix) if known == second => prefix,
+        _ => second_text(second),
+    };
+    let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
+    text[1..21].copy_from_slice(&prefix);
+    for digit in text[21..27].iter_mut().rev() {
+        // `rest % 10` fits a byte.
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+/// Renders a second and remembers it for this thread.
+#[cold]
+fn second_text(second: i64) -> Second {
+    let time = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let time = jiff::tz::Offset::UTC.to_datetime(time);
+    let mut text = Second::default();
+    let fields = [
+        (0, 4, i64::from(time.year())),
+        (5, 2, i64::from(time.month())),
+        (8, 2, i64::from(time.day())),
+        (11, 2, i64::from(time.hour())),
+        (14, 2, i64::from(time.minute())),
+        (17, 2, i64::from(time.second())),
+    ];
+    text.copy_from_slice(b"0000-00-00T00:00:00.");
+    for (start, width, mut value) in fields {
+        for digit in text[start..start + width].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+        }
+    }
+    LAST_SECOND.set((second, text));
+    text
+}
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

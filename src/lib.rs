@@ -28,6 +28,7 @@ mod python;
 pub mod report;
 pub mod segment;
 pub mod spool;
+pub mod stats;
 pub mod thread;
 pub mod wake;
 pub mod writer;

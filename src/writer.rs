@@ -12,6 +12,7 @@ use crate::report;
 use crate::spool::drain::{Pass, Source};
 use crate::spool::producer::Spool;
 use crate::spool::recover;
+use crate::stats::Totals;
 use crate::thread::spawn_quiet;
 use crate::wake::Waker;
 
@@ -35,6 +36,8 @@ pub struct Shared {
     pub janitor: Arc<Janitor>,
     /// Records recovered from dead processes' rings.
     pub recovered: AtomicU64,
+    /// What spools that are gone had counted, and records that found none.
+    pub retired: Mutex<Totals>,
     running: AtomicBool,
     stopping: AtomicBool,
     /// Bumped when the set of spools changes.

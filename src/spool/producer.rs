@@ -29,7 +29,7 @@ const NEVER: u64 = u64::MAX;
 pub trait Caller {
     /// Runs `wait` without holding what other threads need, then says whether to go on: false when the user
     /// interrupted.
-    fn detached(&mut self, wait: &mut dyn FnMut()) -> bool;
+    fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool;
 }
 
 /// What became of a record.

@@ -12,7 +12,7 @@ use logspool::spool::producer::{Appended, Caller};
 struct Plain;
 
 impl Caller for Plain {
-    fn detached(&mut self, wait: &mut dyn FnMut()) -> bool {
+    fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
         wait();
         true
     }

@@ -1,0 +1,428 @@
+//! Any Python object to JSON, exact types first. Never fails for what a value is; stops only when the line grows too long.
+//!
+//! User code (`__str__`, properties, iterators) may run while a value is encoded and may change anything. So a borrowed
+//! reference is used only where none can run between taking and using it; everything else is held. Whatever user code raises,
+//! `BaseException`s included, becomes a placeholder. A `KeyboardInterrupt` is put back when the record is finished
+//! ([`Encoder::finish`]), so that Ctrl-C pressed inside a `__str__` still stops the program.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::collections::HashSet;
+
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::names::Names;
+use super::text::{small_int, utf8};
+use crate::json;
+
+/// The line has grown beyond what it may have: encode it again with tighter [`Limits`].
+#[derive(Debug)]
+pub(super) struct Overflow;
+
+pub(super) type Written = Result<(), Overflow>;
+
+/// What bounds one attempt at a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Characters a string.
+    pub(super) text: usize,
+    /// Items a container.
+    pub(super) items: usize,
+    /// Levels of nesting.
+    pub(super) depth: u32,
+    /// Length of the output buffer.
+    pub(super) end: usize,
+}
+
+/// Deepest nesting that is written.
+pub(super) const MAX_DEPTH: u32 = 64;
+
+/// A container being written, linked to the one around it: to see cycles and depth without allocating.
+#[derive(Clone, Copy)]
+pub(super) struct Nest<'a> {
+    object: *mut ffi::PyObject,
+    depth: u32,
+    outer: Option<&'a Nest<'a>>,
+}
+
+impl Nest<'static> {
+    pub(super) const TOP: Self = Nest { object: std::ptr::null_mut(), depth: 0, outer: None };
+}
+
+/// One record's encoder.
+pub(super) struct Encoder<'py> {
+    pub(super) py: Python<'py>,
+    pub(super) names: &'static Names,
+    pub(super) limits: Limits,
+    interrupted: Cell<bool>,
+}
+
+/// The exact type of an object.
+#[inline]
+pub(super) fn class_of(value: Borrowed<'_, '_, PyAny>) -> *mut ffi::PyTypeObject {
+    // SAFETY: the reference is live and the interpreter attached.
+    unsafe { ffi::Py_TYPE(value.as_ptr()) }
+}
+
+impl<'py> Encoder<'py> {
+    pub(super) fn new(py: Python<'py>, names: &'static Names, limits: Limits) -> Self {
+        Encoder { py, names, limits, interrupted: Cell::new(false) }
+    }
+
+    /// Swallows what user code raised, and remembers a `KeyboardInterrupt`.
+    pub(super) fn swallow(&self, error: &PyErr) {
+        if error.is_instance_of::<PyKeyboardInterrupt>(self.py) {
+            self.interrupted.set(true);
+        }
+    }
+
+    /// The value, or `None` after swallowing what was raised.
+    pub(super) fn ok<T>(&self, result: PyResult<T>) -> Option<T> {
+        result.inspect_err(|error| self.swallow(error)).ok()
+    }
+
+    /// Puts a swallowed Ctrl-C back: Python's SIGINT handler runs again, after the logging call, if this is the main thread
+    /// (elsewhere nobody pressed Ctrl-C: the exception was raised by hand).
+    pub(super) fn finish(&self) {
+        if !self.interrupted.take() {
+            return;
+        }
+        let main = self.py.import("threading").and_then(|threading| {
+            Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+        });
+        if main.unwrap_or(false) {
+            // SAFETY: needs no more than an initialised interpreter.
+            unsafe { ffi::PyErr_SetInterrupt() };
+        }
+    }
+
+    #[inline]
+    pub(super) fn check(&self, out: &[u8]) -> Written {
+        if out.len() > self.limits.end { Err(Overflow) } else { Ok(()) }
+    }
+
+    /// Appends a value of a plain type, during which no code can run; `false`, with nothing written, for any other (also for
+    /// text with surrogates and for big ints: raising their errors may start the garbage collector, and with it user code).
+    #[inline]
+    fn write_plain(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>) -> bool {
+        let class = class_of(value);
+        if class == &raw mut ffi::PyUnicode_Type {
+            match utf8(value) {
+                Some(text) if text.len() <= self.limits.text => json::write_quoted(out, text),
+                _ => return false,
+            }
+        } else if class == &raw mut ffi::PyLong_Type {
+            match small_int(value) {
+                Some(small) => json::write_int(out, small),
+                None => return false,
+            }
+        } else if class == &raw mut ffi::PyFloat_Type {
+            Self::write_float(out, value);
+        } else if value.is_none() {
+            out.extend_from_slice(b"null");
+        } else if class == &raw mut ffi::PyBool_Type {
+            // SAFETY: `Py_True` is immortal.
+            let truth = value.as_ptr() == unsafe { ffi::Py_True() };
+            out.extend_from_slice(if truth { b"true" } else { b"false" });
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Appends any object as a JSON value. The caller keeps `value` alive throughout.
+    pub(super) fn write_value(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+        let class = class_of(value);
+        if class == &raw mut ffi::PyDict_Type {
+            return self.write_dict(out, value, nest);
+        } else if class == &raw mut ffi::PyList_Type {
+            return self.write_list(out, value, nest);
+        } else if class == &raw mut ffi::PyTuple_Type {
+            return self.write_tuple(out, value, nest);
+        } else if self.write_plain(out, value) {
+        } else if class == &raw mut ffi::PyUnicode_Type {
+            self.write_text(out, value);
+        } else if class == &raw mut ffi::PyLong_Type {
+            self.write_int(out, value);
+        } else {
+            return self.write_other(out, value, nest);
+        }
+        self.check(out)
+    }
+
+    /// Appends a float, or an object of a class derived from it.
+    pub(super) fn write_float(out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>) {
+        // SAFETY: the object is a float, so its value is read without running code.
+        json::write_float(out, unsafe { ffi::PyFloat_AsDouble(value.as_ptr()) });
+    }
+
+    /// Appends an int, or an object of a class derived from it; of any size.
+    pub(super) fn write_int(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>) {
+        match small_int(value) {
+            Some(small) => json::write_int(out, small),
+            None => self.write_big_int(out, value),
+        }
+    }
+
+    /// Marks `value` as being written. `None` after writing a placeholder, for it is being written already or lies too deep.
+    pub(super) fn enter<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        outer: &'a Nest<'a>,
+    ) -> Option<Nest<'a>> {
+        let mut around = Some(outer);
+        while let Some(nest) = around {
+            if nest.object == value.as_ptr() {
+                out.extend_from_slice(b"\"<cycle>\"");
+                return None;
+            }
+            around = nest.outer;
+        }
+        if outer.depth >= self.limits.depth {
+            out.extend_from_slice(b"\"<nested too deep>\"");
+            return None;
+        }
+        Some(Nest { object: value.as_ptr(), depth: outer.depth + 1, outer: Some(outer) })
+    }
+
+    /// Refuses early a container that cannot fit because each of its items takes at least two bytes.
+    fn check_size(&self, out: &[u8], items: isize) -> Written {
+        let least = usize::try_from(items).unwrap_or(0).min(self.limits.items).saturating_mul(2);
+        if out.len().saturating_add(least) > self.limits.end { Err(Overflow) } else { Ok(()) }
+    }
+
+    /// The note in place of the items beyond the limit.
+    pub(super) fn write_more(out: &mut Vec<u8>, rest: Option<usize>) {
+        match rest {
+            Some(rest) => json::write_str(out, &format!("…({rest} more)")),
+            None => json::write_str(out, "…(more)"),
+        }
+    }
+
+    /// Appends a list (or an object of a class derived from it, as what it stores).
+    pub(super) fn write_list(&self, out: &mut Vec<u8>, list: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+        // SAFETY: `list` is a list.
+        self.write_array(out, list, nest, || unsafe { ffi::PyList_Size(list.as_ptr()) }, |index| {
+            // SAFETY: as above; out of range gives null and an error.
+            unsafe { ffi::PyList_GetItem(list.as_ptr(), index) }
+        })
+    }
+
+    /// Appends a tuple (or an object of a class derived from it).
+    pub(super) fn write_tuple(&self, out: &mut Vec<u8>, tuple: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+        // SAFETY: `tuple` is a tuple.
+        self.write_array(out, tuple, nest, || unsafe { ffi::PyTuple_Size(tuple.as_ptr()) }, |index| {
+            // SAFETY: as above; out of range gives null and an error.
+            unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index) }
+        })
+    }
+
+    /// Appends a list or tuple; `get` gives borrowed items. The size is asked again for each item: user code may shrink a list.
+    #[inline]
+    fn write_array(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+        size: impl Fn() -> isize,
+        get: impl Fn(isize) -> *mut ffi::PyObject,
+    ) -> Written {
+        let Some(nest) = self.enter(out, value, nest) else { return Ok(()) };
+        self.check_size(out, size())?;
+        out.push(b'[');
+        let mut index = 0;
+        while index < size() {
+            if index > 0 {
+                out.push(b',');
+            }
+            if usize::try_from(index).is_ok_and(|index| index >= self.limits.items) {
+                Self::write_more(out, usize::try_from(size() - index).ok());
+                break;
+            }
+            // SAFETY: the index is in range; the borrowed item is used before any code can run.
+            let plain = self.write_plain(out, unsafe { Borrowed::from_ptr(self.py, get(index)) });
+            if !plain {
+                // Taken from the container once more, for the try may have run the garbage collector; and held this time.
+                // SAFETY: a borrowed reference or null.
+                let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }.map(|item| item.to_owned());
+                match item {
+                    Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
+                    None => {
+                        self.swallow(&PyErr::fetch(self.py));
+                        out.extend_from_slice(b"null");
+                    }
+                }
+            }
+            self.check(out)?;
+            index += 1;
+        }
+        out.push(b']');
+        self.check(out)
+    }
+
+    /// Appends a dict (or an object of a class derived from it, as what it stores).
+    pub(super) fn write_dict(&self, out: &mut Vec<u8>, dict: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+        let Some(nest) = self.enter(out, dict, nest) else { return Ok(()) };
+        // SAFETY: `dict` is a dict.
+        let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
+        let length = size();
+        self.check_size(out, length)?;
+        out.push(b'{');
+        let mut keys = Keys::default();
+        let mut position = 0;
+        let mut count = 0;
+        let next = |position: &mut isize| {
+            let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+            // SAFETY: `dict` is a dict, and any position is safe, also after a change. Both references are borrowed from it:
+            // they are used at once, or held where code may run.
+            unsafe {
+                (ffi::PyDict_Next(dict.as_ptr(), position, &raw mut key, &raw mut value) != 0)
+                    .then(|| (Borrowed::from_ptr(self.py, key), Borrowed::from_ptr(self.py, value)))
+            }
+        };
+        let mut here = position;
+        while let Some((key, value)) = next(&mut position) {
+            if count > 0 {
+                out.push(b',');
+            }
+            if count >= self.limits.items {
+                out.extend_from_slice("\"…\":".as_bytes());
+                Self::write_more(out, usize::try_from(length).ok().map(|length| length.saturating_sub(count)));
+                break;
+            }
+            count += 1;
+            let start = out.len();
+            if !(self.write_plain_key(out, key) && self.write_plain(out, value)) {
+                // Read once more, for the try may have run the garbage collector; and held this time.
+                let Some((key, value)) = next(&mut here) else { break };
+                let (key, value) = (key.to_owned(), value.to_owned());
+                if out.len() == start && !self.write_plain_key(out, key.as_borrowed()) {
+                    keys.reserve_text_keys(dict);
+                    self.write_odd_key(out, key.as_borrowed(), &mut keys);
+                }
+                self.write_value(out, value.as_borrowed(), &nest)?;
+            }
+            self.check(out)?;
+            here = position;
+            if size() != length {
+                out.extend_from_slice(",\"…\":\"<changed while it was logged>\"".as_bytes());
+                break;
+            }
+        }
+        out.push(b'}');
+        self.check(out)
+    }
+
+    /// Appends `"key":` if the key is an ordinary string; `false`, with nothing written, otherwise.
+    #[inline]
+    pub(super) fn write_plain_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
+        if class_of(key) != &raw mut ffi::PyUnicode_Type {
+            return false;
+        }
+        match utf8(key) {
+            Some(text) if text.len() <= self.limits.text => {
+                json::write_quoted(out, text);
+                out.push(b':');
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends `"key":` for a key of any kind; one that would stand for a second time gets `#2`, `#3` … appended.
+    pub(super) fn write_odd_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>, keys: &mut Keys) {
+        let text = self.text_of(key);
+        out.push(b'"');
+        out.extend_from_slice(&keys.unique(text));
+        out.extend_from_slice(b"\":");
+    }
+
+    /// The text that stands for an object where JSON wants a string: escaped, without quotes. A scalar as its JSON value reads,
+    /// anything with structure as `str` gives it.
+    pub(super) fn text_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Vec<u8> {
+        self.scalar_of(value).unwrap_or_else(|| {
+            let mut text = Vec::new();
+            self.write_str_of(&mut text, value);
+            unquoted(text)
+        })
+    }
+
+    /// The same, `None` for what has structure.
+    pub(super) fn scalar_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let written = self.write_value(&mut text, value, &Nest::TOP);
+        if written.is_err() || matches!(text.first(), Some(b'{' | b'[') | None) { None } else { Some(unquoted(text)) }
+    }
+}
+
+/// Drops the quotes of a JSON string; other JSON text is left as it is.
+fn unquoted(mut text: Vec<u8>) -> Vec<u8> {
+    if text.len() >= 2 && text[0] == b'"' {
+        text.pop();
+        text.remove(0);
+    }
+    text
+}
+
+/// The keys of one object that are taken, tracked only where keys may collide: two keys of a dict differ, their texts need not.
+#[derive(Default)]
+pub(super) struct Keys {
+    taken: Option<HashSet<Vec<u8>>>,
+}
+
+impl Keys {
+    /// Reserves every ordinary string key of a dict, so that those keep their names. Once per object.
+    fn reserve_text_keys(&mut self, dict: Borrowed<'_, '_, PyAny>) {
+        if self.taken.is_some() {
+            return;
+        }
+        let mut taken = HashSet::new();
+        let mut position = 0;
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: `dict` is a dict, and no code runs within the loop: what is borrowed stays alive.
+        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: as above.
+            let key = unsafe { Borrowed::from_ptr(dict.py(), key) };
+            if class_of(key) == &raw mut ffi::PyUnicode_Type
+                && let Some(text) = utf8(key)
+            {
+                let mut escaped = Vec::with_capacity(text.len());
+                json::write_escaped(&mut escaped, text);
+                taken.insert(escaped);
+            }
+        }
+        self.taken = Some(taken);
+    }
+
+    /// Whether a key is taken.
+    pub(super) fn holds(&self, escaped: &[u8]) -> bool {
+        self.taken.as_ref().is_some_and(|taken| taken.contains(escaped))
+    }
+
+    /// Appends `"name":` for a key of ours, which gives way to the user's.
+    pub(super) fn write_note_key(&mut self, out: &mut Vec<u8>, name: &str) {
+        out.push(b'"');
+        out.extend_from_slice(&self.unique(name.as_bytes().to_vec()));
+        out.extend_from_slice(b"\":");
+    }
+
+    /// Takes a key that must keep its name.
+    pub(super) fn take(&mut self, escaped: &[u8]) {
+        self.taken.get_or_insert_default().insert(escaped.to_vec());
+    }
+
+    /// The key, made different from every one taken.
+    pub(super) fn unique(&mut self, escaped: Vec<u8>) -> Vec<u8> {
+        let taken = self.taken.get_or_insert_default();
+        let mut key = escaped.clone();
+        let mut number = 2;
+        while !taken.insert(key.clone()) {
+            key = [&escaped[..], format!("#{number}").as_bytes()].concat();
+            number += 1;
+        }
+        key
+    }
+}

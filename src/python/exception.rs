@@ -1,0 +1,180 @@
+//! `exc_info` to `{type, message, stacktrace, causes?, notes?}`.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString, PyTuple};
+
+use super::encode::{Encoder, Nest, Written};
+use crate::json;
+
+/// Causes that are named; a longer chain is in the stack trace.
+const MAX_CAUSES: usize = 16;
+
+/// Length of the longest stack trace, in longest strings.
+const STACK_FIELDS: usize = 4;
+
+impl<'py> Encoder<'py> {
+    /// Appends an exception as a value: `"Type: message"`.
+    pub(super) fn write_exception_value(&self, out: &mut Vec<u8>, error: Borrowed<'_, 'py, PyAny>) {
+        let name = self.type_name(error);
+        let start = out.len();
+        self.write_str_of(out, error);
+        let message = out.split_off(start);
+        let message = &message[1..message.len() - 1];
+        out.push(b'"');
+        json::write_escaped(out, name.as_bytes());
+        if !message.is_empty() {
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(message);
+        }
+        out.push(b'"');
+    }
+
+    fn type_name(&self, error: Borrowed<'_, 'py, PyAny>) -> String {
+        let class = error.get_type();
+        self.qualified_name(class.as_any().as_borrowed()).unwrap_or_else(|| "Exception".to_owned())
+    }
+
+    /// Appends `,"exception":{…}` for a record's `exc_info` (a tuple, an exception, or anything true for the one being handled),
+    /// or for its `exc_text` alone; nothing if there is none.
+    pub(super) fn write_exception(
+        &self,
+        out: &mut Vec<u8>,
+        exc_info: Option<&Bound<'py, PyAny>>,
+        exc_text: Option<&Bound<'py, PyAny>>,
+    ) -> Written {
+        if let Some(error) = exc_info.and_then(|exc_info| self.exception_of(exc_info)) {
+            let start = out.len();
+            let written = self.write_error(out, &error);
+            if written.is_err() {
+                out.truncate(start);
+            }
+            return written;
+        }
+        if let Some(text) = exc_text.filter(|text| !text.is_none())
+            && self.ok(text.is_truthy()).unwrap_or(true)
+        {
+            out.extend_from_slice(b",\"exception\":{\"stacktrace\":");
+            self.write_stack(out, text);
+            out.push(b'}');
+        }
+        self.check(out)
+    }
+
+    /// The exception that `exc_info` stands for.
+    fn exception_of(&self, exc_info: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        if exc_info.is_none() {
+            return None;
+        }
+        if let Ok(parts) = exc_info.cast::<PyTuple>() {
+            let error = self.ok(parts.get_item(1))?;
+            if !error.is_none() {
+                return is_exception(&error).then_some(error);
+            }
+            // A class without an instance: what `sys.exc_info()` could give in old extensions.
+            let class = self.ok(parts.get_item(0)).filter(|class| !class.is_none())?;
+            return self.ok(class.call0()).filter(is_exception);
+        }
+        if is_exception(exc_info) {
+            return Some(exc_info.clone());
+        }
+        if !self.ok(exc_info.is_truthy()).unwrap_or(false) {
+            return None;
+        }
+        let current = self.py.import("sys").and_then(|sys| sys.call_method0("exc_info")?.get_item(1));
+        self.ok(current).filter(is_exception)
+    }
+
+    fn write_error(&self, out: &mut Vec<u8>, error: &Bound<'py, PyAny>) -> Written {
+        let py = self.py;
+        out.extend_from_slice(b",\"exception\":{");
+        self.write_summary(out, error);
+        out.extend_from_slice(b",\"stacktrace\":");
+        let lines = || {
+            let traceback = error.getattr(intern!(py, "__traceback__"))?;
+            let format = py.import(intern!(py, "traceback"))?.getattr(intern!(py, "format_exception"))?;
+            let lines = format.call1((error.get_type(), error, traceback))?;
+            PyString::new(py, "").call_method1(intern!(py, "join"), (lines,))
+        };
+        match self.ok(lines()) {
+            Some(text) => self.write_stack(out, &text),
+            None => self.write_exception_value(out, error.as_borrowed()),
+        }
+        self.check(out)?;
+        self.write_causes(out, error);
+        self.check(out)?;
+        if let Some(notes) = self.ok(error.getattr_opt(intern!(py, "__notes__"))).flatten()
+            && let Ok(notes) = notes.cast_into::<PyList>()
+            && !notes.is_empty()
+        {
+            out.extend_from_slice(b",\"notes\":");
+            self.write_value(out, notes.as_any().as_borrowed(), &Nest::TOP)?;
+        }
+        out.push(b'}');
+        self.check(out)
+    }
+
+    /// `"type":…,"message":…`
+    fn write_summary(&self, out: &mut Vec<u8>, error: &Bound<'py, PyAny>) {
+        out.extend_from_slice(b"\"type\":");
+        self.write_cut_str(out, &self.type_name(error.as_borrowed()));
+        out.extend_from_slice(b",\"message\":");
+        self.write_str_of(out, error.as_borrowed());
+    }
+
+    /// The chain that a traceback shows, nearest first.
+    fn write_causes(&self, out: &mut Vec<u8>, error: &Bound<'py, PyAny>) {
+        let mut seen = vec![error.clone()];
+        while seen.len() <= MAX_CAUSES.min(self.limits.items)
+            && let Some(cause) = self.cause_of(&seen[seen.len() - 1])
+            && !seen.iter().any(|known| known.is(&cause))
+        {
+            out.extend_from_slice(if seen.len() == 1 { b",\"causes\":[{" } else { b",{" });
+            self.write_summary(out, &cause);
+            out.push(b'}');
+            seen.push(cause);
+        }
+        if seen.len() > 1 {
+            out.push(b']');
+        }
+    }
+
+    fn cause_of(&self, error: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let py = self.py;
+        let read = |name| self.ok(error.getattr(name)).filter(is_exception);
+        read(intern!(py, "__cause__")).or_else(|| {
+            let suppressed = self.ok(error.getattr(intern!(py, "__suppress_context__")))?;
+            if self.ok(suppressed.is_truthy()).unwrap_or(false) { None } else { read(intern!(py, "__context__")) }
+        })
+    }
+
+    /// Appends the text of a stack between quotes, without the newline at its end. A long one keeps its beginning and its end,
+    /// where the error is.
+    pub(super) fn write_stack(&self, out: &mut Vec<u8>, text: &Bound<'py, PyAny>) {
+        let Ok(text) = text.cast::<PyString>() else {
+            self.write_str_of(out, text.as_borrowed());
+            return;
+        };
+        let text = text.to_string_lossy();
+        let text = text.trim_end_matches('\n');
+        let limit = self.limits.text.saturating_mul(STACK_FIELDS);
+        out.push(b'"');
+        if text.len() <= limit {
+            json::write_escaped(out, text.as_bytes());
+        } else {
+            let total = text.chars().count();
+            let boundary = |at: &usize| text.is_char_boundary(*at);
+            let head = (0..=limit / 2).rev().find(boundary).unwrap_or(0);
+            let tail = (text.len() - limit / 2..text.len()).find(boundary).unwrap_or(text.len());
+            json::write_escaped(out, &text.as_bytes()[..head]);
+            json::write_escaped(out, format!("\n…(truncated, {total} chars)…\n").as_bytes());
+            json::write_escaped(out, &text.as_bytes()[tail..]);
+        }
+        out.push(b'"');
+    }
+}
+
+fn is_exception(value: &Bound<'_, PyAny>) -> bool {
+    // By the real class: `__class__` may lie.
+    super::names::derives(&value.get_type(), &value.py().get_type::<pyo3::exceptions::PyBaseException>())
+}

@@ -1,0 +1,535 @@
+//! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
+#![allow(unsafe_code)]
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::encode::{Encoder, Keys, Limits, MAX_DEPTH, Nest, Written, class_of};
+use super::message::{Rendered, Template};
+use super::names::{Names, SLOTS, Slot};
+use super::task::task_name;
+use super::text::utf8;
+use crate::json;
+
+/// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
+pub(super) const MIN_MAX_RECORD: usize = 1024;
+
+/// Characters of `service`, `environment`, `version` that are kept.
+const MAX_STATIC: usize = 256;
+
+/// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
+const PROMOTED: [&str; 8] = ["event", "session_id", "request_id", "trace_id", "span_id", "trace_flags", "tool", "category"];
+pub(super) const EVENT: usize = 0;
+pub(super) const REQUEST_ID: usize = 2;
+pub(super) const CATEGORY: usize = 7;
+
+/// The values of [`PROMOTED`] keys.
+pub(super) type Promoted<'py> = [Option<Bound<'py, PyAny>>; PROMOTED.len()];
+
+/// The index of a key in [`PROMOTED`].
+#[inline]
+pub(super) fn promoted_place(name: &[u8]) -> Option<usize> {
+    match name {
+        b"event" => Some(EVENT),
+        b"session_id" => Some(1),
+        b"request_id" => Some(REQUEST_ID),
+        b"trace_id" => Some(3),
+        b"span_id" => Some(4),
+        b"trace_flags" => Some(5),
+        b"tool" => Some(6),
+        b"category" => Some(CATEGORY),
+        _ => None,
+    }
+}
+
+/// This process' id, below the number of forks it was asked after; 0 until asked.
+static PID: AtomicU64 = AtomicU64::new(0);
+
+/// The process id, without a system call on the hot path.
+pub(super) fn pid() -> i64 {
+    let forks = crate::fork::forks() << 32;
+    let known = PID.load(Ordering::Relaxed);
+    let pid = u32::try_from(known & 0xFFFF_FFFF).unwrap_or(0);
+    if pid != 0 && known & !0xFFFF_FFFF == forks {
+        return i64::from(pid);
+    }
+    let pid = std::process::id();
+    PID.store(forks | u64::from(pid), Ordering::Relaxed);
+    i64::from(pid)
+}
+
+/// Turns records into lines. Holds no Python objects: static fields are encoded once.
+#[derive(Debug)]
+pub(crate) struct RecordEncoder {
+    /// `,"service":…,"environment":…,"version":…`, those that are set.
+    pub(super) identity: Vec<u8>,
+    /// Static fields: the escaped name, and the value in JSON.
+    pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
+    src: bool,
+    max_field: usize,
+    max_record: usize,
+}
+
+/// An attribute passed in `extra`.
+type Extra<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// A record taken apart, everything held.
+struct Parts<'py> {
+    slots: [Option<Bound<'py, PyAny>>; SLOTS],
+    promoted: Promoted<'py>,
+    nested: Option<Bound<'py, PyAny>>,
+    extras: Vec<Extra<'py>>,
+    /// Whether a key may need a change to stand apart from the others.
+    odd_keys: bool,
+    /// What Python rendered, empty as long as the template can be written as it is.
+    message: OnceCell<Rendered<'py>>,
+}
+
+impl<'py> Parts<'py> {
+    fn slot(&self, slot: Slot) -> Option<&Bound<'py, PyAny>> {
+        self.slots[slot as usize].as_ref()
+    }
+
+    fn integer(&self, slot: Slot) -> Option<i64> {
+        self.slot(slot).and_then(|value| value.extract().ok())
+    }
+}
+
+/// What an attempt keeps of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything.
+    All,
+    /// No user fields: a note stands in their place.
+    NoFields,
+    /// Only when, what level, which logger, what happened, and the note.
+    Core,
+}
+
+impl RecordEncoder {
+    /// An encoder for resolved settings: `service`, `environment`, `version` (str or None), `static` (dict), `src` (bool),
+    /// `max_field` (characters), `max_record` (bytes).
+    ///
+    /// # Errors
+    /// A missing key, a value of the wrong type, or a `max_record` below 1024 bytes.
+    pub(crate) fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let py = settings.py();
+        let names = Names::get(py)?;
+        let setting = |name: &str| {
+            settings.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("settings: {name}: missing; pass every setting")))
+        };
+        let max_field = setting("max_field")?.extract::<usize>()?;
+        let max_record = setting("max_record")?.extract::<usize>()?;
+        if max_record < MIN_MAX_RECORD {
+            return Err(PyValueError::new_err(format!(
+                "max_record: {max_record}: too small for a line; use at least {MIN_MAX_RECORD} bytes"
+            )));
+        }
+        let mut identity = Vec::new();
+        for name in ["service", "environment", "version"] {
+            if let Some(value) = setting(name)?.extract::<Option<String>>()? {
+                identity.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
+                super::text::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
+                identity.push(b'"');
+            }
+        }
+        let limits = Limits { text: max_field, items: usize::MAX, depth: MAX_DEPTH, end: max_record / 2 };
+        let encoder = Encoder::new(py, names, limits);
+        let mut fixed = Vec::new();
+        for (key, value) in setting("static")?.cast_into::<PyDict>()? {
+            let name = key.cast::<PyString>().map_err(|_| PyTypeError::new_err(format!("static: {key}: names must be str")))?;
+            let name = name.to_string_lossy().into_owned();
+            let (mut escaped, mut json) = (Vec::new(), Vec::new());
+            json::write_escaped(&mut escaped, name.as_bytes());
+            if encoder.write_value(&mut json, value.as_borrowed(), &Nest::TOP).is_err() {
+                return Err(PyValueError::new_err(format!("static: {name}: too large for a field of every record")));
+            }
+            fixed.push((escaped, json));
+        }
+        Ok(RecordEncoder { identity, fixed, src: setting("src")?.is_truthy()?, max_field, max_record })
+    }
+
+    /// Appends the record's line to `out` and returns its level. Never fails, never runs longer than `max_record`, and leaves
+    /// the record as it is (a user's `formatter`, whose text becomes the message, may not).
+    pub(crate) fn encode<'py>(
+        &self,
+        record: &Bound<'py, PyAny>,
+        formatter: Option<&Bound<'py, PyAny>>,
+        out: &mut Vec<u8>,
+    ) -> i64 {
+        let py = record.py();
+        let Ok(names) = Names::get(py) else {
+            return 0;
+        };
+        let mut encoder = Encoder::new(py, names, self.limits(out));
+        let mut parts = Parts {
+            slots: [const { None }; SLOTS],
+            promoted: Promoted::default(),
+            nested: None,
+            extras: Vec::new(),
+            odd_keys: false,
+            message: OnceCell::new(),
+        };
+        encoder.take_apart(record, &mut parts);
+        encoder.render_message(record, formatter, &mut parts);
+        self.write_within_limits(&mut encoder, out, |encoder, keep, out| self.write_line(encoder, &parts, keep, out));
+        encoder.finish();
+        parts.integer(Slot::LevelNo).unwrap_or(0)
+    }
+
+    /// The limits of a first attempt at a line that begins here.
+    pub(super) fn limits(&self, out: &[u8]) -> Limits {
+        let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();
+        Limits { text: self.max_field, items: usize::MAX, depth: MAX_DEPTH, end }
+    }
+
+    /// Writes a line, again with tighter limits while it is too long, and ends it.
+    pub(super) fn write_within_limits<'py>(
+        &self,
+        encoder: &mut Encoder<'py>,
+        out: &mut Vec<u8>,
+        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
+    ) {
+        let start = out.len();
+        let Limits { end, .. } = encoder.limits;
+        let attempts = [
+            (self.max_field, usize::MAX, MAX_DEPTH, Keep::All),
+            (1024, 64, 16, Keep::All),
+            (128, 8, 4, Keep::All),
+            (64, 4, 2, Keep::NoFields),
+            (24, 2, 1, Keep::Core),
+        ];
+        for (text, items, depth, keep) in attempts {
+            encoder.limits = Limits { text: text.min(self.max_field), items, depth, end };
+            if write(encoder, keep, out).is_ok() {
+                break;
+            }
+            out.truncate(start);
+        }
+        out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    fn write_line<'py>(&self, encoder: &Encoder<'py>, parts: &Parts<'py>, keep: Keep, out: &mut Vec<u8>) -> Written {
+        out.push(b'{');
+        if let Some(category) = &parts.promoted[CATEGORY] {
+            out.extend_from_slice(b"\"category\":");
+            encoder.write_as_text(out, category);
+            out.push(b',');
+        }
+        out.extend_from_slice(b"\"ts\":");
+        json::write_time(out, encoder.created(parts.slot(Slot::Created)));
+        out.extend_from_slice(b",\"level\":");
+        encoder.write_as_text_or(out, parts.slot(Slot::LevelName), "NOTSET");
+        out.extend_from_slice(b",\"logger\":");
+        encoder.write_as_text_or(out, parts.slot(Slot::Name), "root");
+        encoder.check(out)?;
+        encoder.write_event(out, parts);
+        if keep != Keep::Core {
+            out.extend_from_slice(&self.identity);
+        }
+        out.extend_from_slice(b",\"pid\":");
+        json::write_int(out, parts.integer(Slot::Process).unwrap_or_else(pid));
+        if keep == Keep::Core {
+            self.write_dropped_note(out);
+            return encoder.check(out);
+        }
+        for (key, slot) in [(&b",\"thread\":"[..], Slot::ThreadName), (b",\"task\":", Slot::TaskName)] {
+            if let Some(value) = parts.slot(slot).filter(|value| !value.is_none()) {
+                out.extend_from_slice(key);
+                encoder.write_as_text(out, value);
+            }
+        }
+        encoder.write_ids(out, &parts.promoted);
+        encoder.check(out)?;
+        if keep == Keep::All {
+            self.write_fields(encoder, parts, out)?;
+        } else {
+            self.write_dropped_note(out);
+        }
+        encoder.write_exception(out, parts.slot(Slot::ExcInfo), parts.slot(Slot::ExcText))?;
+        if let Some(stack) = parts.slot(Slot::StackInfo).filter(|stack| !stack.is_none()) {
+            out.extend_from_slice(b",\"stack\":");
+            encoder.write_stack(out, stack);
+        }
+        if self.src {
+            out.extend_from_slice(b",\"src\":{\"file\":");
+            encoder.write_as_text_or(out, parts.slot(Slot::PathName), "");
+            out.extend_from_slice(b",\"line\":");
+            json::write_int(out, parts.integer(Slot::LineNo).unwrap_or(0));
+            out.extend_from_slice(b",\"function\":");
+            encoder.write_as_text_or(out, parts.slot(Slot::FuncName), "");
+            out.push(b'}');
+        }
+        encoder.check(out)
+    }
+
+    pub(super) fn write_dropped_note(&self, out: &mut Vec<u8>) {
+        let note = format!(
+            ",\"fields\":{{\"truncated\":\"fields left out: the record is larger than {} bytes (LOG_MAX_RECORD)\"}}",
+            self.max_record
+        );
+        out.extend_from_slice(note.as_bytes());
+    }
+
+    /// `,"fields":{…}`, static ones first; nothing if there are none.
+    fn write_fields<'py>(&self, encoder: &Encoder<'py>, parts: &Parts<'py>, out: &mut Vec<u8>) -> Written {
+        let error = parts.message.get().and_then(|message| message.error.as_ref());
+        if self.fixed.is_empty() && parts.extras.is_empty() && parts.nested.is_none() && error.is_none() {
+            return Ok(());
+        }
+        out.extend_from_slice(b",\"fields\":{");
+        let open = out.len();
+        // Names can meet only where the call's own are not all there is.
+        let several = !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some();
+        let mut keys = several.then(Keys::default);
+        if let Some(keys) = &mut keys {
+            for (key, _) in &parts.extras {
+                let mut plain = Vec::new();
+                if encoder.write_plain_key(&mut plain, key.as_borrowed()) {
+                    keys.take(&plain[1..plain.len() - 2]);
+                }
+            }
+        }
+        let nested = parts.nested.as_ref().and_then(|nested| encoder.pairs_of(nested)).unwrap_or_default();
+        for (escaped, value) in &self.fixed {
+            let overridden = keys.as_ref().is_some_and(|keys| keys.holds(escaped))
+                || nested.iter().any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
+            if !overridden {
+                separate(out, open);
+                out.push(b'"');
+                out.extend_from_slice(escaped);
+                out.extend_from_slice(b"\":");
+                out.extend_from_slice(value);
+            }
+        }
+        encoder.check(out)?;
+        let mut odd = Keys::default();
+        for (key, value) in &parts.extras {
+            separate(out, open);
+            if !encoder.write_plain_key(out, key.as_borrowed()) {
+                encoder.write_odd_key(out, key.as_borrowed(), keys.as_mut().unwrap_or(&mut odd));
+            }
+            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+        }
+        if let Some(keys) = &mut keys {
+            for (key, value) in &nested {
+                separate(out, open);
+                encoder.write_odd_key(out, key.as_borrowed(), keys);
+                encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            }
+            if let Some(error) = error {
+                separate(out, open);
+                keys.write_note_key(out, "format_error");
+                encoder.write_cut_str(out, error);
+                if let Some(args) = parts.slot(Slot::Args) {
+                    out.push(b',');
+                    keys.write_note_key(out, "format_args");
+                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                }
+            }
+        }
+        out.push(b'}');
+        encoder.check(out)
+    }
+}
+
+pub(super) fn separate(out: &mut Vec<u8>, open: usize) {
+    if out.len() > open {
+        out.push(b',');
+    }
+}
+
+impl<'py> Encoder<'py> {
+    /// Sorts the attributes of a record into what is standard, what the schema promotes, and fields.
+    fn take_apart(&self, record: &Bound<'py, PyAny>, parts: &mut Parts<'py>) {
+        // SAFETY: a live object; a new reference or null with an error comes back.
+        let attributes = unsafe {
+            let plain = record.get_type_ptr() == self.names.record.as_ptr().cast();
+            let attributes = if plain {
+                Bound::from_owned_ptr_or_err(self.py, ffi::PyObject_GenericGetDict(record.as_ptr(), std::ptr::null_mut()))
+            } else {
+                record.getattr(intern!(self.py, "__dict__"))
+            };
+            self.ok(attributes).filter(|attributes| attributes.is_instance_of::<PyDict>())
+        };
+        let Some(attributes) = attributes else {
+            for (name, slot) in Slot::NAMED {
+                parts.slots[slot as usize] = self.ok(record.getattr(name));
+            }
+            return;
+        };
+        let mut expected = self.names.order.iter();
+        let mut next = expected.next();
+        let mut position = 0;
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: a live dict, in which no code changes anything while this loop runs: whatever it holds is taken along.
+        while unsafe { ffi::PyDict_Next(attributes.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+            // SAFETY: borrowed from the dict, as above.
+            let value = unsafe { Borrowed::from_ptr(self.py, value) };
+            if let Some((name, slot)) = next
+                && name.as_ptr() == key
+            {
+                next = expected.next();
+                if *slot != Slot::Ignored {
+                    parts.slots[*slot as usize] = Some(value.to_owned());
+                }
+                continue;
+            }
+            // SAFETY: as above.
+            let key = unsafe { Borrowed::from_ptr(self.py, key) };
+            self.sort_in(key, value, parts);
+        }
+        if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
+            parts.extras.push((intern!(self.py, "fields").clone().into_any(), nested));
+        }
+        if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
+            parts.slots[Slot::TaskName as usize] = task_name(self);
+        }
+    }
+
+    /// Puts one attribute that does not stand where a fresh record has it.
+    fn sort_in(&self, key: Borrowed<'_, 'py, PyAny>, value: Borrowed<'_, 'py, PyAny>, parts: &mut Parts<'py>) {
+        // Held before the look at its text, which may raise.
+        let (key, value) = (key.to_owned(), value.to_owned());
+        if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
+            && let Some(name) = utf8(key.as_borrowed())
+        {
+            if let Some(place) = promoted_place(name) {
+                if value.is_none() {
+                    return;
+                }
+                if !is_container(value.as_borrowed()) {
+                    parts.promoted[place] = Some(value);
+                    return;
+                }
+            } else if name == b"fields" {
+                parts.nested = Some(value);
+                return;
+            } else if let Some(slot) = Slot::of(name) {
+                if slot != Slot::Ignored {
+                    parts.slots[slot as usize] = Some(value);
+                }
+                return;
+            }
+        } else {
+            parts.odd_keys = true;
+        }
+        parts.extras.push((key, value));
+    }
+
+    /// Has Python render the message unless it can be written without.
+    fn render_message(&self, record: &Bound<'py, PyAny>, formatter: Option<&Bound<'py, PyAny>>, parts: &mut Parts<'py>) {
+        let none = || self.py.None().into_bound(self.py);
+        if let Some(formatter) = formatter {
+            let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
+            let text = formatter.call_method1(intern!(self.py, "format"), (record,));
+            parts.message = self.render_by(text, &msg).into();
+        } else if record.get_type_ptr() != self.names.record.as_ptr().cast() {
+            let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
+            parts.message = self.render_by(record.call_method0(intern!(self.py, "getMessage")), &msg).into();
+        }
+    }
+
+    /// Microseconds since the epoch of a record's `created`; now, if it is no time.
+    fn created(&self, created: Option<&Bound<'py, PyAny>>) -> i64 {
+        let seconds = created.and_then(|created| self.ok(created.extract::<f64>()));
+        match seconds {
+            // Well within i64 after the check.
+            #[allow(clippy::cast_possible_truncation)]
+            Some(seconds) if seconds.abs() < 1e12 => (seconds * 1e6).round() as i64,
+            _ => jiff::Timestamp::now().as_microsecond(),
+        }
+    }
+
+    /// `,"event":…` and, where an event was passed and differs, `,"message":…`.
+    fn write_event(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
+        out.extend_from_slice(b",\"event\":\"");
+        let Some(event) = &parts.promoted[EVENT] else {
+            self.write_message(out, parts);
+            out.push(b'"');
+            return;
+        };
+        out.pop();
+        let start = out.len();
+        self.write_as_text(out, event);
+        let end = out.len();
+        out.extend_from_slice(b",\"message\":");
+        let message = out.len();
+        out.push(b'"');
+        self.write_message(out, parts);
+        out.push(b'"');
+        if out[start..end] == out[message..] {
+            out.truncate(end);
+        }
+    }
+
+    fn write_message(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
+        let Some(msg) = parts.slot(Slot::Msg) else { return };
+        let template = Template { msg, args: parts.slot(Slot::Args) };
+        if parts.message.get().is_some() || !self.write_template(out, template) {
+            let message = parts.message.get_or_init(|| self.render(template));
+            self.write_inner(out, message.text.as_borrowed());
+        }
+    }
+
+    fn write_as_text_or(&self, out: &mut Vec<u8>, value: Option<&Bound<'py, PyAny>>, missing: &str) {
+        match value {
+            Some(value) => self.write_as_text(out, value),
+            None => json::write_str(out, missing),
+        }
+    }
+
+    /// Appends an object as a JSON string.
+    #[inline]
+    pub(super) fn write_as_text(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
+        if class_of(value.as_borrowed()) == &raw mut ffi::PyUnicode_Type {
+            self.write_text(out, value.as_borrowed());
+        } else {
+            out.push(b'"');
+            out.extend_from_slice(&self.text_of(value.as_borrowed()));
+            out.push(b'"');
+        }
+    }
+
+    /// Appends the correlation ids and the tool, those there are.
+    pub(super) fn write_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
+        for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
+            if let Some(value) = value {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(name.as_bytes());
+                out.extend_from_slice(b"\":");
+                self.write_id(out, name, value);
+            }
+        }
+    }
+
+    /// Appends a correlation id; OpenTelemetry's own ints as the hexadecimal text it writes for them.
+    fn write_id(&self, out: &mut Vec<u8>, name: &str, value: &Bound<'py, PyAny>) {
+        let width = match name {
+            "trace_id" => 32,
+            "span_id" => 16,
+            "trace_flags" => 2,
+            _ => 0,
+        };
+        if width > 0
+            && class_of(value.as_borrowed()) == &raw mut ffi::PyLong_Type
+            && let Some(id) = self.ok(value.extract::<u128>())
+        {
+            out.extend_from_slice(format!("\"{id:0width$x}\"").as_bytes());
+        } else {
+            self.write_as_text(out, value);
+        }
+    }
+}
+
+/// Whether a value has structure, so that it belongs in `fields` even under a promoted name.
+pub(super) fn is_container(value: Borrowed<'_, '_, PyAny>) -> bool {
+    let class = class_of(value);
+    class == &raw mut ffi::PyDict_Type || class == &raw mut ffi::PyList_Type || class == &raw mut ffi::PyTuple_Type
+}

@@ -1,0 +1,152 @@
+//! Python's text, bytes and big integers to JSON.
+#![allow(unsafe_code)]
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::encode::Encoder;
+use crate::json;
+
+/// Ints of more digits are written as hexadecimal text: Python's own JSON reader refuses longer numbers, and a line that cannot
+/// be read is worse than a number that is a string. (`sys.set_int_max_str_digits`' default.)
+const MAX_DIGITS: usize = 4300;
+
+/// No int of so many bits has more than [`MAX_DIGITS`] digits.
+const MAX_BITS: usize = 14_284;
+
+/// The UTF-8 of a `str`, which keeps it; `None` (no error set) where it holds lone surrogates.
+#[inline]
+pub(super) fn utf8<'a>(text: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
+    let mut size = 0;
+    // SAFETY: `text` is a str, or an object of a class derived from it; the pointer lives as long as the object.
+    unsafe {
+        let data = ffi::PyUnicode_AsUTF8AndSize(text.as_ptr(), &raw mut size);
+        if data.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Some(std::slice::from_raw_parts(data.cast(), usize::try_from(size).unwrap_or(0)))
+    }
+}
+
+/// The value of an int that fits 64 bits.
+#[inline]
+pub(super) fn small_int(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
+    let mut overflow = 0;
+    // SAFETY: the object is an int, or of a class derived from it, so this neither runs code nor raises.
+    let small = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(small)
+}
+
+/// The bytes that hold the first `count` characters of UTF-8 (surrogates allowed).
+fn prefix(text: &[u8], count: usize) -> &[u8] {
+    let starts = text.iter().enumerate().filter(|(_, byte)| (**byte as i8) >= -0x40);
+    let end = starts.map(|(at, _)| at).nth(count).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// How many characters UTF-8 has (surrogates allowed).
+fn characters(text: &[u8]) -> usize {
+    text.iter().filter(|byte| (**byte as i8) >= -0x40).count()
+}
+
+/// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were.
+pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) {
+    let kept = if text.len() <= limit { text } else { prefix(text, limit) };
+    json::write_escaped(out, kept);
+    if kept.len() < text.len() {
+        let total = characters(text);
+        out.extend_from_slice(format!("…(truncated, {total} chars)").as_bytes());
+    }
+}
+
+impl Encoder<'_> {
+    /// Appends text that is UTF-8 already between quotes, cut to the limit.
+    pub(super) fn write_cut_str(&self, out: &mut Vec<u8>, text: &str) {
+        out.push(b'"');
+        write_cut(out, text.as_bytes(), self.limits.text);
+        out.push(b'"');
+    }
+
+    /// Appends a `str` (or an object of a class derived from it, as what it stores) between quotes. It must be held.
+    pub(super) fn write_text(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
+        out.push(b'"');
+        self.write_inner(out, text);
+        out.push(b'"');
+    }
+
+    /// The same without quotes.
+    pub(super) fn write_inner(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
+        if let Some(plain) = utf8(text) {
+            write_cut(out, plain, self.limits.text);
+            return;
+        }
+        // SAFETY: `text` is a str; the codec's names are C strings; a new reference or null with an error comes back.
+        let bytes = unsafe {
+            let bytes = ffi::PyUnicode_AsEncodedString(text.as_ptr(), c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
+            Bound::from_owned_ptr_or_err(self.py, bytes)
+        };
+        match self.ok(bytes.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?))) {
+            Some(bytes) => write_cut(out, bytes.as_bytes(), self.limits.text),
+            None => out.extend_from_slice(b"<text out of memory>"),
+        }
+    }
+
+    /// Appends bytes as text between quotes: decoded where they are UTF-8, else with `\xNN` for what is not ASCII.
+    /// `total` is how many there are in all; `data` may be only the first of them, but more than the limit if any is missing.
+    pub(super) fn write_bytes(&self, out: &mut Vec<u8>, data: &[u8], total: usize) {
+        let limit = self.limits.text;
+        let (mut kept, mut cut) = (data, data.len() < total);
+        if data.len() > limit {
+            // At most three bytes less, so that a character is not cut in two.
+            let end = (limit.saturating_sub(3)..=limit).rev().find(|&end| (data[end] as i8) >= -0x40).unwrap_or(limit);
+            (kept, cut) = (&data[..end], true);
+        }
+        out.push(b'"');
+        if let Ok(text) = std::str::from_utf8(kept) {
+            json::write_escaped(out, text.as_bytes());
+        } else {
+            for chunk in kept.utf8_chunks() {
+                for &byte in [chunk.valid().as_bytes(), chunk.invalid()].concat().iter() {
+                    if byte.is_ascii() {
+                        json::write_escaped(out, &[byte]);
+                    } else {
+                        out.extend_from_slice(format!("\\\\x{byte:02x}").as_bytes());
+                    }
+                }
+            }
+        }
+        if cut {
+            out.extend_from_slice(format!("…(truncated, {total} bytes)").as_bytes());
+        }
+        out.push(b'"');
+    }
+
+    /// Appends an int beyond 64 bits: as a number up to 4,300 digits, else as hexadecimal text.
+    pub(super) fn write_big_int(&self, out: &mut Vec<u8>, value: Borrowed<'_, '_, PyAny>) {
+        let base = |base| {
+            // SAFETY: the object is an int; a new reference or null with an error comes back.
+            let text = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyNumber_ToBase(value.as_ptr(), base)) };
+            self.ok(text.and_then(|text| Ok(text.cast_into::<PyString>()?)))
+        };
+        // Hexadecimal first: it takes linear time, whatever the size.
+        let Some(hex) = base(16) else {
+            out.extend_from_slice(b"\"<int out of memory>\"");
+            return;
+        };
+        let hex = utf8(hex.as_any().as_borrowed()).unwrap_or_default();
+        let digits = hex.iter().filter(|byte| byte.is_ascii_hexdigit()).count() - 1;
+        if digits * 4 <= MAX_BITS + 4
+            && let Some(text) = base(10)
+            && let Some(text) = utf8(text.as_any().as_borrowed())
+            && text.len() <= MAX_DIGITS.min(self.limits.text.saturating_add(1))
+        {
+            out.extend_from_slice(text);
+        } else {
+            out.push(b'"');
+            write_cut(out, hex, self.limits.text);
+            out.push(b'"');
+        }
+    }
+}
