@@ -19,7 +19,7 @@ use crate::segment::naming;
 use crate::spool::producer::{Appended, Caller, Spool};
 use crate::spool::ring::{self, Ring};
 use crate::spool::{place, recover};
-use crate::stats::Totals;
+use crate::stats::{SegmentStats, Stats};
 use crate::writer::{Shared, source};
 
 /// How long `before` a fork waits for our threads: a stuck one is left alone.
@@ -144,7 +144,7 @@ impl Engine {
             let mut spools = self.shared.spools.lock();
             spools.retain(|s| {
                 if s.is_closed() {
-                    self.shared.retired.lock().add(&Totals::of(s));
+                    self.shared.retired.lock().add(&s.totals());
                 }
                 !s.is_closed()
             });
@@ -266,6 +266,30 @@ impl Engine {
             }
         });
         flushed
+    }
+
+    /// The counters of this process.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let spools = self.shared.spools.lock().clone();
+        let mut totals = *self.shared.retired.lock();
+        for spool in &spools {
+            totals.add(&spool.totals());
+        }
+        let gzip = &self.shared.janitor.counters;
+        Stats {
+            totals,
+            recovered: self.shared.recovered.load(Ordering::Relaxed),
+            writer_running: self.shared.is_running(),
+            spools: spools.iter().map(|s| s.describe()).collect(),
+            segments: SegmentStats {
+                compressed: gzip.compressed.load(Ordering::Relaxed),
+                bytes_in: gzip.bytes_in.load(Ordering::Relaxed),
+                bytes_out: gzip.bytes_out.load(Ordering::Relaxed),
+                deleted: gzip.deleted.load(Ordering::Relaxed),
+                errors: gzip.errors.load(Ordering::Relaxed),
+            },
+        }
     }
 
     /// Counts a record whose log could not be opened.
