@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from logspool import _config, _paths, _settings, cost
+from logspool import _config, _paths, _settings, _values, cost
 from logspool._settings import UNSET
 from logspool.handler import TEXT_FORMAT, SpoolHandler
 
@@ -71,7 +71,7 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
     """
     _settings.reject_unknown("basicConfig", arguments, _NAMES)
     given = {name: value for name, value in arguments.items() if value is not UNSET}
-    force = _settings.parse("force", _settings.boolean, given["force"]) if "force" in given else None
+    force = _settings.parse("force", _values.boolean, given["force"]) if "force" in given else None
     root = logging.getLogger()
     with _config.state.lock:
         if force is False and root.handlers:
@@ -101,8 +101,8 @@ class _Plan:
         def parsed(name: str, parser: Any, default: Any) -> Any:
             return _settings.parse(name, parser, given[name]) if name in given else default
 
-        parsed("filemode", _settings.filemode, "a")
-        parsed("fast", _settings.boolean, True)
+        parsed("filemode", _values.filemode, "a")
+        parsed("fast", _values.boolean, True)
         parsed("stream", _standard_error, None)
         self.cost_filename: str | None = parsed("cost_filename", _optional_filename, cost.COST_FILENAME)
         self.formatter = _formatter(given)

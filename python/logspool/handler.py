@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from logspool import _config, _core, _paths, _settings
+from logspool import _config, _core, _paths, _settings, _values
 from logspool._settings import UNSET
 
 TYPE_CHECKING = False
@@ -96,8 +96,8 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
         settings["filename"] = _settings.parse("filename", _paths.filename, filename)
         self._start(
             settings,
-            _settings.parse("level", _settings.level, level),
-            delay=_settings.parse("delay", _settings.boolean, delay),
+            _settings.parse("level", _values.level, level),
+            delay=_settings.parse("delay", _values.boolean, delay),
         )
 
     def _start(self, settings: dict[str, Any], level: int, *, delay: bool = False) -> None:

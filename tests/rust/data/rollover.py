@@ -61,7 +61,7 @@ def main() -> None:
                 handler = TimedRotatingFileHandler(
                     os.path.join(directory, "log"), when=when, interval=interval, utc=utc, delay=True
                 )
-                for now in moments(rng)[:: 9 if spans else 1]:
+                for now in moments(rng)[:: 9 if spans else 2]:
                     rollover = handler.computeRollover(now)
                     at = time.localtime(rollover)
                     if spans or (at.tm_hour, at.tm_min, at.tm_sec) == (0, 0, 0):
