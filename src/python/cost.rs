@@ -2,6 +2,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use super::encode::{Encoder, Keys, Nest, Written};
@@ -47,6 +48,11 @@ pub(crate) struct CostCall<'py> {
     /// Every other keyword.
     pub(crate) fields: Option<Bound<'py, PyDict>>,
 }
+
+/// The names in `fields` that are ours: a `**fields` member or a static field so named gives way.
+const OURS: [&[u8]; 10] = [
+    b"provider", b"model", b"tier_id", b"tokens", b"cost", b"latency_ms", b"http_status", b"response_id", b"task", b"pricing",
+];
 
 type Value<'py> = Option<Bound<'py, PyAny>>;
 
@@ -147,19 +153,10 @@ impl RecordEncoder {
     ) -> Written {
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
-        // What a keyword of ours cannot be named, but a `**fields` or static field can.
-        const OURS: [&str; 10] =
-            ["provider", "model", "tier_id", "tokens", "cost", "latency_ms", "http_status", "response_id", "task", "pricing"];
-        let mut keys = Keys::default();
-        if !extras.is_empty() || !self.fixed.is_empty() {
-            for name in OURS {
-                keys.take(name.as_bytes());
-            }
-        }
         if !self.fixed.is_empty() {
             let given: Vec<_> = extras.iter().map(|(key, _)| encoder.text_of(key.as_borrowed())).collect();
             for (escaped, value) in &self.fixed {
-                if !keys.holds(escaped) && !given.contains(escaped) {
+                if !OURS.contains(&escaped.as_slice()) && !given.contains(escaped) {
                     separate(out, open);
                     out.push(b'"');
                     out.extend_from_slice(escaped);
@@ -188,6 +185,10 @@ impl RecordEncoder {
         }
         if call.pricing.is_some() {
             encoder.write_known_or_null(out, b",\"pricing\":", call.pricing.as_ref())?;
+        }
+        let mut keys = Keys::default();
+        if !extras.is_empty() {
+            OURS.iter().for_each(|name| keys.take(name));
         }
         for (key, value) in extras {
             out.push(b',');
@@ -307,22 +308,19 @@ impl<'py> Encoder<'py> {
 
     /// The name of this thread, as the program's records have it.
     fn thread_name(&self) -> Value<'py> {
+        static CURRENT_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = self.py;
-        let current = py.import(intern!(py, "threading")).and_then(|threading| {
-            threading.call_method0(intern!(py, "current_thread"))?.getattr(intern!(py, "name"))
-        });
-        self.ok(current)
+        let current = CURRENT_THREAD.get_or_try_init(py, || Ok(py.import("threading")?.getattr("current_thread")?.unbind()));
+        self.ok(current.and_then(|current| current.bind(py).call0()?.getattr(intern!(py, "name"))))
     }
 
     fn write_known_or_null(&self, out: &mut Vec<u8>, key: &[u8], value: Option<&Bound<'py, PyAny>>) -> Written {
         out.extend_from_slice(key);
-        match value {
-            Some(value) => self.write_value(out, value.as_borrowed(), &Nest::TOP),
-            None => {
-                out.extend_from_slice(b"null");
-                Ok(())
-            }
+        if let Some(value) = value {
+            return self.write_value(out, value.as_borrowed(), &Nest::TOP);
         }
+        out.extend_from_slice(b"null");
+        Ok(())
     }
 
     fn write_tokens(&self, out: &mut Vec<u8>, bill: &Bill<'py>, details: bool) -> Written {

@@ -247,13 +247,12 @@ impl<'py> Encoder<'py> {
             if !plain {
                 // Taken from the container once more, for the try may have run the garbage collector; and held this time.
                 // SAFETY: a borrowed reference or null.
-                let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }.map(|item| item.to_owned());
-                match item {
-                    Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
-                    None => {
-                        self.swallow(&PyErr::fetch(self.py));
-                        out.extend_from_slice(b"null");
-                    }
+                let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }.map(Borrowed::to_owned);
+                if let Some(item) = item {
+                    self.write_value(out, item.as_borrowed(), &nest)?;
+                } else {
+                    self.swallow(&PyErr::fetch(self.py));
+                    out.extend_from_slice(b"null");
                 }
             }
             self.check(out)?;
@@ -274,7 +273,7 @@ impl<'py> Encoder<'py> {
         let mut keys = Keys::default();
         let mut position = 0;
         let mut count = 0;
-        let next = |position: &mut isize| {
+        let entry = |position: &mut isize| {
             let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
             // SAFETY: `dict` is a dict, and any position is safe, also after a change. Both references are borrowed from it:
             // they are used at once, or held where code may run.
@@ -284,7 +283,7 @@ impl<'py> Encoder<'py> {
             }
         };
         let mut here = position;
-        while let Some((key, value)) = next(&mut position) {
+        while let Some((key, value)) = entry(&mut position) {
             if count > 0 {
                 out.push(b',');
             }
@@ -297,7 +296,7 @@ impl<'py> Encoder<'py> {
             let start = out.len();
             if !(self.write_plain_key(out, key) && self.write_plain(out, value)) {
                 // Read once more, for the try may have run the garbage collector; and held this time.
-                let Some((key, value)) = next(&mut here) else { break };
+                let Some((key, value)) = entry(&mut here) else { break };
                 let (key, value) = (key.to_owned(), value.to_owned());
                 if out.len() == start && !self.write_plain_key(out, key.as_borrowed()) {
                     keys.reserve_text_keys(dict);
@@ -336,7 +335,7 @@ impl<'py> Encoder<'py> {
     pub(super) fn write_odd_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>, keys: &mut Keys) {
         let text = self.text_of(key);
         out.push(b'"');
-        out.extend_from_slice(&keys.unique(text));
+        out.extend_from_slice(&keys.unique(&text));
         out.extend_from_slice(b"\":");
     }
 
@@ -405,7 +404,7 @@ impl Keys {
     /// Appends `"name":` for a key of ours, which gives way to the user's.
     pub(super) fn write_note_key(&mut self, out: &mut Vec<u8>, name: &str) {
         out.push(b'"');
-        out.extend_from_slice(&self.unique(name.as_bytes().to_vec()));
+        out.extend_from_slice(&self.unique(name.as_bytes()));
         out.extend_from_slice(b"\":");
     }
 
@@ -415,12 +414,12 @@ impl Keys {
     }
 
     /// The key, made different from every one taken.
-    pub(super) fn unique(&mut self, escaped: Vec<u8>) -> Vec<u8> {
+    pub(super) fn unique(&mut self, escaped: &[u8]) -> Vec<u8> {
         let taken = self.taken.get_or_insert_default();
-        let mut key = escaped.clone();
+        let mut key = escaped.to_vec();
         let mut number = 2;
         while !taken.insert(key.clone()) {
-            key = [&escaped[..], format!("#{number}").as_bytes()].concat();
+            key = [escaped, format!("#{number}").as_bytes()].concat();
             number += 1;
         }
         key

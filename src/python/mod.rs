@@ -1,4 +1,4 @@
-//! All PyO3 code and nothing else.
+//! All `PyO3` code and nothing else.
 
 mod cost;
 mod encode;
@@ -103,14 +103,15 @@ mod _core {
     fn bench_cost(settings: &Bound<'_, PyDict>, count: u32, arguments: Option<Bound<'_, PyDict>>) -> PyResult<f64> {
         let encoder = RecordEncoder::new(settings)?;
         let get = |name: &str| arguments.as_ref().and_then(|all| all.get_item(name).ok().flatten());
+        let call = CostCall {
+            tier_id: get("tier_id"), model: get("model"), usage: get("usage"), cost: get("cost"), latency_ms: get("latency_ms"),
+            http_status: get("http_status"), request_id: get("request_id"), fields: get("fields").and_then(|f| f.cast_into().ok()),
+            ..CostCall::default()
+        };
         let mut line = Vec::new();
         let start = std::time::Instant::now();
         for _ in 0..count {
             line.clear();
-            let call = CostCall {
-                tier_id: get("tier_id"), model: get("model"), usage: get("usage"), cost: get("cost"), latency_ms: get("latency_ms"),
-                http_status: get("http_status"), request_id: get("request_id"), ..CostCall::default()
-            };
             encoder.encode_cost(settings.py(), &call, &mut line);
         }
         Ok(start.elapsed().as_secs_f64() / f64::from(count))

@@ -358,7 +358,7 @@ impl<'py> Encoder<'py> {
             } else {
                 record.getattr(intern!(self.py, "__dict__"))
             };
-            self.ok(attributes).filter(|attributes| attributes.is_instance_of::<PyDict>())
+            self.ok(attributes).filter(Bound::is_instance_of::<PyDict>)
         };
         let Some(attributes) = attributes else {
             for (name, slot) in Slot::NAMED {
@@ -385,7 +385,7 @@ impl<'py> Encoder<'py> {
             }
             // SAFETY: as above.
             let key = unsafe { Borrowed::from_ptr(self.py, key) };
-            self.sort_in(key, value, parts);
+            Self::sort_in(key, value, parts);
         }
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
             parts.extras.push((intern!(self.py, "fields").clone().into_any(), nested));
@@ -396,7 +396,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// Puts one attribute that does not stand where a fresh record has it.
-    fn sort_in(&self, key: Borrowed<'_, 'py, PyAny>, value: Borrowed<'_, 'py, PyAny>, parts: &mut Parts<'py>) {
+    fn sort_in(key: Borrowed<'_, 'py, PyAny>, value: Borrowed<'_, 'py, PyAny>, parts: &mut Parts<'py>) {
         // Held before the look at its text, which may raise.
         let (key, value) = (key.to_owned(), value.to_owned());
         if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
