@@ -61,8 +61,22 @@ mod _core {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let py = settings.py();
         let call = CostCall {
-            tier_id, model, usage, prompt_tokens, completion_tokens, cost, pricing, latency_ms, http_status, request_id,
-            response_id, provider, task, event, legacy_keys, fields,
+            tier_id,
+            model,
+            usage,
+            prompt_tokens,
+            completion_tokens,
+            cost,
+            pricing,
+            latency_ms,
+            http_status,
+            request_id,
+            response_id,
+            provider,
+            task,
+            event,
+            legacy_keys,
+            fields,
         };
         let mut line = Vec::new();
         RecordEncoder::new(settings)?.encode_cost(py, &call, &mut line);
@@ -92,7 +106,9 @@ mod _core {
         }
         let mut line = LINE.take();
         line.clear();
-        let level = ENCODER.get().map_or(0, |encoder| encoder.encode(record, None, &mut line));
+        let level = ENCODER
+            .get()
+            .map_or(0, |encoder| encoder.encode(record, None, &mut line));
         LINE.set(line);
         Ok(level)
     }
@@ -100,12 +116,26 @@ mod _core {
     /// The same for a cost call of usual arguments.
     #[pyfunction]
     #[pyo3(signature = (settings, count, **arguments))]
-    fn bench_cost(settings: &Bound<'_, PyDict>, count: u32, arguments: Option<Bound<'_, PyDict>>) -> PyResult<f64> {
+    fn bench_cost(
+        settings: &Bound<'_, PyDict>,
+        count: u32,
+        arguments: Option<Bound<'_, PyDict>>,
+    ) -> PyResult<f64> {
         let encoder = RecordEncoder::new(settings)?;
-        let get = |name: &str| arguments.as_ref().and_then(|all| all.get_item(name).ok().flatten());
+        let get = |name: &str| {
+            arguments
+                .as_ref()
+                .and_then(|all| all.get_item(name).ok().flatten())
+        };
         let call = CostCall {
-            tier_id: get("tier_id"), model: get("model"), usage: get("usage"), cost: get("cost"), latency_ms: get("latency_ms"),
-            http_status: get("http_status"), request_id: get("request_id"), fields: get("fields").and_then(|f| f.cast_into().ok()),
+            tier_id: get("tier_id"),
+            model: get("model"),
+            usage: get("usage"),
+            cost: get("cost"),
+            latency_ms: get("latency_ms"),
+            http_status: get("http_status"),
+            request_id: get("request_id"),
+            fields: get("fields").and_then(|f| f.cast_into().ok()),
             ..CostCall::default()
         };
         let mut line = Vec::new();

@@ -26,7 +26,10 @@ pub(super) fn utf8<'a>(text: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
             ffi::PyErr_Clear();
             return None;
         }
-        Some(std::slice::from_raw_parts(data.cast(), usize::try_from(size).unwrap_or(0)))
+        Some(std::slice::from_raw_parts(
+            data.cast(),
+            usize::try_from(size).unwrap_or(0),
+        ))
     }
 }
 
@@ -58,7 +61,11 @@ fn characters(text: &[u8]) -> usize {
 
 /// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were.
 pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) {
-    let kept = if text.len() <= limit { text } else { prefix(text, limit) };
+    let kept = if text.len() <= limit {
+        text
+    } else {
+        prefix(text, limit)
+    };
     json::write_escaped(out, kept);
     if kept.len() < text.len() {
         let total = characters(text);
@@ -89,7 +96,11 @@ impl Encoder<'_> {
         }
         // SAFETY: `text` is a str; the codec's names are C strings; a new reference or null with an error comes back.
         let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsEncodedString(text.as_ptr(), c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
+            let bytes = ffi::PyUnicode_AsEncodedString(
+                text.as_ptr(),
+                c"utf-8".as_ptr(),
+                c"surrogatepass".as_ptr(),
+            );
             Bound::from_owned_ptr_or_err(self.py, bytes)
         };
         match self.ok(bytes.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?))) {
@@ -105,7 +116,10 @@ impl Encoder<'_> {
         let (mut kept, mut cut) = (data, data.len() < total);
         if data.len() > limit {
             // At most three bytes less, so that a character is not cut in two.
-            let end = (limit.saturating_sub(3)..=limit).rev().find(|&end| is_start(data[end])).unwrap_or(limit);
+            let end = (limit.saturating_sub(3)..=limit)
+                .rev()
+                .find(|&end| is_start(data[end]))
+                .unwrap_or(limit);
             (kept, cut) = (&data[..end], true);
         }
         out.push(b'"');
@@ -132,7 +146,9 @@ impl Encoder<'_> {
     pub(super) fn write_big_int(&self, out: &mut Vec<u8>, value: Borrowed<'_, '_, PyAny>) {
         let base = |base| {
             // SAFETY: the object is an int; a new reference or null with an error comes back.
-            let text = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyNumber_ToBase(value.as_ptr(), base)) };
+            let text = unsafe {
+                Bound::from_owned_ptr_or_err(self.py, ffi::PyNumber_ToBase(value.as_ptr(), base))
+            };
             self.ok(text.and_then(|text| Ok(text.cast_into::<PyString>()?)))
         };
         // Hexadecimal first: it takes linear time, whatever the size.
