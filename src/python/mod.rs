@@ -1,12 +1,16 @@
 //! All `PyO3` code and nothing else.
 
+mod bill;
 mod cost;
 mod encode;
 mod exception;
+mod keys;
 mod message;
 mod names;
 mod objects;
+mod parts;
 mod record;
+mod structures;
 mod task;
 mod text;
 

@@ -43,7 +43,9 @@ def parse(line: bytes) -> dict[str, Any]:
     return record
 
 
-def record(msg: Any, *args: Any, extra: dict[Any, Any] | None = None, exc_info: Any = None, **known: Any) -> logging.LogRecord:
+def record(
+    msg: Any, *args: Any, extra: dict[Any, Any] | None = None, exc_info: Any = None, **known: Any
+) -> logging.LogRecord:
     """A record as `logging.Logger` makes it."""
     logger = logging.Logger(known.pop("name", "app.tools"))
     level = known.pop("level", logging.INFO)

@@ -61,7 +61,9 @@ def test_message_stands_only_beside_an_event_that_differs_from_it() -> None:  # 
 
 
 def test_user_keys_never_overwrite_the_core() -> None:
-    extra = {key: "mine" for key in ("ts", "level", "logger", "service", "pid", "task", "exception", "stack", "src", "seq")}
+    extra = dict.fromkeys(
+        ("ts", "level", "logger", "service", "pid", "task", "exception", "stack", "src", "seq"), "mine"
+    )
     parsed = encoded(record("m", extra=extra), service="svc")
     assert parsed["fields"] == extra
     assert parsed["service"] == "svc"
@@ -79,7 +81,14 @@ def test_static_fields_yield_to_those_of_the_call_and_a_mapping_named_fields_is_
 
 
 def test_promoted_keys_are_text_and_a_container_goes_to_fields() -> None:
-    extra = {"request_id": 42, "trace_id": 255, "span_id": 1, "trace_flags": 1, "tool": {"name": "x"}, "session_id": None}
+    extra = {
+        "request_id": 42,
+        "trace_id": 255,
+        "span_id": 1,
+        "trace_flags": 1,
+        "tool": {"name": "x"},
+        "session_id": None,
+    }
     parsed = encoded(record("m", extra=extra))
     assert parsed["request_id"] == "42"
     assert parsed["trace_id"] == "0" * 30 + "ff"
@@ -105,7 +114,7 @@ def test_src_can_be_left_out() -> None:
         ("%s", (10**30,)),
         ("%s é %s", ("語", "😀")),
         ("%(a)s and %(b)d", ({"a": "x", "b": 2},)),
-        ("quote \" back \\ %s", ("new\nline\x1b[31m",)),
+        ('quote " back \\ %s', ("new\nline\x1b[31m",)),
     ],
 )
 def test_messages_read_as_getmessage_renders_them(msg: str, args: tuple[object, ...]) -> None:
@@ -113,7 +122,9 @@ def test_messages_read_as_getmessage_renders_them(msg: str, args: tuple[object, 
     assert encoded(entry)["event"] == entry.getMessage()
 
 
-@pytest.mark.parametrize(("msg", "args"), [("%d", ("x",)), ("%s %s", (1,)), ("%s", (1, 2)), ("%", (1,)), ("%q", (1,)), ("%(a)s", (1,))])
+@pytest.mark.parametrize(
+    ("msg", "args"), [("%d", ("x",)), ("%s %s", (1,)), ("%s", (1, 2)), ("%", (1,)), ("%q", (1,)), ("%(a)s", (1,))]
+)
 def test_bad_arguments_keep_the_record_with_a_note(msg: str, args: tuple[object, ...]) -> None:  # req 16
     parsed = encoded(record(msg, *args, extra={"kept": 1}))
     assert parsed["event"] == msg
@@ -169,7 +180,14 @@ def test_a_record_prepared_by_a_queue_handler_keeps_message_and_fields() -> None
 def test_an_empty_or_strange_record_still_gives_a_line() -> None:  # req 16
     assert encoded(logging.makeLogRecord({}))["level"] == "Level None"
     assert encoded(object())["event"] == ""
-    for odd in ({"created": None}, {"created": float("nan")}, {"created": 1e300}, {"levelno": "x"}, {"process": None}, {"lineno": "?"}):
+    for odd in (
+        {"created": None},
+        {"created": float("nan")},
+        {"created": 1e300},
+        {"levelno": "x"},
+        {"process": None},
+        {"lineno": "?"},
+    ):
         entry = record("m")
         entry.__dict__.update(odd)
         assert encoded(entry)["event"] == "m"
@@ -299,7 +317,10 @@ def test_long_text_is_cut_with_a_note_of_its_length() -> None:
 )
 def test_no_line_is_longer_than_max_record(limit: int, extra: dict[str, Any]) -> None:
     long = "m\x00" * 100_000
-    for entry in (record(long, extra=extra, name="n\x00" * 5000), record("m %s", long, extra=extra, exc_info=ValueError(long))):
+    for entry in (
+        record(long, extra=extra, name="n\x00" * 5000),
+        record("m %s", long, extra=extra, exc_info=ValueError(long)),
+    ):
         raw = line(entry, max_record=limit, service="\x00" * 5000)
         assert len(raw) <= limit
         assert parse(raw)["level"] == "INFO"

@@ -41,14 +41,18 @@ def namespace(value: Any) -> Any:
     return types.SimpleNamespace(**{k: namespace(v) for k, v in value.items()}) if isinstance(value, dict) else value
 
 
-@pytest.mark.parametrize("usage", [OPENAI, types.MappingProxyType(OPENAI), namespace(OPENAI)], ids=["dict", "mapping", "object"])
+@pytest.mark.parametrize(
+    "usage", [OPENAI, types.MappingProxyType(OPENAI), namespace(OPENAI)], ids=["dict", "mapping", "object"]
+)
 def test_openrouters_usage_is_read_with_its_details_and_cost(usage: Any) -> None:  # req 14
     fields = cost(usage=usage)["fields"]
     assert fields["tokens"] == {"prompt": 10, "completion": 5, "total": 15, "cached": 3, "reasoning": 2}
     assert fields["cost"] == {"input": None, "output": None, "total": 0.25, "currency": "USD", "source": "provider"}
 
 
-@pytest.mark.parametrize("usage", [{"input_tokens": 10, "output_tokens": 5}, {"prompt": 10, "completion": 5, "total": 15}])
+@pytest.mark.parametrize(
+    "usage", [{"input_tokens": 10, "output_tokens": 5}, {"prompt": 10, "completion": 5, "total": 15}]
+)
 def test_other_shapes_of_usage_are_read(usage: dict[str, int]) -> None:  # req 14
     assert cost(usage=usage)["fields"]["tokens"] == {"prompt": 10, "completion": 5, "total": 15}
 

@@ -84,7 +84,10 @@ def generator() -> Any:
         (Flag.A | Flag.B, 3),
         (Call("m", [1]), {"model": "m", "tokens": [1]}),
         (Point(1, 2), [1, 2]),
-        (Model(name="n", key=pydantic.SecretStr("hidden"), when=dt.date(2026, 1, 2)), {"name": "n", "key": "**********", "when": "2026-01-02"}),
+        (
+            Model(name="n", key=pydantic.SecretStr("hidden"), when=dt.date(2026, 1, 2)),
+            {"name": "n", "key": "**********", "when": "2026-01-02"},
+        ),
         (dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.timezone.utc), "2026-01-02T03:04:05.000006+00:00"),
         (dt.time(1, 2), "01:02:00"),
         (dt.timedelta(seconds=1.5), 1.5),
@@ -144,7 +147,18 @@ def test_generators_are_not_consumed() -> None:
 
 
 def test_keys_of_any_type_become_different_strings() -> None:
-    mixed = {1: "a", "1": "b", True: "one", None: "c", 1.5: "d", (1, 2): "e", b"x": "f", "x": "g", Colour.RED: "h", "k" * 200: 1, "k" * 201: 2}
+    mixed = {
+        1: "one",
+        "1": "b",
+        None: "c",
+        1.5: "d",
+        (1, 2): "e",
+        b"x": "f",
+        "x": "g",
+        Colour.RED: "h",
+        "k" * 200: 1,
+        "k" * 201: 2,
+    }
     found = field(mixed, max_field=100)
     assert found["1"] == "b"
     assert found["1#2"] == "one"
@@ -152,7 +166,11 @@ def test_keys_of_any_type_become_different_strings() -> None:
     assert found["x#2"] == "f"
     assert {found["null"], found["1.5"], found["(1, 2)"], found["red"]} == {"c", "d", "e", "h"}
     assert len(found) == len(mixed)
-    assert encoded(record("m", extra={2: "a", "2": "b", "\ud800": "c"}))["fields"] == {"2#2": "a", "2": "b", "\ud800": "c"}
+    assert encoded(record("m", extra={2: "a", "2": "b", "\ud800": "c"}))["fields"] == {
+        "2#2": "a",
+        "2": "b",
+        "\ud800": "c",
+    }
 
 
 def test_cycles_and_depth_are_cut() -> None:
@@ -181,7 +199,9 @@ class Hostile:
     def _raise(self, *_: object) -> Any:
         raise self.error("no")
 
-    __str__ = __repr__ = __len__ = __iter__ = __bool__ = __eq__ = __getitem__ = __fspath__ = __float__ = __index__ = _raise
+    __str__ = __repr__ = __len__ = __iter__ = __bool__ = __eq__ = __getitem__ = __fspath__ = __float__ = __index__ = (
+        _raise
+    )
     __hash__ = object.__hash__
 
     @property
@@ -200,7 +220,9 @@ def test_whatever_user_code_raises_becomes_a_placeholder(error: type[BaseExcepti
     assert field([hostile, {hostile: hostile}]) == [placeholder, {placeholder: placeholder}]
     assert encoded(record(hostile))["event"] == placeholder
     assert encoded(record("m %s %s", hostile, 1))["fields"]["format_args"] == [placeholder, 1]
-    assert encoded(record("m", extra={"event": hostile, "request_id": hostile, "fields": hostile}))["event"] == placeholder
+    assert (
+        encoded(record("m", extra={"event": hostile, "request_id": hostile, "fields": hostile}))["event"] == placeholder
+    )
 
 
 def test_ctrl_c_inside_user_code_keeps_the_record_and_still_interrupts() -> None:
@@ -387,5 +409,7 @@ def test_ten_thousand_odd_records_are_ten_thousand_valid_lines() -> None:  # req
     for number in range(10_000):
         odd = ODD[number % len(ODD)]
         other = ODD[(number // len(ODD)) % len(ODD)]
-        entry = record("m %s %r", odd, other, extra={"odd": odd, "both": [odd, {"other": other}], "event": other, "number": number})
+        entry = record(
+            "m %s %r", odd, other, extra={"odd": odd, "both": [odd, {"other": other}], "event": other, "number": number}
+        )
         assert encoded(entry, max_record=8192)["level"] == "INFO"
