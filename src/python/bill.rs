@@ -248,7 +248,7 @@ impl<'py> Encoder<'py> {
         if details {
             match &bill.currency {
                 Some(currency) => {
-                    self.write_known_or_null(out, b",\"currency\":", Some(currency))?
+                    self.write_known_or_null(out, b",\"currency\":", Some(currency))?;
                 }
                 None => out.extend_from_slice(b",\"currency\":\"USD\""),
             }

@@ -86,7 +86,7 @@ impl RecordEncoder {
                 None if key.eq(intern!(py, "fields")).unwrap_or(false)
                     && encoder.is_mapping(&value) =>
                 {
-                    nested = Some(value)
+                    nested = Some(value);
                 }
                 _ => extras.push((key.into_any(), value)),
             }
@@ -191,7 +191,9 @@ impl RecordEncoder {
         }
         let mut keys = Keys::default();
         if !extras.is_empty() {
-            OURS.iter().for_each(|name| keys.take(name));
+            for name in OURS {
+                keys.take(name);
+            }
         }
         for (key, value) in extras {
             out.push(b',');

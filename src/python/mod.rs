@@ -118,6 +118,7 @@ mod _core {
     }
 
     /// The same for a cost call of usual arguments.
+    #[allow(clippy::needless_pass_by_value)]
     #[pyfunction]
     #[pyo3(signature = (settings, count, **arguments))]
     fn bench_cost(

@@ -47,7 +47,7 @@ def record(
     msg: Any, *args: Any, extra: dict[Any, Any] | None = None, exc_info: Any = None, **known: Any
 ) -> logging.LogRecord:
     """A record as `logging.Logger` makes it."""
-    logger = logging.Logger(known.pop("name", "app.tools"))
+    logger = logging.getLogger(known.pop("name", "app.tools"))
     level = known.pop("level", logging.INFO)
     return logger.makeRecord(logger.name, level, "/srv/app.py", 7, msg, args, exc_info, "handler", extra, **known)
 

@@ -247,7 +247,7 @@ def test_context_is_a_cause_unless_suppressed() -> None:
             except KeyError:
                 if suppress:
                     raise ValueError("outer") from None
-                raise ValueError("outer")
+                raise ValueError("outer")  # noqa: B904
         except ValueError as error:
             return error
 

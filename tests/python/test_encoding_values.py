@@ -22,7 +22,8 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strict_json import encoded, field, line, record
+from logspool import _core
+from strict_json import SETTINGS, encoded, field, line, parse, record
 
 
 class Colour(enum.Enum):
@@ -232,15 +233,19 @@ def test_ctrl_c_inside_user_code_keeps_the_record_and_still_interrupts() -> None
 
         __repr__ = __str__
 
-    before = signal.getsignal(signal.SIGINT)
-    assert before is signal.default_int_handler
-    found = None
-    with pytest.raises(KeyboardInterrupt):
-        found = line(record("m", extra={"a": Interrupted(), "b": 1}))
-        for _ in range(10):
+    entry = record("m", extra={"a": Interrupted(), "b": 1})
+    lines: list[bytes] = []
+
+    def interrupted() -> None:
+        # From C to C: the interrupt comes where Python code runs again, after the line is kept.
+        lines.extend(map(_core.encode_record, [entry], [SETTINGS]))
+        for _ in range(1000):
             pass
-    del found
-    assert encoded(record("m"))["event"] == "m"
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert parse(lines[0])["fields"] == {"a": "<unprintable Interrupted>", "b": 1}
 
 
 class Lying:
@@ -262,7 +267,7 @@ class Surrogate:
 
 class NotText:
     def __str__(self) -> Any:
-        return 5
+        return 5  # noqa: PLE0307
 
     def __repr__(self) -> str:
         return "text after all"
