@@ -1,4 +1,34 @@
-//! logspool
+//! logspool: a log call becomes one line of JSON in a memory-mapped spool, and from then on survives `kill -9`.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! logging call ─► level ─► encode ─► spool ─► writer ─► segments ─► gzip, retention
+//! └──── calling thread, attached to Python ───┘ └──── native threads, never attached ────┘
+//! ```
+//!
+//! Invariants: native threads never attach to Python; no Rust lock is held while Python code can run; every lost
+//! record is counted and announced; user data never makes logging raise; one encoding per record; compression never
+//! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
+//!
+//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`] → [`segment`], [`spool`] → [`json`],
+//! [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
+
+pub mod config;
+pub mod console;
+pub mod engine;
+pub mod error;
+pub mod failpoint;
+pub mod fork;
+pub mod janitor;
 pub mod json;
+pub mod mapping;
 #[cfg(feature = "python")]
 mod python;
+pub mod report;
+pub mod segment;
+pub mod spool;
+pub mod stats;
+pub mod thread;
+pub mod wake;
+pub mod writer;

@@ -1,6 +1,6 @@
 //! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -18,22 +18,20 @@ pub(super) const MIN_MAX_RECORD: usize = 1024;
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
 
-/// This process, as far as [`pid`] knows; 0 until asked.
-static PID: AtomicU32 = AtomicU32::new(0);
+/// This process' id, below the number of forks it was asked after; 0 until asked.
+static PID: AtomicU64 = AtomicU64::new(0);
 
 /// The process id, without a system call on the hot path.
 pub(super) fn pid() -> i64 {
-    let mut pid = PID.load(Ordering::Relaxed);
-    if pid == 0 {
-        pid = std::process::id();
-        PID.store(pid, Ordering::Relaxed);
+    let forks = crate::fork::forks() << 32;
+    let known = PID.load(Ordering::Relaxed);
+    let pid = u32::try_from(known & 0xFFFF_FFFF).unwrap_or(0);
+    if pid != 0 && known & !0xFFFF_FFFF == forks {
+        return i64::from(pid);
     }
+    let pid = std::process::id();
+    PID.store(forks | u64::from(pid), Ordering::Relaxed);
     i64::from(pid)
-}
-
-/// To be called in a forked child, before it logs. Safe in a `pthread_atfork` handler.
-pub(crate) fn forget_pid() {
-    PID.store(0, Ordering::Relaxed);
 }
 
 /// Turns records into lines. Holds no Python objects: static fields are encoded once.

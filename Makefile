@@ -1,0 +1,163 @@
+# Every task of the project; `make` alone lists them.
+#
+# A fresh machine needs git, make, a Rust toolchain and Python 3.11 or newer with pip (the wheel itself: 3.10). Everything else is installed here: pinned
+# Python packages into .venv, and the few Debian packages the tests use (with apt-get, only where they are missing).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# rustup's directory is on PATH in login shells only; CI and cron have none.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export CARGO_NET_RETRY := 10
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first interpreter that really runs (a pyenv shim may not) and is new enough. `make PYTHON=python3.13 test` chooses another.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+VENV := .venv
+PY := $(CURDIR)/.venv/bin/python
+# One interpreter for every build with the `python` feature, or pyo3's build script runs again at each turn.
+export PYO3_PYTHON := $(PY)
+
+RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
+WHEEL_SOURCES := $(RUST) pyproject.toml README.md LICENSE-MIT LICENSE-APACHE $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)
+PYTEST := $(PY) -m pytest
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---------------------------------------------------------------------------------------------------- what others need
+
+.PHONY: tools-present
+tools-present:
+	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "make: cargo not found; install Rust from https://rustup.rs and try again" >&2; exit 1; }
+
+# The tests' environment, pinned. Stamps live inside .venv, so that removing the directory is all it takes to start again.
+$(VENV)/requirements.stamp: tests/requirements.txt | tools-present
+	@echo "== installing tests/requirements.txt into .venv"
+	$(PYTHON) -m venv --clear $(VENV) || { tools/debian_packages --install python3-venv; $(PYTHON) -m venv --clear $(VENV); }
+	$(PY) -m pip install --quiet -r tests/requirements.txt
+	@touch $@
+
+# The wheel that users get: release mode, abi3.
+dist/wheel.stamp: $(WHEEL_SOURCES) $(VENV)/requirements.stamp
+	@echo "== building the wheel"
+	rm -rf dist
+	$(VENV)/bin/maturin build --release --locked --interpreter $(PY) --out dist
+	@touch $@
+
+$(VENV)/wheel.stamp: dist/wheel.stamp
+	@echo "== installing the wheel into .venv"
+	$(PY) -m pip install --quiet --force-reinstall --no-deps --no-index dist/logspool-*.whl
+	@touch $@
+
+# The extension with places to stop or fail at, beside the wheel: the fault tests show with it that they can fail.
+.make/failpoints/stamp: $(RUST) tests/faults/build_failpoints.sh $(VENV)/requirements.stamp
+	@echo "== building the extension with failpoints"
+	tests/faults/build_failpoints.sh $(PY)
+	@touch $@
+
+# ------------------------------------------------------------------------------------------------------------- targets
+
+.PHONY: dev
+dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at once, `make dev` again after editing src/
+	rm -f $(VENV)/wheel.stamp
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked
+
+.PHONY: test
+test: lint types test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
+
+.PHONY: test-all
+test-all: test wheel fuzz faults docs bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+
+.PHONY: lint
+lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features python -- -D warnings
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+.PHONY: types
+types: $(VENV)/wheel.stamp ## mypy --strict, and the native module against its stub
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest --concise logspool._core
+
+.PHONY: test-rust
+test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --locked && cargo test --locked --doc; \
+	else \
+		cargo test --locked; \
+	fi
+
+.PHONY: test-python
+test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
+	$(PYTEST) tests/python
+
+.PHONY: test-faults
+test-faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, short form
+	$(PYTEST) tests/faults
+
+.PHONY: bench-smoke
+bench-smoke: $(VENV)/wheel.stamp ## every benchmark once, small: that they run and that no route loses a line
+	LOGSPOOL_BENCH_QUICK=1 $(PYTEST) benches/python
+
+.PHONY: wheel
+wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs in an empty environment
+	rm -rf .make/empty
+	mkdir -p .make
+	$(PYTHON) -m venv .make/empty
+	.make/empty/bin/python -m pip install --quiet --no-index --no-deps dist/logspool-*.whl
+	.make/empty/bin/python -I tools/check_wheel.py
+	@ls -l dist/*.whl
+
+.PHONY: demo
+demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
+	rm -rf .make/demo
+	mkdir -p .make
+	$(PYTHON) -m venv .make/demo
+	.make/demo/bin/python -m pip install --quiet -r examples/requirements.txt
+	.make/demo/bin/python -m pip install --quiet --no-index --no-deps dist/logspool-*.whl
+	.make/demo/bin/python examples/demo.py
+
+.PHONY: bench
+bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 25 minutes)
+	$(PYTEST) benches/python
+	cargo bench --locked
+	$(PY) benches/python/tables.py
+
+.PHONY: bench-docs
+bench-docs: ## write the figures of the last `make bench` into docs/benchmarks.md
+	$(PY) benches/python/tables.py --write docs/benchmarks.md
+
+.PHONY: soak
+soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: no drops, rotation and compression seen
+	$(PYTEST) -s tests/soak
+
+.PHONY: faults
+faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
+	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
+
+.PHONY: fuzz
+fuzz: $(VENV)/requirements.stamp ## the property tests with many cases
+	PROPTEST_CASES=20000 cargo test --locked --release
+
+.PHONY: docs
+docs: $(VENV)/wheel.stamp ## check the documents: links resolve, the README's code runs, every variable is described
+	$(PY) tools/check_docs.py
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+.PHONY: clean
+clean: ## remove what was built (not cargo's target directory)
+	rm -rf .venv .make dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,15 @@
+"""Crash-safe, non-blocking structured logging: `logspool.basicConfig(...)` in place of `logging.basicConfig(...)`.
+
+Every `logging.getLogger(...)` call stays as it is. Records become lines of JSON in a memory-mapped spool that survives
+SIGKILL, and native threads write them to rotating, gzipped segments.
+"""
+
+from logspool import _config, _core, cost
+from logspool._basicconfig import basicConfig
+from logspool._core import __version__, flush, log_cost, shutdown, stats
+from logspool.handler import SpoolHandler
+
+__all__ = ["SpoolHandler", "__version__", "basicConfig", "flush", "log_cost", "shutdown", "stats"]
+
+_core.set_cost_opener(cost.open_default)
+_config.install_hooks()

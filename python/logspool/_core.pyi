@@ -1,0 +1,73 @@
+"""The native core. Use `logspool`; the classes and functions here that it does not re-export are for its own modules."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from typing_extensions import Self
+
+__version__: str
+
+class NativeHandler:
+    """The native half of `SpoolHandler`: where a record is encoded and committed to the spool."""
+
+    filters: list[logging._FilterType]
+    formatter: logging.Formatter | None
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self: ...
+    def _open(self, settings: dict[str, Any]) -> None: ...
+    def _set_plain(self, plain: bool) -> None: ...
+    def handle(self, record: logging.LogRecord) -> bool: ...
+    def emit(self, record: logging.LogRecord) -> None: ...
+    def _flush(self, timeout: float | None) -> bool: ...
+    def _close(self) -> None: ...
+    def _path(self) -> str: ...
+
+def log_cost(
+    tier_id: str | None = None,
+    model: str | None = None,
+    *,
+    usage: object = None,
+    prompt_tokens: int | None = None,
+    completion_tokens: int | None = None,
+    cost: float | Mapping[str, Any] | None = None,
+    pricing: Mapping[str, Any] | None = None,
+    latency_ms: float | None = None,
+    http_status: int | None = None,
+    request_id: str | None = None,
+    response_id: str | None = None,
+    provider: str | None = "openrouter",
+    task: str | None = None,
+    event: str = "openrouter_cost",
+    legacy_keys: bool = False,
+    **fields: object,
+) -> None:
+    """Append one LLM cost record to the cost log, whatever the configured level. Never raises for its values.
+
+    The log is `openrouter-costs.jsonl` beside the main log (`basicConfig(cost_filename=…)` changes it); before `basicConfig`
+    in LOG_DIR, else in `./logs`. `usage` is a provider's usage object or `{prompt, completion, total}`; `cost` a number or
+    `{input, output, total}`, in US dollars unless it names a `currency`; `latency_ms` milliseconds. What is missing is
+    null, never 0. `legacy_keys=True` also writes `timestamp, tier, model, task, tokens, cost, pricing` at top level.
+    """
+
+def set_cost_handler(handler: NativeHandler | None) -> None: ...
+def set_cost_opener(callback: Callable[[], NativeHandler] | None) -> None: ...
+def flush(timeout: float | None = None) -> bool:
+    """Wait until everything accepted before the call, in all logs, is in the segments.
+
+    `timeout` in seconds, None for ever. Returns False if the time was not enough; nothing is lost by that. Ctrl-C works.
+    """
+
+def shutdown(timeout: float | None = None) -> bool:
+    """`flush`, and wait within `timeout` seconds for compression under way. Records after it are written by their own thread.
+
+    Called at exit by itself. Returns False if the time was not enough; what is left is taken up by the next process.
+    """
+
+def stats() -> dict[str, Any]:
+    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
+
+def fork_before() -> None: ...
+def fork_parent() -> None: ...
+def fork_child() -> None: ...
+def encode_record(record: logging.LogRecord, settings: Mapping[str, Any]) -> bytes: ...

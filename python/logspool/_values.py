@@ -1,0 +1,312 @@
+"""What a value may be: one parser a kind, which returns the value or raises ValueError / TypeError that says what is allowed.
+
+Every parser takes text too, as it comes from an environment variable or a configuration file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import re
+
+from logspool import _paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+# Patterns are compiled where they are first needed (re keeps them), so that an import does not pay for them.
+_SIZE = r"(?i)(\d[\d_]*(?:\.\d+)?)\s*([kmgt]?)i?b?"
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_TRUE = frozenset(("1", "true", "yes", "on", "y", "t"))
+_FALSE = frozenset(("0", "false", "no", "off", "n", "f"))
+_LEVEL_ALIASES = {"WARN": "WARNING", "TRACE": "DEBUG", "FATAL": "CRITICAL"}
+_LEVELS = "DEBUG, INFO, WARNING, ERROR, CRITICAL, NOTSET, a registered level's name or a number"
+
+
+def level(value: Any) -> int:
+    """A level's number from a number or a name; case and the aliases warn, trace and fatal are folded."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise ValueError(f"expected {_LEVELS}")
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"expected {_LEVELS}")
+    name = value.strip()
+    if name.isascii() and name.isdigit():
+        return int(name)
+    # An exact, then an upper-cased registered name goes before an alias: a program may have its own TRACE.
+    for candidate in (name, name.upper(), _LEVEL_ALIASES.get(name.upper(), "")):
+        number = logging.getLevelName(candidate)
+        if isinstance(number, int):
+            return number
+    raise ValueError(f"expected {_LEVELS}")
+
+
+def boolean(value: Any) -> bool:
+    """True or False, also as 0/1 or text (true/false, yes/no, on/off)."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower() if isinstance(value, (str, int)) else None
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    kind = TypeError if text is None else ValueError
+    raise kind("expected true or false (also 1/0, yes/no, on/off)")
+
+
+def size(value: Any) -> int:
+    """Bytes, or characters: an int, or text such as `10_485_760`, `10MB`, `1.5 GB` (1 KB = 1024)."""
+    allowed = "expected a size: a number of 0 or more, or text such as 10_485_760, 512KB, 10MB, 1GB (1 KB = 1024)"
+    if isinstance(value, str):
+        found = re.fullmatch(_SIZE, value.strip())
+        if found is None:
+            raise ValueError(allowed)
+        number, unit = found[1].replace("_", ""), 1024 ** _UNITS[found[2].upper()]
+        value = int(float(number) * unit) if "." in number else int(number) * unit
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(allowed)
+    if not 0 <= value < 1 << 63:
+        raise ValueError(allowed)
+    return value
+
+
+def size_above_zero(value: Any) -> int:
+    """As `size`, without 0."""
+    number = size(value)
+    if number == 0:
+        raise ValueError("expected a size above 0, such as 8388608 or 8MB")
+    return number
+
+
+def spool_bytes(value: Any) -> int:
+    """As `size`, from 64 KiB, which holds a few records of the largest size, to 4 GiB."""
+    number = size(value)
+    if not 64 << 10 <= number <= 4 << 30:
+        raise ValueError("expected a size from 64KB to 4GB")
+    return number
+
+
+def _whole(value: Any, least: int, allowed: str) -> int:
+    if isinstance(value, str):
+        text = value.strip().replace("_", "")
+        if not (text.isascii() and text.isdigit()):
+            raise ValueError(allowed)
+        value = int(text)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(allowed)
+    if not least <= value < 1 << 31:
+        raise ValueError(allowed)
+    return value
+
+
+def count(value: Any) -> int:
+    """A whole number of 0 or more."""
+    return _whole(value, 0, "expected a whole number of 0 or more")
+
+
+def count_above_zero(value: Any) -> int:
+    """A whole number of 1 or more."""
+    return _whole(value, 1, "expected a whole number of 1 or more")
+
+
+def _is_none(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() == "none")
+
+
+def optional_count(value: Any) -> int | None:
+    """A whole number of 1 or more, or None for no limit."""
+    return None if _is_none(value) else _whole(value, 1, "expected a whole number of 1 or more, or none for no limit")
+
+
+def seconds(value: Any) -> float | None:
+    """Seconds of 0 or more, or None for ever."""
+    allowed = "expected seconds, 0 or more, or none to wait for ever"
+    if _is_none(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(allowed)
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+    if not 0 <= number < float("inf"):  # NaN fails both
+        raise ValueError(allowed)
+    return number
+
+
+def when(value: Any) -> str | None:
+    """When a segment is closed by time, spelled as `TimedRotatingFileHandler` does; None: never by time."""
+    allowed = "expected S, M, H, D, midnight, W0 (Monday) to W6, or none"
+    if _is_none(value):
+        return None
+    if not isinstance(value, str):
+        raise TypeError(allowed)
+    name = value.strip().upper()
+    if name == "MIDNIGHT":
+        return "midnight"
+    if name in ("S", "M", "H", "D") or re.fullmatch("W[0-6]", name):
+        return name
+    raise ValueError(allowed)
+
+
+def choice(*names: str) -> Callable[[Any], str]:
+    """A parser of one of `names`; case and `-` for `_` are folded."""
+    allowed = f"expected one of {', '.join(names)}"
+
+    def parse(value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(allowed)
+        name = value.strip().lower().replace("-", "_")
+        if name not in names:
+            raise ValueError(f"{allowed}{did_you_mean(name, names)}")
+        return name
+
+    return parse
+
+
+def console(value: Any) -> bool | None:
+    """True, False (also None), or `auto`, which is returned as None: on when standard error is a terminal."""
+    if value is None:
+        return False
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return None
+    try:
+        return boolean(value)
+    except (ValueError, TypeError) as error:
+        raise type(error)("expected auto, true or false") from None
+
+
+def mode(value: Any) -> int:
+    """Permission bits: an int (0o600) or octal text (`600`, `0600`, `0o600`)."""
+    allowed = "expected permission bits that let the owner write, such as 0o600 (text is read as octal: 600)"
+    if isinstance(value, str):
+        try:
+            value = int(value.strip().removeprefix("0o"), 8)
+        except ValueError:
+            raise ValueError(allowed) from None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(allowed)
+    if not 0 <= value <= 0o777 or not value & 0o200:
+        raise ValueError(allowed)
+    return value
+
+
+def directory_mode(value: Any) -> int:
+    """As `mode`; a directory is of no use to an owner who may not write and enter it."""
+    bits = mode(value)
+    if bits & 0o300 != 0o300:
+        raise ValueError("expected permission bits that let the owner write and enter, such as 0o700")
+    return bits
+
+
+def optional_text(value: Any) -> str | None:
+    """Text that is not empty, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError("expected text or None")
+    if not value.strip():
+        raise ValueError("expected text that is not empty, or None")
+    return value
+
+
+def spool_dir(value: Any) -> str | None:
+    """A directory, `shm` (memory, under /dev/shm), or None: beside the logs."""
+    if _is_none(value):
+        return None
+    allowed = "expected a directory, shm, or none (beside the logs)"
+    text = _paths.as_path(value)
+    if text is None:
+        raise TypeError(allowed)
+    if not text.strip():
+        raise ValueError(allowed)
+    return text
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping with text keys, copied."""
+    if not (hasattr(value, "keys") and hasattr(value, "__getitem__")):
+        raise TypeError("expected a mapping of names to values")
+    copied = dict(value)
+    if not all(isinstance(key, str) for key in copied):
+        raise TypeError("expected a mapping whose names are text")
+    return copied
+
+
+def encoding(value: Any) -> str:
+    """UTF-8 is the only encoding of a log."""
+    if value is None:
+        return "utf-8"
+    try:
+        if isinstance(value, str) and codecs.lookup(value).name == "utf-8":
+            return "utf-8"
+    except LookupError:
+        pass
+    raise (ValueError if isinstance(value, str) else TypeError)("expected utf-8, the only encoding a log is written in")
+
+
+def errors(value: Any) -> str | None:
+    """The name of a codec error handler; checked, and without effect: what UTF-8 cannot hold is escaped."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError("expected the name of a codec error handler, such as backslashreplace")
+    try:
+        codecs.lookup_error(value)
+    except LookupError:
+        raise ValueError("expected the name of a codec error handler, such as strict or backslashreplace") from None
+    return value
+
+
+def filemode(value: Any) -> str:
+    """Only appending: a log that may be shared, and may hold what another process wrote, is never truncated."""
+    if value in ("a", "at", "a+"):
+        return "a"
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind("expected 'a': a log is never truncated (delete the old files, or choose another filename)")
+
+
+# Shapes only: redaction, sampling by logger and truncation by key come later.
+
+
+def redact(value: Any) -> Any:
+    """A bool, names of keys, a mapping of rules, or a callable."""
+    if value is None or callable(value) or hasattr(value, "keys"):
+        return value
+    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in value):
+        return value
+    try:
+        return boolean(value)
+    except (ValueError, TypeError):
+        raise TypeError("expected true, false, names of keys, a mapping of rules or a callable") from None
+
+
+def sample(value: Any) -> Any:
+    """1 in N (N of 1 or more), or a mapping of logger names to N."""
+    if value is None or callable(value):
+        return value
+    allowed = "expected a whole number N of 1 or more (keep 1 in N), or a mapping of logger names to N"
+    if hasattr(value, "keys"):
+        return {str(name): _whole(value[name], 1, allowed) for name in value}
+    return _whole(value, 1, allowed)
+
+
+def truncate(value: Any) -> Any:
+    """A bool, a number of characters, or a mapping of keys to characters."""
+    if value is None or isinstance(value, bool):
+        return value
+    if hasattr(value, "keys"):
+        return {str(name): size(value[name]) for name in value}
+    return size(value)
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """`; did you mean 'maxBytes'?` or an empty text."""
+    import difflib  # only ever needed to word an error
+
+    folded = {known.replace("_", "").lower(): known for known in allowed}
+    near = difflib.get_close_matches(name.replace("_", "").lower(), folded, n=1, cutoff=0.7)
+    return f"; did you mean {folded[near[0]]}?" if near else ""

@@ -1,0 +1,143 @@
+//! One shared memory-mapped file, seen as atomics and byte ranges.
+//!
+//! Everything that touches mapped memory goes through here, so that the rest of the crate stays free of pointers. The
+//! rule that makes it sound: a byte range is written by one thread of one process at a time, which the protocols of
+//! [`crate::spool`] and [`crate::segment`] guarantee with a mutex, a file lock or a claim, and everything that several
+//! parties look at without a lock is an atomic.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+/// A mapping of a whole file, or of anonymous memory where no file can back it.
+#[derive(Debug)]
+pub struct Mapping {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the mapping is plain memory owned by this value; all shared access is through atomics or ranges whose
+// exclusivity the callers guarantee (module docs).
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`, shared. With `populate`, its pages are faulted in now, so that no caller
+    /// pays for them later.
+    ///
+    /// # Errors
+    /// What `mmap` says.
+    pub fn file(fd: impl AsFd, len: usize, populate: bool) -> io::Result<Self> {
+        let flags = if populate {
+            populate_flag() | MapFlags::SHARED
+        } else {
+            MapFlags::SHARED
+        };
+        // SAFETY: a fresh mapping at an address of the kernel's choice; its length is kept and unmapped on drop.
+        let base = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+                fd,
+                0,
+            )?
+        };
+        Ok(Self {
+            base: base.cast(),
+            len,
+        })
+    }
+
+    /// Memory that no file backs: where the file system cannot reserve a mapping.
+    ///
+    /// # Errors
+    /// What `mmap` says.
+    pub fn anonymous(len: usize) -> io::Result<Self> {
+        // SAFETY: as in `file`.
+        let base = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )?
+        };
+        Ok(Self {
+            base: base.cast(),
+            len,
+        })
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it maps nothing; never true of one that was made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The 64-bit atomic at `offset`, which must be aligned.
+    #[inline]
+    #[must_use]
+    pub fn u64(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.len);
+        // SAFETY: in bounds and aligned; zero-initialised file memory is a valid atomic; the borrow ends with self.
+        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) }
+    }
+
+    /// The 32-bit atomic at `offset`, which must be aligned.
+    #[inline]
+    #[must_use]
+    pub fn u32(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len);
+        // SAFETY: as in `u64`.
+        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) }
+    }
+
+    /// Copies `bytes` to `offset`. The caller holds the range (module docs).
+    #[inline]
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset <= self.len && bytes.len() <= self.len - offset);
+        // SAFETY: in bounds; `bytes` cannot overlap: it is a buffer of ours or a range of another mapping.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len());
+        }
+    }
+
+    /// The bytes at `offset`. The caller holds the range (module docs): nobody writes it while the borrow lives.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        assert!(offset <= self.len && len <= self.len - offset);
+        // SAFETY: in bounds, initialised (file or zero pages), and not written meanwhile by the protocol.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset), len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: made by `mmap` with this length, and no borrow outlives self.
+        let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn populate_flag() -> MapFlags {
+    MapFlags::POPULATE
+}
+
+#[cfg(not(target_os = "linux"))]
+fn populate_flag() -> MapFlags {
+    MapFlags::empty()
+}

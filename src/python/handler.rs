@@ -1,0 +1,413 @@
+//! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::engine::{Flushed, Log, engine};
+use crate::error::Error;
+use crate::python::attach::{Attached, AttachedCell};
+use crate::python::mirror::Mirror;
+use crate::python::record::RecordEncoder;
+use crate::python::settings::OpenSettings;
+use crate::report;
+use crate::spool::producer::Appended;
+
+const ERROR: i64 = 40;
+/// A buffer that grew beyond this for one large record is not kept.
+const KEEP: usize = 64 << 10;
+
+/// The native half of a handler.
+#[pyclass(subclass, frozen, module = "logspool._core")]
+#[derive(Default)]
+pub struct NativeHandler {
+    inner: AttachedCell<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    filters: Option<Py<PyAny>>,
+    formatter: Option<Py<PyAny>>,
+    plain: bool,
+    open: Option<Arc<Open>>,
+}
+
+/// An open log and how records are encoded for it.
+struct Open {
+    log: Log,
+    encoder: Arc<RecordEncoder>,
+    settings: Arc<OpenSettings>,
+    mirror: Option<Arc<Mirror>>,
+}
+
+impl Open {
+    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let opened = OpenSettings::new(settings)?;
+        let mirror = Mirror::new(settings, opened.console_level)?.map(Arc::new);
+        let py = settings.py();
+        let log = py
+            .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
+            .map_err(|e| to_python(&e))?;
+        Ok(Self {
+            log,
+            encoder: Arc::new(RecordEncoder::new(settings)?),
+            settings: Arc::new(opened),
+            mirror,
+        })
+    }
+
+    /// The same log, opened again: after a fork, or after a shutdown that was not the end.
+    fn again(&self) -> Result<Self, Error> {
+        let log = engine().reopen(&self.log, &self.settings.log, &self.settings.spool)?;
+        Ok(Self {
+            log,
+            encoder: Arc::clone(&self.encoder),
+            settings: Arc::clone(&self.settings),
+            mirror: self.mirror.clone(),
+        })
+    }
+}
+
+#[pymethods]
+impl NativeHandler {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    #[getter]
+    fn filters(&self, py: Python<'_>) -> Py<PyAny> {
+        self.inner
+            .with(py, |inner| inner.filters.as_ref().map(|f| f.clone_ref(py)))
+            .unwrap_or_else(|| PyList::empty(py).into_any().unbind())
+    }
+
+    #[setter]
+    fn set_filters(&self, py: Python<'_>, filters: Py<PyAny>) {
+        let old = self.inner.with(py, |inner| inner.filters.replace(filters));
+        drop(old);
+    }
+
+    #[getter]
+    fn formatter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.inner.with(py, |inner| {
+            inner.formatter.as_ref().map(|f| f.clone_ref(py))
+        })
+    }
+
+    #[setter]
+    fn set_formatter(&self, py: Python<'_>, formatter: Option<Py<PyAny>>) {
+        let old = self.inner.with(py, |inner| {
+            std::mem::replace(&mut inner.formatter, formatter)
+        });
+        drop(old);
+    }
+
+    /// Opens (or shares) the log.
+    fn _open(&self, settings: &Bound<'_, PyDict>) -> PyResult<()> {
+        let open = Arc::new(Open::new(settings)?);
+        self.replace(settings.py(), open);
+        Ok(())
+    }
+
+    /// Whether `handle` may do the work of `logging.Handler.handle` natively.
+    fn _set_plain(&self, py: Python<'_>, plain: bool) {
+        self.inner.with(py, |inner| inner.plain = plain);
+    }
+
+    /// Filters, encodes and appends a record.
+    fn handle<'py>(
+        slf: &Bound<'py, Self>,
+        record: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let (plain, filters) = slf.get().inner.with(py, |inner| {
+            (inner.plain, inner.filters.as_ref().map(|f| f.clone_ref(py)))
+        });
+        if !plain {
+            return stdlib(py)?.handle.bind(py).call1((slf, record));
+        }
+        let unfiltered = filters.as_ref().is_none_or(|f| {
+            f.bind(py)
+                .cast::<PyList>()
+                .is_ok_and(PyListMethods::is_empty)
+        });
+        if unfiltered {
+            Self::emit(slf, record)?;
+            return Ok(true.into_pyobject(py)?.to_owned().into_any());
+        }
+        let passed = slf.call_method1(intern!(py, "filter"), (record,))?;
+        if !passed.is_truthy()? {
+            return Ok(passed);
+        }
+        // Since 3.12 a filter may put another record in the place of this one.
+        let replaced = passed.is_instance(stdlib(py)?.record.bind(py))?;
+        Self::emit(slf, if replaced { &passed } else { record })?;
+        Ok(passed)
+    }
+
+    /// Encodes and appends a record. Raises only what a signal handler raised while it waited for room.
+    fn emit(slf: &Bound<'_, Self>, record: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut caller = Attached::new(slf.py());
+        // A defect of ours must not become the application's: the record is counted, and the program goes on.
+        let outcome = catch_unwind(AssertUnwindSafe(|| slf.get().append(record, &mut caller)));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => {
+                e.restore(slf.py());
+                let _handling = PyErr::take(slf.py()).map(|e| raise_and_handle(slf, record, &e));
+            }
+            Err(_) => {
+                engine().count_unopened();
+                report::say("a record could not be encoded; this is a defect of logspool");
+            }
+        }
+        caller.raised.map_or(Ok(()), Err)
+    }
+
+    /// Waits until everything accepted before the call is in segments; false when `timeout` (seconds) passed first.
+    fn _flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let _ = self;
+        flush(py, timeout)
+    }
+
+    /// Flushes; a later record goes on in the same log.
+    fn _close(&self, py: Python<'_>) -> PyResult<()> {
+        self._flush(py, None).map(drop)
+    }
+
+    /// Absolute plain path.
+    fn _path(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.open(py)?.log.path().display().to_string())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // The collector runs attached, between bytecodes or allocations, where nobody is inside `with`.
+        self.inner.while_collecting(|inner| {
+            visit.call(&inner.filters)?;
+            visit.call(&inner.formatter)
+        })
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let old = self
+            .inner
+            .with(py, |inner| (inner.filters.take(), inner.formatter.take()));
+        drop(old);
+    }
+}
+
+impl NativeHandler {
+    fn open(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
+        self.inner
+            .with(py, |inner| inner.open.clone())
+            .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))
+    }
+
+    /// Puts another log in place; what a forked child inherited is leaked, as its parent's threads still use it.
+    fn replace(&self, py: Python<'_>, open: Arc<Open>) {
+        let old = self.inner.with(py, |inner| inner.open.replace(open));
+        match old {
+            Some(old) if old.log.is_inherited() => std::mem::forget(old),
+            old => drop(old),
+        }
+    }
+
+    /// The open log, opened again where a fork or a shutdown lies in between.
+    #[inline]
+    fn current(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
+        let open = self.open(py)?;
+        if !open.log.is_stale() {
+            return Ok(open);
+        }
+        self.renew(py, open)
+    }
+
+    #[cold]
+    fn renew(&self, py: Python<'_>, old: Arc<Open>) -> PyResult<Arc<Open>> {
+        let again = old.again();
+        if old.log.is_inherited() {
+            std::mem::forget(old);
+        }
+        match again {
+            Ok(open) => {
+                let open = Arc::new(open);
+                self.replace(py, Arc::clone(&open));
+                Ok(open)
+            }
+            Err(e) => {
+                engine().count_unopened();
+                Err(to_python(&e))
+            }
+        }
+    }
+
+    fn append(&self, record: &Bound<'_, PyAny>, caller: &mut Attached<'_>) -> PyResult<()> {
+        let py = record.py();
+        let open = self.current(py)?;
+        let formatter = self.inner.with(py, |inner| {
+            inner.formatter.as_ref().map(|f| f.clone_ref(py))
+        });
+        let formatter = formatter.as_ref().map(|f| f.bind(py));
+        let mut line = Buffer::take();
+        let level = if open.settings.json {
+            open.encoder.encode(record, formatter, &mut line.bytes)
+        } else {
+            text_line(record, formatter, &mut line.bytes)?
+        };
+        if let Some(mirror) = &open.mirror
+            && level >= mirror.level
+        {
+            mirror.show(record, level);
+        }
+        open.log
+            .append(&mut line.bytes, open.settings.json, level >= ERROR, caller);
+        Ok(())
+    }
+
+    /// How records are encoded for this log.
+    pub(crate) fn encoder(&self, py: Python<'_>) -> PyResult<Arc<RecordEncoder>> {
+        Ok(Arc::clone(&self.current(py)?.encoder))
+    }
+
+    /// Appends a line that is already finished: a cost record.
+    pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
+        let mut caller = Attached::new(py);
+        let open = self.current(py)?;
+        let appended = open.log.append(line, true, false, &mut caller);
+        debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
+        caller.raised.map_or(Ok(()), Err)
+    }
+}
+
+/// A line of text as the formatter made it.
+fn text_line(
+    record: &Bound<'_, PyAny>,
+    formatter: Option<&Bound<'_, PyAny>>,
+    out: &mut Vec<u8>,
+) -> PyResult<i64> {
+    let py = record.py();
+    let formatter =
+        formatter.ok_or_else(|| PyRuntimeError::new_err("a text log has no formatter; set one"))?;
+    let text = formatter.call_method1(intern!(py, "format"), (record,))?;
+    let text = text.str()?;
+    out.extend_from_slice(text.to_string_lossy().as_bytes());
+    out.push(b'\n');
+    record.getattr(intern!(py, "levelno"))?.extract()
+}
+
+/// What `logging.Handler.emit` implementations do with an exception.
+fn raise_and_handle(
+    handler: &Bound<'_, NativeHandler>,
+    record: &Bound<'_, PyAny>,
+    error: &PyErr,
+) -> PyResult<()> {
+    let py = handler.py();
+    stdlib(py)?
+        .handle_error
+        .bind(py)
+        .call1((handler, record, error.value(py)))?;
+    Ok(())
+}
+
+/// A buffer from this thread's slot, put back when dropped: a nested call finds the slot empty and gets its own.
+pub struct Buffer {
+    /// What is being written.
+    pub bytes: Vec<u8>,
+}
+
+thread_local!(static SLOT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+
+impl Buffer {
+    /// An empty buffer, with the capacity an earlier one left.
+    #[inline]
+    pub fn take() -> Self {
+        let bytes = SLOT.try_with(Cell::take).unwrap_or_default();
+        Self { bytes }
+    }
+}
+
+impl Drop for Buffer {
+    #[inline]
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() <= KEEP {
+            bytes.clear();
+            // At the end of a thread its slot is gone: the buffer goes too.
+            let _ = SLOT.try_with(|slot| slot.set(bytes));
+        }
+    }
+}
+
+/// What is used of the standard library.
+struct Stdlib {
+    handle: Py<PyAny>,
+    handle_error: Py<PyAny>,
+    record: Py<PyAny>,
+}
+
+fn stdlib(py: Python<'_>) -> PyResult<&'static Stdlib> {
+    static STDLIB: PyOnceLock<Stdlib> = PyOnceLock::new();
+    STDLIB.get_or_try_init(py, || {
+        let logging = py.import("logging")?;
+        let handle_error = PyModule::from_code(
+            py,
+            c"def handle_error(handler, record, error):\n    try:\n        raise error\n    except BaseException:\n        handler.handleError(record)\n",
+            c"logspool/_core",
+            c"logspool._core._errors",
+        )?;
+        Ok(Stdlib {
+            handle: logging.getattr("Handler")?.getattr("handle")?.unbind(),
+            handle_error: handle_error.getattr("handle_error")?.unbind(),
+            record: logging.getattr("LogRecord")?.unbind(),
+        })
+    })
+}
+
+/// Waits until everything accepted before the call is in segments.
+pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    let mut caller = Attached::new(py);
+    let flushed = engine().flush(seconds(timeout)?, &mut caller);
+    finish(flushed, caller)
+}
+
+/// Flushes and stops.
+pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    let mut caller = Attached::new(py);
+    let flushed = engine().shutdown(seconds(timeout)?, &mut caller);
+    finish(flushed, caller)
+}
+
+fn finish(flushed: Flushed, caller: Attached<'_>) -> PyResult<bool> {
+    match caller.raised {
+        Some(raised) => Err(raised),
+        None => Ok(flushed == Flushed::Complete),
+    }
+}
+
+fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
+    timeout
+        .map(|s| {
+            Duration::try_from_secs_f64(s.max(0.0)).map_err(|_| {
+                PyValueError::new_err(format!("timeout: {s}: seconds, or None to wait for ever"))
+            })
+        })
+        .transpose()
+}
+
+/// An error as Python's: `OSError` with its number where the system gave one, else `ValueError`.
+pub fn to_python(error: &Error) -> PyErr {
+    match error.errno() {
+        Some(errno) => PyOSError::new_err((errno, error.to_string())),
+        None => PyValueError::new_err(error.to_string()),
+    }
+}

@@ -1,0 +1,202 @@
+//! `log_cost`: the entry from Python, and the handler cost records go to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::engine::engine;
+use crate::python::attach::AttachedCell;
+use crate::python::cost::CostCall;
+use crate::python::handler::{Buffer, NativeHandler};
+use crate::python::record::RecordEncoder;
+use crate::report;
+
+/// Where cost records go, and who opens that when nobody has yet.
+#[derive(Default)]
+struct Ledger {
+    handler: Option<Py<NativeHandler>>,
+    opener: Option<Py<PyAny>>,
+}
+
+static LEDGER: AttachedCell<Ledger> = AttachedCell::new(Ledger {
+    handler: None,
+    opener: None,
+});
+
+/// A provider left out is `OpenRouter`; one given as `None` is unknown.
+pub enum Provider<'py> {
+    LeftOut,
+    Given(Option<Bound<'py, PyAny>>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Provider<'py> {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::Given((!value.is_none()).then(|| value.to_owned())))
+    }
+}
+
+/// Sets the handler cost records go to.
+#[pyfunction]
+pub fn set_cost_handler(py: Python<'_>, handler: Option<Py<NativeHandler>>) {
+    let old = LEDGER.with(py, |ledger| std::mem::replace(&mut ledger.handler, handler));
+    drop(old);
+}
+
+/// Sets what is called, without arguments, for a handler when there is none.
+#[pyfunction]
+pub fn set_cost_opener(py: Python<'_>, callback: Option<Py<PyAny>>) {
+    let old = LEDGER.with(py, |ledger| std::mem::replace(&mut ledger.opener, callback));
+    drop(old);
+}
+
+/// Appends one LLM cost record to the cost log, whatever the configured level.
+#[pyfunction]
+#[pyo3(signature = (tier_id=None, model=None, *, usage=None, prompt_tokens=None, completion_tokens=None, cost=None,
+    pricing=None, latency_ms=None, http_status=None, request_id=None, response_id=None, provider=Provider::LeftOut,
+    task=None, event=None, legacy_keys=false, **fields),
+    text_signature = "(tier_id=None, model=None, *, usage=None, prompt_tokens=None, completion_tokens=None, cost=None, \
+    pricing=None, latency_ms=None, http_status=None, request_id=None, response_id=None, provider='openrouter', \
+    task=None, event='openrouter_cost', legacy_keys=False, **fields)")]
+#[allow(clippy::too_many_arguments)] // The keywords of the public call.
+pub fn log_cost<'py>(
+    py: Python<'py>,
+    tier_id: Option<Bound<'py, PyAny>>,
+    model: Option<Bound<'py, PyAny>>,
+    usage: Option<Bound<'py, PyAny>>,
+    prompt_tokens: Option<Bound<'py, PyAny>>,
+    completion_tokens: Option<Bound<'py, PyAny>>,
+    cost: Option<Bound<'py, PyAny>>,
+    pricing: Option<Bound<'py, PyAny>>,
+    latency_ms: Option<Bound<'py, PyAny>>,
+    http_status: Option<Bound<'py, PyAny>>,
+    request_id: Option<Bound<'py, PyAny>>,
+    response_id: Option<Bound<'py, PyAny>>,
+    provider: Provider<'py>,
+    task: Option<Bound<'py, PyAny>>,
+    event: Option<Bound<'py, PyAny>>,
+    legacy_keys: bool,
+    fields: Option<Bound<'py, PyDict>>,
+) -> PyResult<()> {
+    let call = CostCall {
+        tier_id,
+        model,
+        usage,
+        prompt_tokens,
+        completion_tokens,
+        cost,
+        pricing,
+        latency_ms,
+        http_status,
+        request_id,
+        response_id,
+        provider: match provider {
+            Provider::LeftOut => Some(intern!(py, "openrouter").as_any().clone()),
+            Provider::Given(given) => given,
+        },
+        task,
+        event,
+        legacy_keys,
+        fields,
+    };
+    let Some(handler) = handler(py) else {
+        return Ok(()); // Counted and said.
+    };
+    let mut line = Buffer::take();
+    // A defect of ours must not become the application's.
+    let encoded = catch_unwind(AssertUnwindSafe(|| {
+        let encoder = handler.get().encoder(py)?;
+        encoder.encode_cost(py, &call, &mut line.bytes);
+        Ok::<_, PyErr>(())
+    }));
+    match encoded {
+        Ok(Ok(())) => handler.get().append_line(py, &mut line.bytes),
+        Ok(Err(e)) => {
+            lost(&format!("the cost log could not be opened again: {e}"));
+            Ok(())
+        }
+        Err(_) => {
+            lost("a cost record could not be encoded; this is a defect of logspool");
+            Ok(())
+        }
+    }
+}
+
+/// The handler, opened where there is none; trouble with that is counted and said, not raised.
+fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
+    let (standing, opener) = LEDGER.with(py, |ledger| {
+        let clone = |h: &Py<NativeHandler>| h.clone_ref(py);
+        match &ledger.handler {
+            Some(handler) => (Some(clone(handler)), None),
+            None => (None, ledger.opener.as_ref().map(|o| o.clone_ref(py))),
+        }
+    });
+    if let Some(handler) = standing {
+        return Some(handler.into_bound(py));
+    }
+    let opened = opener
+        .ok_or_else(|| PyRuntimeError::new_err("there is no cost log"))
+        .and_then(|opener| opener.bind(py).call0())
+        .and_then(|opened| Ok(opened.cast_into::<NativeHandler>()?));
+    match opened {
+        Ok(opened) => {
+            set_cost_handler(py, Some(opened.clone().unbind()));
+            Some(opened)
+        }
+        Err(e) => {
+            lost(&format!("the cost log cannot be opened: {e}"));
+            None
+        }
+    }
+}
+
+fn lost(why: &str) {
+    engine().count_unopened();
+    report::say(&format!("a cost record was lost: {why}"));
+}
+
+/// The finished line of one `log_cost` call, for tests: `keywords` as for `log_cost`.
+#[pyfunction]
+#[pyo3(signature = (settings, tier_id=None, model=None, **keywords))]
+pub fn encode_cost<'py>(
+    settings: &Bound<'py, PyDict>,
+    tier_id: Option<Bound<'py, PyAny>>,
+    model: Option<Bound<'py, PyAny>>,
+    keywords: Option<Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = settings.py();
+    let rest = keywords.unwrap_or_else(|| PyDict::new(py));
+    let take = |name: &str| -> PyResult<Option<Bound<'py, PyAny>>> {
+        let name = PyString::new(py, name);
+        let value = rest.get_item(&name)?;
+        if value.is_some() {
+            rest.del_item(&name)?;
+        }
+        Ok(value.filter(|v| !v.is_none()))
+    };
+    let call = CostCall {
+        tier_id,
+        model,
+        usage: take("usage")?,
+        prompt_tokens: take("prompt_tokens")?,
+        completion_tokens: take("completion_tokens")?,
+        cost: take("cost")?,
+        pricing: take("pricing")?,
+        latency_ms: take("latency_ms")?,
+        http_status: take("http_status")?,
+        request_id: take("request_id")?,
+        response_id: take("response_id")?,
+        provider: take("provider")?,
+        task: take("task")?,
+        event: take("event")?,
+        legacy_keys: take("legacy_keys")?.is_some_and(|v| v.is_truthy().unwrap_or(false)),
+        fields: Some(rest),
+    };
+    let mut line = Vec::new();
+    RecordEncoder::new(settings)?.encode_cost(py, &call, &mut line);
+    Ok(PyBytes::new(py, &line))
+}

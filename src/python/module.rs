@@ -1,0 +1,101 @@
+//! What the Python face calls: see `python/logspool/_core.pyi`.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use serde::Serialize;
+
+use crate::engine::engine;
+use crate::python::record::RecordEncoder;
+use crate::python::{handler, mirror};
+use crate::report;
+use crate::stats::Stats;
+
+/// How long the end of the process waits for what standard error has not taken yet.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The finished line of one record, its sequence text still dashes: for tests and tools.
+#[pyfunction]
+#[pyo3(signature = (record, settings, formatter=None))]
+pub fn encode_record<'py>(
+    record: &Bound<'py, PyAny>,
+    settings: &Bound<'py, PyDict>,
+    formatter: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mut line = Vec::new();
+    RecordEncoder::new(settings)?.encode(record, formatter, &mut line);
+    Ok(PyBytes::new(record.py(), &line))
+}
+
+/// Waits until everything accepted before the call, in all logs, is in the segments.
+#[pyfunction]
+#[pyo3(signature = (timeout=None))]
+pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    handler::flush(py, timeout)
+}
+
+/// Flushes, and waits within `timeout` seconds for compression under way; later records are written by who logs them.
+#[pyfunction]
+#[pyo3(signature = (timeout=None))]
+pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    let flushed = handler::shutdown(py, timeout)?;
+    py.detach(|| {
+        report::drain(LAST_WORDS);
+        if let Some(console) = mirror::started() {
+            // What standard error does not take by then is counted as dropped.
+            let _ = console.drain(LAST_WORDS);
+        }
+    });
+    Ok(flushed)
+}
+
+#[derive(Serialize)]
+struct Console {
+    written: u64,
+    dropped: u64,
+}
+
+#[derive(Serialize)]
+struct All {
+    #[serde(flatten)]
+    stats: Stats,
+    console: Console,
+}
+
+/// Counters of this process since its start.
+#[pyfunction]
+pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let stats = py.detach(|| engine().stats());
+    let mirrored = mirror::stats();
+    let all = All {
+        stats,
+        console: Console {
+            written: mirrored.written,
+            dropped: mirrored.dropped,
+        },
+    };
+    Ok(pythonize::pythonize(py, &all)?)
+}
+
+/// Stops our threads before a fork.
+#[pyfunction]
+pub fn fork_before(py: Python<'_>) {
+    py.detach(|| {
+        engine().before_fork();
+        if let Some(console) = mirror::started() {
+            // One that does not stop is counted by CPython's warning, and harmless.
+            let _ = console.pause(Duration::from_millis(50));
+        }
+    });
+}
+
+/// Lets them start again, with the next record.
+#[pyfunction]
+pub fn fork_parent() {
+    engine().after_fork_in_parent();
+}
+
+/// The child starts fresh by itself (`crate::fork`), also after forks Python knows nothing of.
+#[pyfunction]
+pub fn fork_child() {}

@@ -1,0 +1,86 @@
+//! What logspool itself has to say to the people who run the program: on standard error, from a native thread, each
+//! sentence once a minute at most.
+
+#![allow(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::console::Console;
+use crate::fork;
+
+const QUIET: Duration = Duration::from_secs(60);
+const WARNING: i32 = 30;
+
+struct Reporter {
+    forks: u64,
+    console: Option<Console>,
+    said: Mutex<HashMap<String, Instant>>,
+}
+
+static REPORTER: AtomicPtr<Reporter> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The reporter of this process: a forked child leaks its parent's, whose thread it does not have.
+fn reporter() -> &'static Reporter {
+    let standing = REPORTER.load(Ordering::Acquire);
+    // SAFETY: reporters are leaked, never freed.
+    if let Some(reporter) = unsafe { standing.as_ref() }
+        && reporter.forks == fork::forks()
+    {
+        return reporter;
+    }
+    let fresh = Box::leak(Box::new(Reporter {
+        forks: fork::forks(),
+        console: Console::start().ok(),
+        said: Mutex::new(HashMap::new()),
+    }));
+    match REPORTER.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {
+            // SAFETY: never freed. The inherited descriptor would keep a pipe open that others wait on.
+            if let Some(Reporter {
+                console: Some(old), ..
+            }) = unsafe { standing.as_ref() }
+            {
+                old.abandon();
+            }
+            fresh
+        }
+        Err(_) => reporter(),
+    }
+}
+
+/// Says `message` on standard error, unless it was said in the last minute. Never waits.
+pub fn say(message: &str) {
+    let reporter = reporter();
+    let now = Instant::now();
+    {
+        let mut said = reporter.said.lock();
+        said.retain(|_, at| now.duration_since(*at) < QUIET);
+        if said.contains_key(message) {
+            return;
+        }
+        said.insert(message.to_owned(), now);
+    }
+    if let Some(console) = &reporter.console {
+        // A report that cannot be shown is lost; the counters still have it.
+        let _ = console.send(format!("logspool: {message}\n").into_bytes(), WARNING);
+    }
+}
+
+/// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report.
+pub fn pause(timeout: Duration) {
+    if let Some(console) = &reporter().console {
+        // A thread that does not stop in time is counted by CPython's warning, and harmless.
+        let _ = console.pause(timeout);
+    }
+}
+
+/// Waits until what was said has been shown, at most `timeout`.
+pub fn drain(timeout: Duration) {
+    if let Some(console) = &reporter().console {
+        let _ = console.drain(timeout);
+    }
+}

@@ -1,0 +1,86 @@
+//! The plain name of a log: a hard link to its newest segment, so that what people open and `tail -F` is always a whole
+//! file. It is derived from the state and repaired, never trusted.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat, unlinkat};
+use rustix::io::Errno;
+
+use crate::segment::dir::LogDir;
+use crate::segment::naming;
+
+/// Keeps a regular file that stands under the plain name as a segment of its own. `link` decides between two
+/// processes: the loser finds the name taken and the file adopted. Its bytes are never touched.
+///
+/// # Errors
+/// When something other than a regular file stands there, or it cannot be linked.
+pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
+    let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(());
+    }
+    let listing = naming::list(dir, name)?;
+    for segment in listing.iter().filter(|s| !s.gz) {
+        let seen = statat(
+            dir,
+            naming::segment_name(name, segment.number),
+            AtFlags::SYMLINK_NOFOLLOW,
+        );
+        if seen.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino)) {
+            return Ok(()); // The plain name of an earlier life, whose state was deleted: already a segment.
+        }
+    }
+    let mut number = naming::next_number(0, &listing);
+    loop {
+        let segment = naming::segment_name(name, number);
+        match linkat(dir, name, dir, &segment, AtFlags::empty()) {
+            Ok(()) => {
+                // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
+                let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
+                return Ok(());
+            }
+            Err(Errno::EXIST) => number += 1,
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
+                // No hard links here: a rename keeps it just as well.
+                renameat(dir, name, dir, &segment)?;
+                return Ok(());
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Points the plain name at `segment`: a link under a temporary name, then a rename over it, so that the name is never
+/// absent. A symbolic link only where hard links are not supported.
+///
+/// # Errors
+/// When neither kind of link can be made.
+pub fn point_plain(dir: &LogDir, name: &str, segment: &str) -> io::Result<()> {
+    let temporary = format!("{name}.link.tmp");
+    loop {
+        match linkat(dir.fd(), segment, dir.own(), &temporary, AtFlags::empty()) {
+            Ok(()) => break,
+            Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::XDEV) => {
+                match symlinkat(segment, dir.own(), &temporary) {
+                    Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
+                    other => {
+                        other?;
+                        break;
+                    }
+                }
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    renameat(dir.own(), &temporary, dir.fd(), name)?;
+    // A rename between two links of one file does nothing and leaves the temporary name: it already pointed there.
+    let _ = unlinkat(dir.own(), &temporary, AtFlags::empty());
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! The state file of one log, `.logspool/<name>.state`: which segment is current and how long it is, the settings in
+//! force, the intent of the append under way and the bytes it appends (staging). Its `flock` is the log's lock.
+//!
+//! The file is mapped and shared by every process that writes the log; all of it is read and written under the lock.
+//! A killed process leaves the last completed store of each field, in program order, so that an intent is either
+//! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use rustix::fs::{
+    FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
+};
+use rustix::io::Errno;
+
+use crate::config::{Fsync, LogSettings};
+use crate::error::{Context, Error, Result};
+use crate::fork::TrackedFd;
+use crate::mapping::Mapping;
+use crate::segment::dir::LogDir;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
+const VERSION: u64 = 1;
+const HEADER: usize = 4096;
+/// Bytes one append can carry: batches stay well below it, one record never exceeds it.
+pub const STAGING: usize = 1 << 20;
+const LEN: usize = HEADER + STAGING;
+
+const AT_MAGIC: usize = 0;
+const AT_VERSION: usize = 8;
+const AT_SETTINGS: usize = 64;
+const AT_SEGMENT: usize = 128;
+const AT_CREATING: usize = 192;
+const AT_CURRENT: usize = 256;
+const AT_INTENTS: [usize; 2] = [320, 448];
+
+/// The segment being written: its number (0 is none yet), identity, length and time of rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Current {
+    /// Number in its name.
+    pub number: u64,
+    /// Device and inode, so that a foreign file of the same name is noticed.
+    pub id: (u64, u64),
+    /// Bytes of ours in it.
+    pub size: u64,
+    /// When rotation by time closes it, in seconds since the epoch; 0 is never.
+    pub rollover_at: u64,
+}
+
+/// An append under way: what the finisher needs, whoever it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Intent {
+    /// The ring the bytes came from, and the log's number in it.
+    pub ring: [u8; 8],
+    /// Log number in that ring.
+    pub slot: u64,
+    /// The ring positions it covers: on completion everything of this log below `to` is done.
+    pub to: u64,
+    /// Records among the staged bytes.
+    pub records: u64,
+    /// Segment number and its length before the append.
+    pub segment: u64,
+    /// Offset the bytes go to.
+    pub offset: u64,
+    /// Bytes staged and their checksum.
+    pub len: u64,
+    /// CRC-32C of the staged bytes.
+    pub crc: u64,
+}
+
+/// A mapped state file.
+#[derive(Debug)]
+pub struct State {
+    map: Mapping,
+    file: Option<TrackedFd>,
+}
+
+impl State {
+    /// Opens or creates the state of log `name`. A file of another format version is refused.
+    ///
+    /// # Errors
+    /// When it cannot be created, mapped or understood.
+    pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
+        let file_name = format!("{name}.state");
+        let shown = format!("{}/.logspool/{file_name}", dir.path().display());
+        let fd = openat(
+            dir.own(),
+            &file_name,
+            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::RUSR | Mode::WUSR,
+        )
+        .map(TrackedFd::new)
+        .context("cannot open the log's state file", &shown)?;
+        let stat = fstat(&fd).context("cannot inspect the log's state file", &shown)?;
+        if stat.st_size < i64::try_from(LEN).unwrap_or(i64::MAX) {
+            fchmod(&fd, Mode::RUSR | Mode::WUSR)
+                .context("cannot set the mode of the log's state file", &shown)?;
+            reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
+        }
+        let map =
+            Mapping::file(&fd, LEN, false).context("cannot map the log's state file", &shown)?;
+        let state = Self {
+            map,
+            file: Some(fd),
+        };
+        state.initialise(&shown)?;
+        Ok(state)
+    }
+
+    /// State in memory only: where the file system cannot hold a mapping. No other process sees it.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn anonymous() -> io::Result<Self> {
+        let state = Self {
+            map: Mapping::anonymous(LEN)?,
+            file: None,
+        };
+        state.map.u64(AT_VERSION).store(VERSION, Relaxed);
+        state.map.u64(AT_MAGIC).store(MAGIC, Release);
+        Ok(state)
+    }
+
+    /// Writes the format of a fresh file under the lock: two processes may have created it together.
+    fn initialise(&self, shown: &str) -> Result<()> {
+        if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
+            // A blocking lock, but one that is only ever held for the microseconds of the other's own initialisation:
+            // nobody appends before the magic number stands.
+            if let Some(file) = &self.file {
+                flock(file, FlockOperation::LockExclusive)
+                    .context("cannot lock the log's state file", shown)?;
+            }
+            if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
+                self.map.u64(AT_VERSION).store(VERSION, Relaxed);
+                self.map.u64(AT_MAGIC).store(MAGIC, Release);
+            }
+            self.unlock();
+        }
+        let (magic, version) = (
+            self.map.u64(AT_MAGIC).load(Acquire),
+            self.map.u64(AT_VERSION).load(Relaxed),
+        );
+        if magic != MAGIC || version != VERSION {
+            return Err(Error::invalid(
+                "cannot use the log's state file",
+                shown,
+                format!(
+                    "it has format version {version} and this logspool knows version {VERSION}; use the logspool that \
+                     wrote it, or log to another directory"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Takes the log's lock without waiting; false when another process holds it.
+    ///
+    /// # Errors
+    /// What `flock` says, other than that it is held.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        let Some(file) = &self.file else {
+            return Ok(true);
+        };
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Gives the lock back.
+    pub fn unlock(&self) {
+        if let Some(file) = &self.file {
+            // Unlocking a lock this descriptor holds cannot fail in a way that could be acted on.
+            let _ = flock(file, FlockOperation::Unlock);
+        }
+    }
+
+    /// The current segment.
+    pub fn current(&self) -> Current {
+        let at = |i: usize| self.map.u64(AT_SEGMENT + i * 8).load(Relaxed);
+        Current {
+            number: at(0),
+            id: (at(1), at(2)),
+            size: at(3),
+            rollover_at: at(4),
+        }
+    }
+
+    /// Switches to another segment. The number goes last: a kill in between leaves the old number with a new identity,
+    /// which the next opener takes for a foreign file, and moves on.
+    pub fn set_current(&self, current: Current) {
+        let set = |i: usize, v: u64| self.map.u64(AT_SEGMENT + i * 8).store(v, Release);
+        set(1, current.id.0);
+        set(2, current.id.1);
+        set(3, current.size);
+        set(4, current.rollover_at);
+        set(0, current.number);
+    }
+
+    /// Records how long the current segment is.
+    pub fn set_size(&self, size: u64) {
+        self.map.u64(AT_SEGMENT + 24).store(size, Release);
+    }
+
+    /// The number of a segment that was about to be created: a killed process may have left it empty.
+    pub fn creating(&self) -> u64 {
+        self.map.u64(AT_CREATING).load(Acquire)
+    }
+
+    /// Announces the segment about to be created; 0 when it stands.
+    pub fn set_creating(&self, number: u64) {
+        self.map.u64(AT_CREATING).store(number, Release);
+    }
+
+    /// The settings in force, or `None` before the first writer.
+    pub fn settings(&self) -> Option<LogSettings> {
+        let at = |i: usize| self.map.u64(AT_SETTINGS + i * 8).load(Acquire);
+        (at(7) != 0).then(|| unpack_settings([at(0), at(1), at(2), at(3), at(4)]))
+    }
+
+    /// Puts settings in force.
+    pub fn set_settings(&self, settings: &LogSettings) {
+        for (i, v) in pack_settings(settings).into_iter().enumerate() {
+            self.map.u64(AT_SETTINGS + i * 8).store(v, Release);
+        }
+        self.map.u64(AT_SETTINGS + 56).store(1, Release);
+    }
+
+    /// Copies `bytes` into staging at `offset`.
+    pub fn stage(&self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= STAGING);
+        self.map.write(HEADER + offset, bytes);
+    }
+
+    /// The first `len` staged bytes.
+    pub fn staged(&self, len: usize) -> &[u8] {
+        self.map.bytes(HEADER, len.min(STAGING))
+    }
+
+    /// The intent of an append under way, if one was left.
+    pub fn intent(&self) -> Option<Intent> {
+        let slot = usize::try_from(self.map.u64(AT_CURRENT).load(Acquire)).unwrap_or(0);
+        let base = *AT_INTENTS.get(slot.checked_sub(1)?)?;
+        let at = |i: usize| self.map.u64(base + i * 8).load(Acquire);
+        Some(Intent {
+            ring: at(0).to_le_bytes(),
+            slot: at(1),
+            to: at(2),
+            records: at(3),
+            segment: at(4),
+            offset: at(5),
+            len: at(6),
+            crc: at(7),
+        })
+    }
+
+    /// Stores an intent whole or not at all.
+    pub fn set_intent(&self, intent: &Intent) {
+        let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
+        let base = AT_INTENTS[next];
+        for (i, v) in [
+            u64::from_le_bytes(intent.ring),
+            intent.slot,
+            intent.to,
+            intent.records,
+            intent.segment,
+            intent.offset,
+            intent.len,
+            intent.crc,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            self.map.u64(base + i * 8).store(v, Release);
+        }
+        self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+    }
+
+    /// The append is complete.
+    pub fn clear_intent(&self) {
+        self.map.u64(AT_CURRENT).store(0, Release);
+    }
+}
+
+/// Settings as five words, for state files and ring headers.
+#[must_use]
+pub fn pack_settings(s: &LogSettings) -> [u64; 5] {
+    let flags = u64::from(s.when)
+        | u64::from(s.utc) << 8
+        | u64::from(s.gzip) << 9
+        | (match s.fsync {
+            Fsync::None => 0,
+            Fsync::Interval => 1,
+            Fsync::Record => 2,
+        }) << 16;
+    [
+        s.max_bytes,
+        s.backup_count,
+        u64::from(s.interval),
+        flags,
+        u64::from(s.file_mode) | u64::from(s.dir_mode) << 32,
+    ]
+}
+
+/// The reverse of [`pack_settings`].
+#[must_use]
+#[allow(clippy::cast_possible_truncation)] // Each field is cut to the width it was packed from.
+pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
+    let [max_bytes, backup_count, interval, flags, modes] = words;
+    LogSettings {
+        max_bytes,
+        backup_count,
+        when: flags as u8,
+        interval: interval as u32,
+        utc: flags >> 8 & 1 == 1,
+        gzip: flags >> 9 & 1 == 1,
+        file_mode: modes as u32,
+        dir_mode: (modes >> 32) as u32,
+        fsync: match flags >> 16 & 3 {
+            1 => Fsync::Interval,
+            2 => Fsync::Record,
+            _ => Fsync::None,
+        },
+    }
+}
+
+/// Reserves `len` bytes, so that a store to the mapping can never meet a full disk (a sparse one gets SIGBUS).
+///
+/// # Errors
+/// When the space is not there, or the file system cannot reserve it.
+pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        loop {
+            match fallocate(&fd, FallocateFlags::empty(), 0, len as u64) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // Written zeros reserve on file systems without sparse files and on APFS alike.
+        let zeros = [0u8; 1 << 16];
+        let mut at = 0;
+        while at < len {
+            let n = zeros.len().min(len - at);
+            at += rustix::io::pwrite(&fd, &zeros[..n], at as u64)?;
+        }
+        Ok(())
+    }
+}

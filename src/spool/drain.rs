@@ -1,0 +1,468 @@
+//! The consumer: carries committed frames of a ring into segments, exactly once and in order per log.
+//!
+//! A batch of frames is staged per log, each log stores its intent, appends, advances its `done` in the ring's header,
+//! and clears the intent. The ring's tail follows the slowest log. The same code serves a living ring and an orphan.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::config::{LogSettings, WhenFull};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::report;
+use crate::segment::dir::LogDir;
+use crate::segment::state::Intent;
+use crate::segment::store::{Room, Store};
+use crate::spool::frame::Found;
+use crate::spool::notice::{self, Reason};
+use crate::spool::producer::Spool;
+use crate::spool::recover;
+use crate::spool::ring::{MAX_LOGS, Ring};
+
+/// Bytes of frames a batch looks at before it appends: `drop_oldest` holds the producer's mutex that long.
+const BATCH: u64 = 256 << 10;
+/// Bytes after which a pass gives the logs' locks back, so that other processes get their turn.
+const PASS: u64 = 4 << 20;
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// The open logs of one directory, by file name.
+#[derive(Debug)]
+pub struct Stores {
+    dir: Arc<LogDir>,
+    logs: HashMap<String, Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    store: Option<Store>,
+    trouble: Option<Trouble>,
+}
+
+/// A log that cannot be written just now: its records stay in the ring.
+#[derive(Debug)]
+struct Trouble {
+    retry_at: Instant,
+    delay: Duration,
+}
+
+/// What is drained: a living ring or an orphan.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The ring.
+    pub ring: &'a Ring,
+    /// Its owner in this process; none for an orphan, whose end is found by looking.
+    pub spool: Option<&'a Spool>,
+    /// Where other rings of the directory stand, to advance the ring an inherited intent came from.
+    pub place: BorrowedFd<'a>,
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass {
+    /// Records that went into segments.
+    pub records: u64,
+    /// Whether everything that was there when the pass began is in segments.
+    pub complete: bool,
+    /// Whether a log is held by another process just now: worth trying again soon.
+    pub contended: bool,
+    /// Bytes of the ring that were damaged.
+    pub damaged: u64,
+    /// The last damaged stretch, not announced yet.
+    hole: Option<(u64, u64)>,
+}
+
+impl Pass {
+    /// The pass over a ring that holds nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self {
+            complete: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why a batch ended.
+enum Stop {
+    End,
+    Append,
+    Rotate(usize),
+}
+
+impl Stores {
+    /// No logs yet.
+    #[must_use]
+    pub fn new(dir: Arc<LogDir>) -> Self {
+        Self {
+            dir,
+            logs: HashMap::new(),
+        }
+    }
+
+    /// The store of log `name`, opened if need be.
+    ///
+    /// # Errors
+    /// When its state cannot be opened.
+    pub fn open(&mut self, name: &str, settings: &LogSettings) -> Result<&mut Store> {
+        let log = self.logs.entry(name.to_owned()).or_default();
+        if log.store.is_none() {
+            log.store = Some(Store::open(Arc::clone(&self.dir), name, settings.clone())?);
+        }
+        log.store
+            .as_mut()
+            .ok_or_else(|| Error::invalid("cannot open the log", name, "its state is not open"))
+    }
+
+    /// All open stores.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Store> {
+        self.logs.values_mut().filter_map(|l| l.store.as_mut())
+    }
+
+    /// Takes the lock of log `name` and finishes what a killed process left there, so that trouble shows at start.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn prepare(
+        &mut self,
+        name: &str,
+        settings: &LogSettings,
+        source: Source<'_>,
+    ) -> Result<()> {
+        let shown = self.dir.path().join(name).display().to_string();
+        let store = self.open(name, settings)?;
+        let locked = store
+            .try_lock(&mut |intent| finished(source, intent))
+            .map_err(|e| Error::new("cannot write the log", shown, e))?;
+        if locked {
+            store.unlock();
+        }
+        Ok(())
+    }
+
+    /// Carries what `source` holds into segments.
+    pub fn drain(&mut self, source: Source<'_>) -> Pass {
+        let mut pass = Pass::default();
+        let mut ready = self.lock_pending(source, &mut pass);
+        let end = source.spool.map_or(u64::MAX, Spool::head);
+        let mut position = source.ring.tail();
+        let stop_at = position.saturating_add(PASS);
+        let mut unsent = None;
+        loop {
+            let stop = self.batch(
+                source,
+                end,
+                &mut position,
+                &mut unsent,
+                &mut ready,
+                &mut pass,
+            );
+            match stop {
+                Stop::Rotate(slot) => self.rotate(&ready, slot),
+                Stop::Append if position < stop_at => {}
+                Stop::Append => break,
+                Stop::End => {
+                    pass.complete = unsent.is_none();
+                    break;
+                }
+            }
+        }
+        for slot in &ready {
+            if let Some(store) = slot.as_ref().and_then(|name| self.store(name)) {
+                store.unlock();
+            }
+        }
+        pass
+    }
+
+    fn store(&mut self, name: &str) -> Option<&mut Store> {
+        self.logs.get_mut(name)?.store.as_mut()
+    }
+
+    /// Locks every log that may have something to write; by number in the ring, the names of those locked.
+    fn lock_pending(&mut self, source: Source<'_>, pass: &mut Pass) -> Vec<Option<String>> {
+        let mut ready = vec![None; MAX_LOGS];
+        for (slot, place) in ready.iter_mut().enumerate() {
+            let pending = source.spool.is_none_or(|s| s.is_pending(slot));
+            if !pending {
+                continue;
+            }
+            let Some(name) = source.ring.log_name(slot) else {
+                continue;
+            };
+            match self.lock(&name, slot, source) {
+                Ok(true) => *place = Some(name),
+                Ok(false) => pass.contended = true,
+                Err(()) => {}
+            }
+        }
+        ready
+    }
+
+    /// Locks one log, with back-off after trouble. `Err` while it is in trouble.
+    fn lock(
+        &mut self,
+        name: &str,
+        slot: usize,
+        source: Source<'_>,
+    ) -> std::result::Result<bool, ()> {
+        let now = Instant::now();
+        let log = self.logs.entry(name.to_owned()).or_default();
+        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at) {
+            return Err(());
+        }
+        let locked = self
+            .open(name, &source.ring.log_settings(slot))
+            .map_err(|e| e.to_string())
+            .and_then(|store| {
+                store
+                    .try_lock(&mut |intent| finished(source, intent))
+                    .map_err(|e| e.to_string())
+            });
+        match locked {
+            Ok(locked) => {
+                if locked {
+                    self.healed(name);
+                }
+                Ok(locked)
+            }
+            Err(e) => {
+                self.troubled(name, &e);
+                Err(())
+            }
+        }
+    }
+
+    fn troubled(&mut self, name: &str, error: &str) {
+        let path = self.dir.path().join(name);
+        let Some(log) = self.logs.get_mut(name) else {
+            return;
+        };
+        let delay = match &log.trouble {
+            None => {
+                report::say(&format!(
+                    "cannot write {}: {error}; records are kept in the spool and written when this heals",
+                    path.display()
+                ));
+                FIRST_RETRY
+            }
+            Some(t) => (t.delay * 2).min(LAST_RETRY),
+        };
+        log.trouble = Some(Trouble {
+            retry_at: Instant::now() + delay,
+            delay,
+        });
+    }
+
+    fn healed(&mut self, name: &str) {
+        if let Some(log) = self.logs.get_mut(name)
+            && log.trouble.take().is_some()
+        {
+            report::say(&format!(
+                "writing {} again",
+                self.dir.path().join(name).display()
+            ));
+        }
+    }
+
+    /// Stages frames from `position` on, then appends them log by log.
+    fn batch(
+        &mut self,
+        source: Source<'_>,
+        end: u64,
+        position: &mut u64,
+        unsent: &mut Option<u64>,
+        ready: &mut [Option<String>],
+        pass: &mut Pass,
+    ) -> Stop {
+        let ring = source.ring;
+        // With `drop_oldest` the producer may overwrite what is not staged: it is kept out while staging.
+        let exclusive = source
+            .spool
+            .filter(|s| s.settings.when_full == WhenFull::DropOldest);
+        let guard = exclusive.map(Spool::lock);
+        *position = (*position).max(ring.tail());
+        let start = *position;
+        let mut first = [None; MAX_LOGS];
+        let stop = self.stage(source, end, position, unsent, ready, &mut first, pass);
+        for (slot, _) in staged(&first) {
+            if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
+                store.intend(ring.id(), slot, *position);
+            }
+        }
+        if let Some(spool) = exclusive {
+            spool.set_claimed(unsent.unwrap_or(*position));
+        }
+        drop(guard);
+        if failpoint::switched("tail-first") {
+            ring.set_tail(*position);
+        }
+        for (slot, began) in staged(&first) {
+            let Some(name) = ready[slot].clone() else {
+                continue;
+            };
+            let Some(store) = self.store(&name) else {
+                continue;
+            };
+            let mut written = 0;
+            let appended = store.append(&mut |records| {
+                ring.advance(slot, *position, records);
+                written = records;
+            });
+            pass.records += written;
+            if let Err(e) = appended {
+                store.unlock();
+                self.troubled(&name, &e.to_string());
+                ready[slot] = None;
+                *unsent = Some(unsent.map_or(began, |u| u.min(began)));
+            }
+        }
+        if *position > start || unsent.is_none() {
+            let free = unsent.unwrap_or(*position);
+            let guard = exclusive.map(Spool::lock);
+            if free > ring.tail() {
+                ring.set_tail(free);
+            }
+            drop(guard);
+            if let Some(spool) = source.spool {
+                spool.room_was_made();
+            }
+        }
+        stop
+    }
+
+    /// Copies frames into the staging of their logs, until one is full, a segment must be closed, or the end.
+    #[allow(clippy::too_many_arguments)] // The state of one pass, which lives on the stack of `drain`.
+    fn stage(
+        &mut self,
+        source: Source<'_>,
+        end: u64,
+        position: &mut u64,
+        unsent: &mut Option<u64>,
+        ready: &[Option<String>],
+        first: &mut [Option<u64>; MAX_LOGS],
+        pass: &mut Pass,
+    ) -> Stop {
+        let ring = source.ring;
+        let stop_at = *position + BATCH;
+        while *position < end {
+            if *position >= stop_at {
+                return Stop::Append;
+            }
+            let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
+            let (log, payload, next) =
+                match ring.region.find(*position, limit, source.spool.is_none()) {
+                    Found::Frame { log, payload, next } if log < MAX_LOGS => (log, payload, next),
+                    Found::Wrap { next } => {
+                        *position = next;
+                        continue;
+                    }
+                    found => match recover::resync(source, *position, end) {
+                        Some(next) => {
+                            pass.damaged += next - *position;
+                            pass.hole = Some((*position, next));
+                            *position = next;
+                            continue;
+                        }
+                        None if matches!(found, Found::Nothing) => return Stop::End,
+                        None => {
+                            pass.damaged += 1;
+                            return Stop::End;
+                        }
+                    },
+                };
+            if *position < ring.done(log) {
+                *position = next;
+                continue;
+            }
+            let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
+                unsent.get_or_insert(*position);
+                *position = next;
+                continue;
+            };
+            if first[log].is_none() && store.is_due() {
+                return Stop::Rotate(log);
+            }
+            match store.room(payload.len()) {
+                Room::Append => return Stop::Append,
+                Room::Rotate => return Stop::Rotate(log),
+                Room::Fits => {}
+            }
+            if ring.lost(log).1 > 0 && exclusively_old(source) {
+                announce(source, log, store);
+            }
+            if let Some((from, to)) = pass.hole.take() {
+                store.stage(&notice::damaged(ring.id(), from, to));
+            }
+            store.stage(payload);
+            first[log].get_or_insert(*position);
+            *position = next;
+        }
+        Stop::End
+    }
+
+    fn rotate(&mut self, ready: &[Option<String>], slot: usize) {
+        let Some(name) = ready[slot].clone() else {
+            return;
+        };
+        if let Some(store) = self.store(&name)
+            && let Err(e) = store.rotate()
+        {
+            let path = self.dir.path().join(&name);
+            report::say(&format!(
+                "cannot rotate {}: {e}; it goes on in the current segment",
+                path.display()
+            ));
+        }
+    }
+}
+
+/// Whether drops of this ring are announced by the consumer: the oldest were dropped, so that the gap is here.
+fn exclusively_old(source: Source<'_>) -> bool {
+    source
+        .spool
+        .is_some_and(|s| s.settings.when_full == WhenFull::DropOldest)
+}
+
+/// Stages the announcement of what was dropped before the next frame of `log`.
+fn announce(source: Source<'_>, log: usize, store: &mut Store) {
+    let (first, count) = source.ring.lost(log);
+    store.stage(&notice::dropped(
+        source.ring.id(),
+        Reason::Oldest,
+        first,
+        count,
+    ));
+    source.ring.set_lost(log, 0, 0);
+    if let Some(spool) = source.spool {
+        spool.counters.accepted.fetch_add(1, Relaxed);
+        spool.counters.announced.fetch_add(1, Relaxed);
+    }
+}
+
+fn staged(first: &[Option<u64>; MAX_LOGS]) -> impl Iterator<Item = (usize, u64)> {
+    first
+        .iter()
+        .enumerate()
+        .filter_map(|(slot, began)| began.map(|b| (slot, b)))
+}
+
+/// Advances the ring an inherited intent came from: this one, or another one of the directory.
+fn finished(source: Source<'_>, intent: &Intent) {
+    let slot = usize::try_from(intent.slot).unwrap_or(MAX_LOGS);
+    if slot >= MAX_LOGS {
+        return;
+    }
+    if intent.ring == source.ring.id() {
+        source.ring.advance(slot, intent.to, intent.records);
+        return;
+    }
+    match recover::find_ring(source.place, intent.ring) {
+        Ok(Some(other)) => other.advance(slot, intent.to, intent.records),
+        Ok(None) => {} // Drained and gone.
+        Err(e) => report::say(&format!("cannot look into another process's spool: {e}")),
+    }
+}

@@ -1,0 +1,218 @@
+//! A frame: one finished line in the ring.
+//!
+//! ```text
+//! 0  commit  u64   absolute position ^ salt; stored last, so that a frame is whole or absent
+//! 8  crc     u32   CRC-32C of everything from 12 to the end of the payload
+//! 12 len     u32   payload bytes; !0 is the wrap marker: the next frame is at the start of the ring
+//! 16 log     u32   number in the ring's log table
+//! 20 spare   u32
+//! 24 payload, padded to 16
+//! ```
+//!
+//! Positions count bytes ever written and never repeat, so that what an earlier lap left is invalid without zeroing;
+//! the random salt stops a payload from forging a frame.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::mapping::Mapping;
+
+/// Frames start at multiples of this.
+pub const ALIGN: u64 = 16;
+/// Bytes before the payload.
+pub const HEADER: usize = 24;
+const WRAP: u32 = !0;
+
+/// Bytes a payload of `len` takes.
+#[inline]
+#[must_use]
+pub fn size(len: usize) -> u64 {
+    ((HEADER + len) as u64).next_multiple_of(ALIGN)
+}
+
+/// The data region of a ring.
+#[derive(Debug)]
+pub struct Region {
+    /// The mapping of header and data.
+    pub map: Mapping,
+    /// Where the data starts in it.
+    pub offset: usize,
+    /// Bytes of data: a multiple of [`ALIGN`].
+    pub capacity: u64,
+    /// The ring's salt.
+    pub salt: u64,
+}
+
+/// What stands at a position.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// A whole frame of a log, and the position after it.
+    Frame {
+        /// Number of its log.
+        log: usize,
+        /// The line.
+        payload: &'a [u8],
+        /// Where the next frame starts.
+        next: u64,
+    },
+    /// The rest of this lap is unused.
+    Wrap {
+        /// The start of the next lap.
+        next: u64,
+    },
+    /// A frame was committed here but its bytes are not what was committed.
+    Damaged,
+    /// Nothing was committed here.
+    Nothing,
+}
+
+impl Region {
+    #[allow(clippy::cast_possible_truncation)] // Below the capacity, which is the length of a mapping.
+    #[inline]
+    fn at(&self, position: u64) -> usize {
+        self.offset + (position % self.capacity) as usize
+    }
+
+    /// Bytes from `position` to the end of its lap.
+    #[inline]
+    #[must_use]
+    pub fn to_end(&self, position: u64) -> u64 {
+        self.capacity - position % self.capacity
+    }
+
+    /// Commits the wrap marker at `position`.
+    pub fn put_wrap(&self, position: u64) {
+        let at = self.at(position);
+        self.map.u32(at + 8).store(0, Relaxed);
+        self.map.u32(at + 12).store(WRAP, Relaxed);
+        self.map.u64(at).store(position ^ self.salt, Release);
+    }
+
+    /// Commits a frame at `position`, which leaves room for it in its lap.
+    #[allow(clippy::cast_possible_truncation)] // Lines are below 1 MiB.
+    #[inline]
+    pub fn put(&self, position: u64, log: usize, payload: &[u8]) {
+        let at = self.at(position);
+        let mut head = [0u8; 12];
+        head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), payload);
+        self.map.u32(at + 8).store(crc, Relaxed);
+        self.map.write(at + 12, &head);
+        self.map.write(at + HEADER, payload);
+        self.map.u64(at).store(position ^ self.salt, Release);
+    }
+
+    /// What stands at `position`, of which at most `limit` bytes can be in use. `check` verifies the checksum: not
+    /// needed for frames this process committed itself.
+    #[must_use]
+    pub fn find(&self, position: u64, limit: u64, check: bool) -> Found<'_> {
+        let at = self.at(position);
+        let room = self.to_end(position);
+        if self.map.u64(at).load(Acquire) != position ^ self.salt {
+            return Found::Nothing;
+        }
+        let len = self.map.u32(at + 12).load(Relaxed);
+        if len == WRAP {
+            return if room <= limit {
+                Found::Wrap {
+                    next: position + room,
+                }
+            } else {
+                Found::Damaged
+            };
+        }
+        let len = len as usize;
+        let total = size(len);
+        if total > room || total > limit {
+            return Found::Damaged;
+        }
+        let payload = self.map.bytes(at + HEADER, len);
+        if check {
+            let crc = crc32c::crc32c_append(crc32c::crc32c(self.map.bytes(at + 12, 12)), payload);
+            if crc != self.map.u32(at + 8).load(Relaxed)
+                && !crate::failpoint::switched("no-checksum")
+            {
+                return Found::Damaged;
+            }
+        }
+        Found::Frame {
+            log: self.map.u32(at + 16).load(Relaxed) as usize,
+            payload,
+            next: position + total,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn region(capacity: u64) -> Region {
+        Region {
+            map: Mapping::anonymous(usize::try_from(capacity).unwrap()).unwrap(),
+            offset: 0,
+            capacity,
+            salt: 0x5EED_0123_4567_89AB,
+        }
+    }
+
+    #[test]
+    fn an_earlier_lap_is_not_a_frame() {
+        let r = region(4096);
+        r.put(0, 1, b"old");
+        assert_eq!(r.find(4096, 4096, true), Found::Nothing);
+        r.put(4096, 2, b"new");
+        assert!(matches!(
+            r.find(4096, 4096, true),
+            Found::Frame {
+                log: 2,
+                payload: b"new",
+                ..
+            }
+        ));
+        assert_eq!(r.find(0, 4096, true), Found::Nothing);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_damage_and_not_a_record() {
+        let r = region(4096);
+        r.put(32, 0, b"hello world");
+        r.map.write(32 + HEADER, b"j");
+        assert_eq!(r.find(32, 4096, true), Found::Damaged);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_found(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..12)) {
+            let r = region(1 << 13);
+            let mut position = 0;
+            for (i, p) in payloads.iter().enumerate() {
+                r.put(position, i, p);
+                position += size(p.len());
+            }
+            let mut at = 0;
+            for (i, p) in payloads.iter().enumerate() {
+                match r.find(at, r.capacity, true) {
+                    Found::Frame { log, payload, next } => {
+                        prop_assert_eq!((log, payload), (i, p.as_slice()));
+                        at = next;
+                    }
+                    other => prop_assert!(false, "{:?} at {}", other, at),
+                }
+            }
+            prop_assert_eq!(r.find(at, r.capacity, true), Found::Nothing);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_pass_for_a_frame(noise in proptest::collection::vec(any::<u8>(), 4096)) {
+            let r = region(4096);
+            r.map.write(0, &noise);
+            for position in (0..4096).step_by(16) {
+                let found = r.find(position, 4096, true);
+                let is_record = matches!(found, Found::Frame { .. });
+                prop_assert!(!is_record);
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Where the rings of a log directory stand: in its `.logspool/`, in shared memory, or under a directory of the user's
+//! choice, there keyed by the log directory's device and inode.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use crate::config::SpoolPlace;
+use crate::error::{Context, Result};
+use crate::segment::dir::{LogDir, private_dir};
+
+const SHM: &str = "/dev/shm";
+
+/// Opens (and creates) the directory where rings for `dir` stand.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn open(dir: &LogDir, place: &SpoolPlace) -> Result<OwnedFd> {
+    let what = "cannot open the spool directory";
+    let (base, name) = match place {
+        SpoolPlace::BesideLogs => {
+            let shown = dir.path().display().to_string();
+            return rustix::io::fcntl_dupfd_cloexec(dir.own(), 3).context(what, &shown);
+        }
+        SpoolPlace::Shm => (SHM, shm_name()),
+        SpoolPlace::Directory(path) => {
+            std::fs::create_dir_all(path).context(what, path)?;
+            (path.as_str(), "logspool".to_owned())
+        }
+    };
+    let parent = openat(
+        CWD,
+        Path::new(base),
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .context(what, base)?;
+    let ours = private_dir(parent.as_fd(), &name).context(what, base)?;
+    private_dir(ours.as_fd(), &key(dir)).context(what, base)
+}
+
+/// The shared-memory place of `dir`, if one was ever made: its orphans are looked for even by processes that spool
+/// elsewhere.
+#[must_use]
+pub fn existing_shm(dir: &LogDir) -> Option<OwnedFd> {
+    openat(
+        CWD,
+        Path::new(SHM).join(shm_name()).join(key(dir)),
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()
+}
+
+fn shm_name() -> String {
+    format!("logspool.{}", rustix::process::geteuid().as_raw())
+}
+
+fn key(dir: &LogDir) -> String {
+    let (device, inode) = dir.id();
+    format!("{device:x}-{inode:x}")
+}

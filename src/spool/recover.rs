@@ -1,0 +1,194 @@
+//! Rings whose owner died: found by their free lock, drained, unlinked. Damage never stops a start.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat,
+    unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::fork::TrackedFd;
+use crate::report;
+use crate::spool::drain::{Source, Stores};
+use crate::spool::frame::{ALIGN, Found};
+use crate::spool::ring::{self, Ring};
+
+/// A temporary ring older than this was left by a process killed while it made it.
+const STALE: Duration = Duration::from_secs(60);
+
+/// What was found and done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recovered {
+    /// Rings drained and removed.
+    pub rings: u64,
+    /// Records carried into segments.
+    pub records: u64,
+    /// Damaged bytes.
+    pub damaged: u64,
+    /// Orphans that could not be finished yet.
+    pub left: u64,
+}
+
+impl Recovered {
+    fn add(&mut self, other: Self) {
+        self.rings += other.rings;
+        self.records += other.records;
+        self.damaged += other.damaged;
+        self.left += other.left;
+    }
+}
+
+/// Drains every orphan in `place` into the logs of `stores`.
+///
+/// # Errors
+/// When the place cannot be read; trouble with one ring leaves it for the next time.
+pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<Recovered> {
+    let mut total = Recovered::default();
+    for name in rings(place)? {
+        if name.ends_with(".tmp") {
+            remove_stale(place, &name);
+            continue;
+        }
+        match adopt(place, &name, stores) {
+            Ok(done) => total.add(done),
+            Err(e) => {
+                total.left += 1;
+                report::say(&format!(
+                    "cannot recover the spool file {name}: {e}; left for later"
+                ));
+            }
+        }
+    }
+    Ok(total)
+}
+
+fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(place)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && (name.ends_with(".ring") || name.ends_with(".ring.tmp"))
+        {
+            found.push(name.to_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Drains one ring if nobody owns it.
+fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<Recovered> {
+    let mut done = Recovered::default();
+    let Some(file) = lock_orphan(place, name)? else {
+        return Ok(done);
+    };
+    let Some(ring) = Ring::map(file)? else {
+        // Not ours to read: damaged beyond its header, or of another version, which will know what to do with it.
+        done.left += 1;
+        return Ok(done);
+    };
+    let source = Source {
+        ring: &ring,
+        spool: None,
+        place,
+    };
+    loop {
+        let pass = stores.drain(source);
+        done.records += pass.records;
+        done.damaged += pass.damaged;
+        if pass.complete {
+            break;
+        }
+        if pass.records == 0 {
+            done.left += 1;
+            return Ok(done);
+        }
+    }
+    if done.damaged > 0 {
+        let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
+        renameat(place, name, place, &kept)?;
+    } else {
+        unlinkat(place, name, AtFlags::empty())?;
+    }
+    done.rings += 1;
+    Ok(done)
+}
+
+/// Opens and locks a ring nobody owns: regular, ours, with one link, and still under its name.
+fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Option<TrackedFd>> {
+    let file = match openat(
+        place,
+        name,
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+    ) {
+        Ok(file) => TrackedFd::new(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    }
+    let held = fstat(&file)?;
+    let named = match statat(place, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None), // Another recoverer was faster.
+        Err(e) => return Err(e.into()),
+    };
+    let same = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino);
+    let usable = FileType::from_raw_mode(held.st_mode) == FileType::RegularFile
+        && held.st_nlink == 1
+        && held.st_uid == rustix::process::geteuid().as_raw();
+    Ok((same && usable).then_some(file))
+}
+
+fn remove_stale(place: BorrowedFd<'_>, name: &str) {
+    let Ok(stat) = statat(place, name, AtFlags::SYMLINK_NOFOLLOW) else {
+        return;
+    };
+    let age = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+        .saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(0));
+    if age > STALE.as_secs() {
+        let _ = unlinkat(place, name, AtFlags::empty());
+    }
+}
+
+/// Another ring of the place, mapped to advance its counters; `None` when it is gone.
+///
+/// # Errors
+/// When it is there but cannot be mapped.
+pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>> {
+    match openat(
+        place,
+        ring::file_name(id),
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        Ok(file) => Ring::map(TrackedFd::new(file)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The position of the next whole frame after damage at `position`; for a living ring its head where there is none.
+#[must_use]
+pub fn resync(source: Source<'_>, position: u64, end: u64) -> Option<u64> {
+    let region = &source.ring.region;
+    let limit = (source.ring.tail() + region.capacity).min(end);
+    let mut at = position + ALIGN;
+    while at < limit {
+        if let Found::Frame { .. } = region.find(at, limit - at, true) {
+            return Some(at);
+        }
+        at += ALIGN;
+    }
+    source.spool.map(|_| end)
+}

@@ -1,0 +1,228 @@
+//! The writer thread: drain, append, rotate. One per process, the only regular consumer of its spools, never attached
+//! to Python. It polls, because durability does not depend on it; see [`crate::wake`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::janitor::{Janitor, Job};
+use crate::report;
+use crate::spool::drain::{Pass, Source};
+use crate::spool::producer::Spool;
+use crate::spool::recover;
+use crate::stats::Totals;
+use crate::thread::spawn_quiet;
+use crate::wake::Waker;
+
+/// Between two looks when there was something to do.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Between two looks when nothing has happened for a while.
+const LONGEST: Duration = Duration::from_millis(50);
+/// Between two searches for rings whose owner died.
+const ADOPT_EVERY: Duration = Duration::from_secs(30);
+/// Between two `fdatasync` with `fsync="interval"`.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// What the writer, the callers and the engine share.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Wakes the writer.
+    pub waker: Arc<Waker>,
+    /// The spools of this process.
+    pub spools: Mutex<Vec<Arc<Spool>>>,
+    /// Compression and retention.
+    pub janitor: Arc<Janitor>,
+    /// Records recovered from dead processes' rings.
+    pub recovered: AtomicU64,
+    /// What spools that are gone had counted, and records that found none.
+    pub retired: Mutex<Totals>,
+    running: AtomicBool,
+    stopping: AtomicBool,
+    /// Bumped when the set of spools changes.
+    version: AtomicU64,
+    progress_lock: Mutex<()>,
+    progress: Condvar,
+    waiting: AtomicU64,
+}
+
+impl Shared {
+    /// Whether the thread is there.
+    #[inline]
+    pub fn is_running(&self) -> bool {
+        self.running.load(Relaxed)
+    }
+
+    /// Says that the set of spools has changed.
+    pub fn spools_changed(&self) {
+        self.version.fetch_add(1, SeqCst);
+    }
+
+    /// Starts the thread where it is not there.
+    pub fn start(self: &Arc<Self>) {
+        if self.stopping.load(SeqCst) || self.running.swap(true, SeqCst) {
+            return;
+        }
+        let this = Arc::clone(self);
+        if let Err(e) = spawn_quiet("writer", move || this.run()) {
+            self.running.store(false, SeqCst);
+            report::say(&format!(
+                "cannot start the writer thread: {e}; records stay in the spool until it can be started"
+            ));
+        }
+    }
+
+    /// Asks the thread to drain once more and stop, waiting for it until `deadline`; false when it is still there.
+    pub fn stop(&self, deadline: Instant) -> bool {
+        self.stopping.store(true, SeqCst);
+        while self.is_running() {
+            self.waker.wake_now();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            self.wait_progress(left.min(Duration::from_millis(5)));
+        }
+        true
+    }
+
+    /// Lets the thread be started again.
+    pub fn resume(&self) {
+        self.stopping.store(false, SeqCst);
+    }
+
+    /// Waits until a pass has ended, at most `timeout`.
+    pub fn wait_progress(&self, timeout: Duration) {
+        let mut guard = self.progress_lock.lock();
+        self.waiting.fetch_add(1, SeqCst);
+        self.progress.wait_for(&mut guard, timeout);
+        self.waiting.fetch_sub(1, SeqCst);
+    }
+
+    fn passed(&self) {
+        if self.waiting.load(SeqCst) > 0 {
+            let _guard = self.progress_lock.lock();
+            self.progress.notify_all();
+        }
+    }
+
+    fn run(self: Arc<Self>) {
+        // Whatever happens in here, callers must be able to start another thread.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
+        self.running.store(false, SeqCst);
+        self.passed();
+        if outcome.is_err() {
+            report::say(
+                "the writer thread failed; this is a defect of logspool. It is started again",
+            );
+        }
+    }
+
+    fn work(&self) {
+        let mut spools = Vec::new();
+        let mut version = u64::MAX;
+        let mut nap = SHORTEST;
+        let mut adopt_at = Instant::now() + ADOPT_EVERY;
+        let mut sync_at = Instant::now() + SYNC_EVERY;
+        loop {
+            let stopping = self.stopping.load(SeqCst);
+            if version != self.version.load(SeqCst) {
+                version = self.version.load(SeqCst);
+                spools.clone_from(&self.spools.lock());
+            }
+            let mut busy = false;
+            let mut more = false;
+            for spool in &spools {
+                let pass = self.drain(spool);
+                busy |= pass.records > 0 || pass.contended;
+                more |= !pass.complete && pass.records > 0;
+            }
+            self.passed();
+            if stopping {
+                return;
+            }
+            let now = Instant::now();
+            if now >= sync_at {
+                sync_at = now + SYNC_EVERY;
+                spools.iter().for_each(|spool| sync(spool));
+            }
+            if now >= adopt_at {
+                adopt_at = now + ADOPT_EVERY;
+                spools.iter().for_each(|spool| self.adopt(spool));
+            }
+            if !more {
+                nap = if busy {
+                    SHORTEST
+                } else {
+                    (nap * 2).min(LONGEST)
+                };
+                self.waker.sleep(nap);
+            }
+        }
+    }
+
+    /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush.
+    pub fn drain(&self, spool: &Spool) -> Pass {
+        if spool.has_unannounced() {
+            spool.announce_drops();
+        }
+        if spool.head() == spool.ring.tail() && !spool.has_unannounced() {
+            return Pass::nothing();
+        }
+        let mut stores = spool.stores.lock();
+        let pass = stores.drain(source(spool));
+        for store in stores.iter_mut() {
+            if store.take_closed() {
+                self.janitor.request(Job {
+                    dir: Arc::clone(&spool.dir),
+                    name: store.name().to_owned(),
+                    current: store.segment_number(),
+                    settings: store.settings().clone(),
+                });
+            }
+        }
+        pass
+    }
+
+    /// Drains the rings dead processes left beside `spool`.
+    pub fn adopt(&self, spool: &Spool) {
+        use std::os::fd::AsFd;
+        let mut stores = spool.stores.lock();
+        let shm = crate::spool::place::existing_shm(&spool.dir);
+        let places = [Some(spool.place.as_fd()), shm.as_ref().map(AsFd::as_fd)];
+        for place in places.into_iter().flatten() {
+            match recover::adopt_orphans(place, &mut stores) {
+                Ok(found) => {
+                    self.recovered.fetch_add(found.records, Relaxed);
+                }
+                Err(e) => report::say(&format!(
+                    "cannot look for spools of dead processes beside {}: {e}",
+                    spool.dir.path().display()
+                )),
+            }
+        }
+    }
+}
+
+/// A living spool as something to drain.
+#[must_use]
+pub fn source(spool: &Spool) -> Source<'_> {
+    use std::os::fd::AsFd;
+    Source {
+        ring: &spool.ring,
+        spool: Some(spool),
+        place: spool.place.as_fd(),
+    }
+}
+
+fn sync(spool: &Spool) {
+    for store in spool.stores.lock().iter_mut() {
+        if let Err(e) = store.sync() {
+            report::say(&format!(
+                "cannot force {} to the device: {e}",
+                spool.dir.path().join(store.name()).display()
+            ));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+"""What the Python tests share: a clean environment, and scripts run in their own process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from logfiles import DEADLINE_SECONDS
+
+OURS = re.compile(
+    r"(LOG|LOGSPOOL|OTEL)_.*|XDG_STATE_HOME|JSON_LOGS|SERVICE_NAME|ENVIRONMENT|APP_VERSION|PYTHONWARNINGS|PYTHONDEVMODE",
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the logging variables of whoever runs the tests."""
+    for name in list(os.environ):
+        if OURS.fullmatch(name):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`script(code, *arguments, env=…, name=…)`: run code as a program in `tmp_path`; returns what it wrote.
+
+    Fails the test if the exit status is not `status` (0).
+    """
+
+    def run(
+        code: str,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        name: str = "server.py",
+        status: int = 0,
+        cwd: Path = tmp_path,
+    ) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(code), encoding="utf-8")
+        result = subprocess.run(
+            [sys.executable, str(path), *arguments],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        assert result.returncode == status, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    return run
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger; its handlers and level are put back after the test, and our handlers closed."""
+    logger = logging.getLogger()
+    before, level = logger.handlers[:], logger.level
+    yield logger
+    for handler in logger.handlers[:]:
+        if handler not in before:
+            logger.removeHandler(handler)
+            handler.close()
+    for handler in before:
+        logger.addHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
+    """A logger of the test's own, at DEBUG, that does not propagate; its handlers are closed after the test."""
+    own = logging.getLogger(f"test.{request.node.name}")
+    own.setLevel(logging.DEBUG)
+    own.propagate = False
+    yield own
+    for handler in own.handlers[:]:
+        own.removeHandler(handler)
+        handler.close()
+    own.filters.clear()

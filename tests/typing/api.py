@@ -1,0 +1,129 @@
+"""The public API as a type checker sees it: `mypy --strict` on this file must find nothing, and every ignore must be needed.
+
+Run by the type check, never imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import assert_type
+
+import logspool
+
+assert_type(logspool.__version__, str)
+
+# basicConfig: a handler, except where the standard library's rule may leave everything as it is.
+assert_type(logspool.basicConfig(), logspool.SpoolHandler)
+assert_type(logspool.basicConfig(force=True), logspool.SpoolHandler)
+assert_type(logspool.basicConfig(force=False), logspool.SpoolHandler | None)
+assert_type(
+    logspool.basicConfig(
+        filename=Path("logs/a.jsonl"),
+        filemode="a",
+        format="%(message)s",
+        datefmt=None,
+        style="%",
+        level=logging.INFO,
+        stream=sys.stderr,
+        handlers=[logging.NullHandler()],
+        encoding="utf-8",
+        errors=None,
+        maxBytes="10MB",
+        backupCount=5,
+        when="midnight",
+        interval=1,
+        utc=True,
+        gzip=True,
+        json=True,
+        console="auto",
+        console_level="WARNING",
+        when_full="block",
+        block_timeout=None,
+        spool_bytes="8MB",
+        spool_dir="shm",
+        queue_max=None,
+        fsync="none",
+        redact=True,
+        sample=10,
+        truncate={"response": 500},
+        src=True,
+        file_mode=0o600,
+        dir_mode="700",
+        cost_filename=None,
+        fast=True,
+        service="llm",
+        environment=None,
+        version="1.0",
+        static={"region": "eu", "zone": 1},
+        max_field="16KB",
+        max_record=262_144,
+    ),
+    logspool.SpoolHandler,
+)
+logspool.basicConfig(max_bytes=1)  # type: ignore[call-overload]
+logspool.basicConfig(filemode="w")  # type: ignore[call-overload]
+logspool.basicConfig(style="x")  # type: ignore[call-overload]
+logspool.basicConfig(when_full=1)  # type: ignore[call-overload]
+
+# SpoolHandler is a logging.Handler.
+handler = logspool.SpoolHandler(
+    "logs/a.jsonl", 10_485_760, 5, when="H", interval=2, utc=False, level="INFO", delay=True
+)
+as_handler: logging.Handler = handler
+logging.getLogger().addHandler(handler)
+handler.setFormatter(logging.Formatter("%(message)s"))
+handler.addFilter(lambda record: True)
+assert_type(handler.baseFilename, str)
+assert_type(handler.maxBytes, int)
+assert_type(handler.backupCount, int)
+assert_type(handler.replaced, tuple[str, ...])
+assert_type(handler.handle(logging.makeLogRecord({})), bool)
+assert_type(handler.flush(), None)
+assert_type(handler.close(), None)
+logspool.SpoolHandler()  # type: ignore[call-arg]
+logspool.SpoolHandler("a.jsonl", backup_count=1)  # type: ignore[call-arg]
+logspool.SpoolHandler("a.jsonl", mode="w")  # type: ignore[arg-type]
+
+
+class Subclass(logspool.SpoolHandler):
+    """A subclass may take part in handling."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Emit it twice."""
+        super().emit(record)
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Shout."""
+        return super().format(record).upper()
+
+
+# The functions.
+assert_type(logspool.flush(), bool)
+assert_type(logspool.flush(1.5), bool)
+assert_type(logspool.shutdown(timeout=None), bool)
+assert_type(logspool.stats(), dict[str, Any])
+assert_type(logspool.log_cost("tier2", "model"), None)
+logspool.log_cost(
+    model="model",
+    usage={"prompt_tokens": 1},
+    prompt_tokens=1,
+    completion_tokens=2,
+    cost={"input": 0.1, "output": 0.2, "total": 0.3},
+    pricing={"input_per_1m": 1.0, "output_per_1m": 2.0},
+    latency_ms=12.5,
+    http_status=200,
+    request_id="req_1",
+    response_id="gen_1",
+    provider="openrouter",
+    task="summary",
+    event="openrouter_cost",
+    legacy_keys=True,
+    anything=object(),
+)
+logspool.log_cost("tier2", "model", 3)  # type: ignore[call-arg]
+logspool.log_cost(prompt_tokens="many")  # type: ignore[arg-type]
