@@ -1,6 +1,6 @@
 # Every task of the project; `make` alone lists them.
 #
-# A fresh machine needs git, make, a Rust toolchain and Python 3.10 or newer with pip. Everything else is installed here: pinned
+# A fresh machine needs git, make, a Rust toolchain and Python 3.11 or newer with pip (the wheel itself: 3.10). Everything else is installed here: pinned
 # Python packages into .venv, and the few Debian packages the tests use (with apt-get, only where they are missing).
 
 SHELL := /bin/bash
@@ -16,8 +16,8 @@ export CARGO_NET_RETRY := 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The first interpreter that really runs (a pyenv shim may not) and is new enough. `make PYTHON=python3.13 test` chooses another.
-PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.10; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 VENV := .venv
 PY := $(CURDIR)/.venv/bin/python
@@ -36,8 +36,8 @@ help: ## list the targets
 
 .PHONY: tools-present
 tools-present:
-	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.10 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "make: cargo not found; install Rust from https://rustup.rs and try again" >&2; exit 1; }
 
 # The tests' environment, pinned. Stamps live inside .venv, so that removing the directory is all it takes to start again.
@@ -57,6 +57,12 @@ dist/wheel.stamp: $(WHEEL_SOURCES) $(VENV)/requirements.stamp
 $(VENV)/wheel.stamp: dist/wheel.stamp
 	@echo "== installing the wheel into .venv"
 	$(PY) -m pip install --quiet --force-reinstall --no-deps --no-index dist/logspool-*.whl
+	@touch $@
+
+# The extension with places to stop or fail at, beside the wheel: the fault tests show with it that they can fail.
+.make/failpoints/stamp: $(RUST) tests/faults/build_failpoints.sh $(VENV)/requirements.stamp
+	@echo "== building the extension with failpoints"
+	tests/faults/build_failpoints.sh $(PY)
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------------------- targets
@@ -100,7 +106,7 @@ test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
 	$(PYTEST) tests/python
 
 .PHONY: test-faults
-test-faults: $(VENV)/wheel.stamp ## the fault tests, short form
+test-faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, short form
 	$(PYTEST) tests/faults
 
 .PHONY: bench-smoke
@@ -118,7 +124,12 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 
 .PHONY: demo
 demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
-	PYTHON=$(PYTHON) examples/demo dist/logspool-*.whl
+	rm -rf .make/demo
+	mkdir -p .make
+	$(PYTHON) -m venv .make/demo
+	.make/demo/bin/python -m pip install --quiet -r examples/requirements.txt
+	.make/demo/bin/python -m pip install --quiet --no-index --no-deps dist/logspool-*.whl
+	.make/demo/bin/python examples/demo.py
 
 .PHONY: bench
 bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 25 minutes)
@@ -130,8 +141,12 @@ bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print 
 bench-docs: ## write the figures of the last `make bench` into docs/benchmarks.md
 	$(PY) benches/python/tables.py --write docs/benchmarks.md
 
+.PHONY: soak
+soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: no drops, rotation and compression seen
+	$(PYTEST) -s tests/soak
+
 .PHONY: faults
-faults: $(VENV)/wheel.stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
+faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
 
 .PHONY: fuzz

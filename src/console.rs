@@ -161,12 +161,11 @@ impl Console {
     }
 
     /// In a forked child: closes the inherited descriptor and leaves everything else alone. The locks and the queue are copies of what
-    /// other threads may have been using at the fork, so they are leaked, never dropped.
-    pub fn abandon(self) {
+    /// other threads may have been using at the fork: this value must be leaked, neither used again nor dropped.
+    pub fn abandon(&self) {
         if self.shared.fd.still_ours() {
             crate::thread::close_inherited(self.shared.fd.as_fd().as_raw_fd());
         }
-        std::mem::forget(self);
     }
 
     /// Sees to it that a thread is there; false if there can be none.
@@ -231,6 +230,7 @@ impl Shared {
                     .as_bytes(),
             );
         }
+        let notice = line.len();
         sanitise::neutralise(text, &mut line);
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
@@ -248,6 +248,9 @@ impl Shared {
                 ..Reader::default()
             };
         } else {
+            if line.len() - left >= notice {
+                reader.told = dropped;
+            }
             self.dropped.fetch_add(1, Relaxed);
             reader.stalled = true;
             reader.cut |= left < line.len();

@@ -19,7 +19,7 @@ use crate::segment::naming;
 use crate::spool::producer::{Appended, Caller, Spool};
 use crate::spool::ring::{self, Ring};
 use crate::spool::{place, recover};
-use crate::stats::Totals;
+use crate::stats::{SegmentStats, Stats};
 use crate::writer::{Shared, source};
 
 /// How long `before` a fork waits for our threads: a stuck one is left alone.
@@ -117,15 +117,14 @@ impl Engine {
         self.finished.store(false, Ordering::SeqCst);
         let spool = self.spool_for(dir, spool_settings)?;
         let slot = spool.enter(name, settings)?;
-        let prepared = spool
-            .stores
-            .lock()
-            .prepare(name, settings, source(&spool));
+        let prepared = spool.stores.lock().prepare(name, settings, source(&spool));
         if let Err(e) = prepared {
             if !is_passing(&e) {
                 return Err(e);
             }
-            report::say(&format!("{e}; records are kept in the spool until this heals"));
+            report::say(&format!(
+                "{e}; records are kept in the spool until this heals"
+            ));
         }
         self.look_after(&spool, name);
         self.shared.resume();
@@ -145,7 +144,7 @@ impl Engine {
             let mut spools = self.shared.spools.lock();
             spools.retain(|s| {
                 if s.is_closed() {
-                    self.shared.retired.lock().add(&Totals::of(s));
+                    self.shared.retired.lock().add(&s.totals());
                 }
                 !s.is_closed()
             });
@@ -220,7 +219,8 @@ impl Engine {
                     self.shared.waker.wake_now();
                 }
                 if targets.iter().any(|(s, head)| s.ring.tail() < *head) {
-                    self.shared.wait_progress(left.min(SLICE).min(Duration::from_millis(5)));
+                    self.shared
+                        .wait_progress(left.min(SLICE).min(Duration::from_millis(5)));
                 }
             });
             if !goes_on {
@@ -266,6 +266,30 @@ impl Engine {
             }
         });
         flushed
+    }
+
+    /// The counters of this process.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let spools = self.shared.spools.lock().clone();
+        let mut totals = *self.shared.retired.lock();
+        for spool in &spools {
+            totals.add(&spool.totals());
+        }
+        let gzip = &self.shared.janitor.counters;
+        Stats {
+            totals,
+            recovered: self.shared.recovered.load(Ordering::Relaxed),
+            writer_running: self.shared.is_running(),
+            spools: spools.iter().map(|s| s.describe()).collect(),
+            segments: SegmentStats {
+                compressed: gzip.compressed.load(Ordering::Relaxed),
+                bytes_in: gzip.bytes_in.load(Ordering::Relaxed),
+                bytes_out: gzip.bytes_out.load(Ordering::Relaxed),
+                deleted: gzip.deleted.load(Ordering::Relaxed),
+                errors: gzip.errors.load(Ordering::Relaxed),
+            },
+        }
     }
 
     /// Counts a record whose log could not be opened.
@@ -381,11 +405,7 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
 }
 
 /// Creates the ring; in memory where the file system cannot reserve it, which is said.
-fn make_ring(
-    dir: &LogDir,
-    place: &std::os::fd::OwnedFd,
-    settings: &SpoolSettings,
-) -> Result<Ring> {
+fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
     use std::os::fd::AsFd;
     let shown = dir.path().display().to_string();
     match Ring::create(place.as_fd(), settings.bytes) {
@@ -404,9 +424,15 @@ fn make_ring(
 
 /// Whether trouble is of the kind that passes: the records wait for it.
 fn is_passing(e: &Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::NFILE, Errno::MFILE]
-        .iter()
-        .any(|n| e.errno() == Some(n.raw_os_error()))
+    [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::NFILE,
+        Errno::MFILE,
+    ]
+    .iter()
+    .any(|n| e.errno() == Some(n.raw_os_error()))
 }
 
 /// Recovers `dir` without opening a log in it.

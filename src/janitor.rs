@@ -114,7 +114,13 @@ impl Janitor {
             on_step: None,
         };
         let shown = job.dir.path().join(&job.name);
-        match retain::maintain(job.dir.fd(), job.dir.own(), &job.name, job.current, &options) {
+        match retain::maintain(
+            job.dir.fd(),
+            job.dir.own(),
+            &job.name,
+            job.current,
+            &options,
+        ) {
             Ok(done) => {
                 let c = &self.counters;
                 c.compressed.fetch_add(done.compressed, Relaxed);

@@ -68,8 +68,15 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
             // since, so eight bytes fit after `len`; of them only those that were copied from `text` become part of `out`.
             unsafe {
                 let len = out.len();
-                out.as_mut_ptr().add(len).cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
-                let clean = if hit == 0 { 8 } else { hit.trailing_zeros() as usize / 8 };
+                out.as_mut_ptr()
+                    .add(len)
+                    .cast::<[u8; 8]>()
+                    .write_unaligned(word.to_le_bytes());
+                let clean = if hit == 0 {
+                    8
+                } else {
+                    hit.trailing_zeros() as usize / 8
+                };
                 out.set_len(len + clean);
                 at += clean;
             }
@@ -80,7 +87,10 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
         // Fewer than eight bytes left, or a byte that is odd or not ASCII: byte by byte, back to whole words at the next ASCII.
         let tail = text.len() - at < 8;
         let rest = &text[at..];
-        let run = rest.iter().position(|&byte| ODD[usize::from(byte)] || (!tail && byte.is_ascii())).unwrap_or(rest.len());
+        let run = rest
+            .iter()
+            .position(|&byte| ODD[usize::from(byte)] || (!tail && byte.is_ascii()))
+            .unwrap_or(rest.len());
         out.extend_from_slice(&rest[..run]);
         at += run;
         match text.get(at) {
@@ -104,7 +114,10 @@ fn write_odd(out: &mut Vec<u8>, text: &[u8]) -> usize {
         [byte, ..] if byte < 0x20 || byte == 0x7f => (u16::from(byte), 1),
         [0xc2, low @ 0x80..=0x9f, ..] => (u16::from(low), 2),
         [0xe2, 0x80, low @ (0xa8 | 0xa9), ..] => (0x2000 | u16::from(low & 0x3f), 3),
-        [0xed, middle @ 0xa0..=0xbf, low, ..] => (0xd000 | u16::from(middle & 0x3f) << 6 | u16::from(low & 0x3f), 3),
+        [0xed, middle @ 0xa0..=0xbf, low, ..] => (
+            0xd000 | u16::from(middle & 0x3f) << 6 | u16::from(low & 0x3f),
+            3,
+        ),
         [byte, ..] => {
             out.push(byte);
             return 1;
@@ -155,7 +168,9 @@ const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_207_199
 /// years 0001 to 9999.
 #[inline]
 pub fn write_time(out: &mut Vec<u8>, micros: i64) {
-    let second = micros.div_euclid(1_000_000).clamp(*SECONDS.start(), *SECONDS.end());
+    let second = micros
+        .div_euclid(1_000_000)
+        .clamp(*SECONDS.start(), *SECONDS.end());
     let mut rest = micros.rem_euclid(1_000_000);
     let prefix = match LAST_SECOND.get() {
         (known, prefix) if known == second => prefix,

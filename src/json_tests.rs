@@ -74,12 +74,18 @@ proptest! {
 #[test]
 fn every_character_of_the_basic_plane_at_every_offset_of_a_word() {
     for code in 0..=0xffff_u32 {
-        let Some(character) = char::from_u32(code) else { continue };
+        let Some(character) = char::from_u32(code) else {
+            continue;
+        };
         for offset in [0, 3, 7, 8] {
             let text = format!("{}{character}tail of it", "x".repeat(offset));
             let line = quoted(text.as_bytes());
             assert!(!line.contains(is_forbidden), "U+{code:04x} stands raw");
-            assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text, "U+{code:04x}");
+            assert_eq!(
+                serde_json::from_str::<String>(&line).unwrap(),
+                text,
+                "U+{code:04x}"
+            );
         }
     }
 }
@@ -91,7 +97,14 @@ fn lone_surrogates_are_escaped() {
 
 #[test]
 fn truncated_sequences_are_copied_without_a_panic() {
-    for text in [&b"\xed"[..], b"\xe2", b"\xe2\x80", b"\xc2", b"1234567\xed", b"\xff\xfe\xed\xa0"] {
+    for text in [
+        &b"\xed"[..],
+        b"\xe2",
+        b"\xe2\x80",
+        b"\xc2",
+        b"1234567\xed",
+        b"\xff\xfe\xed\xa0",
+    ] {
         let mut out = Vec::new();
         write_quoted(&mut out, text);
         assert!(out.len() >= 2 + text.len());

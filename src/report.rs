@@ -38,7 +38,16 @@ fn reporter() -> &'static Reporter {
         said: Mutex::new(HashMap::new()),
     }));
     match REPORTER.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => fresh,
+        Ok(_) => {
+            // SAFETY: never freed. The inherited descriptor would keep a pipe open that others wait on.
+            if let Some(Reporter {
+                console: Some(old), ..
+            }) = unsafe { standing.as_ref() }
+            {
+                old.abandon();
+            }
+            fresh
+        }
         Err(_) => reporter(),
     }
 }

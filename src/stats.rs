@@ -1,12 +1,6 @@
 //! Counters as `stats()` shows them. `emitted == written + dropped + in_flight`, always.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use serde::Serialize;
-
-use crate::engine::Engine;
-use crate::spool::producer::Spool;
-use crate::spool::ring::name_of;
 
 /// What became of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,30 +26,6 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Of one spool.
-    #[must_use]
-    pub fn of(spool: &Spool) -> Self {
-        let c = &spool.counters;
-        let in_flight = spool.in_flight(spool.logs());
-        let accepted = c.accepted.load(Relaxed);
-        let (newest, oldest, other) = (
-            c.dropped_newest.load(Relaxed),
-            c.dropped_oldest.load(Relaxed),
-            c.dropped_other.load(Relaxed),
-        );
-        Self {
-            emitted: accepted + newest + other,
-            written: accepted - in_flight - oldest.min(accepted - in_flight),
-            dropped: newest + oldest + other,
-            in_flight,
-            dropped_newest: newest,
-            dropped_oldest: oldest,
-            dropped_other: other,
-            announced: c.announced.load(Relaxed),
-            waits: c.waits.load(Relaxed),
-        }
-    }
-
     /// Adds another's.
     pub fn add(&mut self, other: &Self) {
         self.emitted += other.emitted;
@@ -73,80 +43,56 @@ impl Totals {
 /// One spool.
 #[derive(Debug, Serialize)]
 pub struct SpoolStats {
-    directory: String,
-    ring: String,
-    durable: bool,
-    capacity_bytes: u64,
-    used_bytes: u64,
-    logs: Vec<LogStats>,
+    /// Where its logs are.
+    pub directory: String,
+    /// The ring's name, as in `seq`.
+    pub ring: String,
+    /// Whether a file backs it: otherwise records do not survive a kill.
+    pub durable: bool,
+    /// Bytes it can hold.
+    pub capacity_bytes: u64,
+    /// Bytes not in segments yet.
+    pub used_bytes: u64,
+    /// Its logs.
+    pub logs: Vec<LogStats>,
 }
 
 /// One log.
 #[derive(Debug, Serialize)]
 pub struct LogStats {
-    name: String,
-    written: u64,
+    /// File name.
+    pub name: String,
+    /// Records of it in segments.
+    pub written: u64,
 }
 
 /// Compression and retention.
 #[derive(Debug, Serialize)]
 pub struct SegmentStats {
-    compressed: u64,
-    bytes_in: u64,
-    bytes_out: u64,
-    deleted: u64,
-    errors: u64,
+    /// Segments compressed.
+    pub compressed: u64,
+    /// Bytes read for that.
+    pub bytes_in: u64,
+    /// Bytes written for that.
+    pub bytes_out: u64,
+    /// Segments deleted.
+    pub deleted: u64,
+    /// Failures; each is tried again at the next rotation.
+    pub errors: u64,
 }
 
 /// All of it.
 #[derive(Debug, Serialize)]
 pub struct Stats {
+    /// Of all spools together.
     #[serde(flatten)]
-    totals: Totals,
-    recovered: u64,
-    writer_running: bool,
-    spools: Vec<SpoolStats>,
-    segments: SegmentStats,
-}
-
-/// The counters of this process.
-#[must_use]
-pub fn collect(engine: &Engine) -> Stats {
-    let spools = engine.shared.spools.lock().clone();
-    let mut totals = *engine.shared.retired.lock();
-    for spool in &spools {
-        totals.add(&Totals::of(spool));
-    }
-    let gzip = &engine.shared.janitor.counters;
-    Stats {
-        totals,
-        recovered: engine.shared.recovered.load(Relaxed),
-        writer_running: engine.shared.is_running(),
-        spools: spools.iter().map(|s| describe(s)).collect(),
-        segments: SegmentStats {
-            compressed: gzip.compressed.load(Relaxed),
-            bytes_in: gzip.bytes_in.load(Relaxed),
-            bytes_out: gzip.bytes_out.load(Relaxed),
-            deleted: gzip.deleted.load(Relaxed),
-            errors: gzip.errors.load(Relaxed),
-        },
-    }
-}
-
-fn describe(spool: &Spool) -> SpoolStats {
-    SpoolStats {
-        directory: spool.dir.path().display().to_string(),
-        ring: name_of(spool.ring.id()),
-        durable: spool.ring.is_durable(),
-        capacity_bytes: spool.ring.region.capacity,
-        used_bytes: spool.head().saturating_sub(spool.ring.tail()),
-        logs: (0..spool.logs())
-            .filter_map(|slot| {
-                Some(LogStats {
-                    name: spool.ring.log_name(slot)?,
-                    written: spool.ring.written(slot),
-                })
-            })
-            .collect(),
-    }
+    pub totals: Totals,
+    /// Records taken from dead processes' spools.
+    pub recovered: u64,
+    /// Whether the writer thread is there.
+    pub writer_running: bool,
+    /// Each spool.
+    pub spools: Vec<SpoolStats>,
+    /// Compression and retention.
+    pub segments: SegmentStats,
 }

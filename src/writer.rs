@@ -113,7 +113,9 @@ impl Shared {
         self.running.store(false, SeqCst);
         self.passed();
         if outcome.is_err() {
-            report::say("the writer thread failed; this is a defect of logspool. It is started again");
+            report::say(
+                "the writer thread failed; this is a defect of logspool. It is started again",
+            );
         }
     }
 
@@ -150,7 +152,11 @@ impl Shared {
                 spools.iter().for_each(|spool| self.adopt(spool));
             }
             if !more {
-                nap = if busy { SHORTEST } else { (nap * 2).min(LONGEST) };
+                nap = if busy {
+                    SHORTEST
+                } else {
+                    (nap * 2).min(LONGEST)
+                };
                 self.waker.sleep(nap);
             }
         }

@@ -6,7 +6,10 @@ use pyo3::types::{PyDict, PyString};
 
 use super::encode::{Encoder, Keys, Nest, Written};
 use super::names::Names;
-use super::record::{CATEGORY, Keep, Promoted, REQUEST_ID, RecordEncoder, is_container, pid, promoted_place, separate};
+use super::record::{
+    CATEGORY, Keep, Promoted, REQUEST_ID, RecordEncoder, is_container, pid, promoted_place,
+    separate,
+};
 use super::task::task_name;
 use super::text::{small_int, utf8};
 use crate::json;
@@ -76,7 +79,12 @@ enum Amount<'py> {
 
 impl RecordEncoder {
     /// Appends the line of one cost record to `out`. Never fails.
-    pub(crate) fn encode_cost<'py>(&self, py: Python<'py>, call: &CostCall<'py>, out: &mut Vec<u8>) {
+    pub(crate) fn encode_cost<'py>(
+        &self,
+        py: Python<'py>,
+        call: &CostCall<'py>,
+        out: &mut Vec<u8>,
+    ) {
         let Ok(names) = Names::get(py) else { return };
         let mut encoder = Encoder::new(py, names, self.limits(out));
         let bill = encoder.bill(call);
@@ -87,7 +95,11 @@ impl RecordEncoder {
             match utf8(key.as_borrowed()).and_then(promoted_place) {
                 Some(_) if value.is_none() => {}
                 Some(place) if !is_container(value.as_borrowed()) => promoted[place] = Some(value),
-                None if key.eq(intern!(py, "fields")).unwrap_or(false) && encoder.is_mapping(&value) => nested = Some(value),
+                None if key.eq(intern!(py, "fields")).unwrap_or(false)
+                    && encoder.is_mapping(&value) =>
+                {
+                    nested = Some(value)
+                }
                 _ => extras.push((key.into_any(), value)),
             }
         }
@@ -128,7 +140,13 @@ impl RecordEncoder {
                 }
             }
             encoder.write_ids(out, &promoted);
-            self.write_cost_fields(encoder, call, &bill, if keep == Keep::All { &extras } else { &[] }, out)?;
+            self.write_cost_fields(
+                encoder,
+                call,
+                &bill,
+                if keep == Keep::All { &extras } else { &[] },
+                out,
+            )?;
             if call.legacy_keys {
                 encoder.write_legacy(out, now, call, &bill)?;
             }
@@ -148,8 +166,18 @@ impl RecordEncoder {
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
         // What a keyword of ours cannot be named, but a `**fields` or static field can.
-        const OURS: [&str; 10] =
-            ["provider", "model", "tier_id", "tokens", "cost", "latency_ms", "http_status", "response_id", "task", "pricing"];
+        const OURS: [&str; 10] = [
+            "provider",
+            "model",
+            "tier_id",
+            "tokens",
+            "cost",
+            "latency_ms",
+            "http_status",
+            "response_id",
+            "task",
+            "pricing",
+        ];
         let mut keys = Keys::default();
         if !extras.is_empty() || !self.fixed.is_empty() {
             for name in OURS {
@@ -157,7 +185,10 @@ impl RecordEncoder {
             }
         }
         if !self.fixed.is_empty() {
-            let given: Vec<_> = extras.iter().map(|(key, _)| encoder.text_of(key.as_borrowed())).collect();
+            let given: Vec<_> = extras
+                .iter()
+                .map(|(key, _)| encoder.text_of(key.as_borrowed()))
+                .collect();
             for (escaped, value) in &self.fixed {
                 if !keys.holds(escaped) && !given.contains(escaped) {
                     separate(out, open);
@@ -203,37 +234,71 @@ impl<'py> Encoder<'py> {
     /// The member of a mapping, or the attribute of an object, of the first of these names that is there and not `None`.
     fn member(&self, object: &Bound<'py, PyAny>, names: &[&Bound<'py, PyString>]) -> Value<'py> {
         if let Ok(dict) = object.cast::<PyDict>() {
-            return names.iter().find_map(|name| self.ok(dict.get_item(name)).flatten().filter(|value| !value.is_none()));
+            return names.iter().find_map(|name| {
+                self.ok(dict.get_item(name))
+                    .flatten()
+                    .filter(|value| !value.is_none())
+            });
         }
         if self.is_mapping(object) {
             return names.iter().find_map(|name| {
-                let value = self.ok(object.contains(name)).unwrap_or(false).then(|| self.ok(object.get_item(name)));
+                let value = self
+                    .ok(object.contains(name))
+                    .unwrap_or(false)
+                    .then(|| self.ok(object.get_item(name)));
                 value.flatten().filter(|value| !value.is_none())
             });
         }
-        names.iter().find_map(|name| self.ok(object.getattr_opt(name)).flatten().filter(|value| !value.is_none()))
+        names.iter().find_map(|name| {
+            self.ok(object.getattr_opt(name))
+                .flatten()
+                .filter(|value| !value.is_none())
+        })
     }
 
     fn bill(&self, call: &CostCall<'py>) -> Bill<'py> {
         let py = self.py;
         let mut bill = Bill::default();
         if let Some(usage) = &call.usage {
-            bill.prompt =
-                self.member(usage, &[intern!(py, "prompt_tokens"), intern!(py, "input_tokens"), intern!(py, "prompt")]);
-            bill.completion =
-                self.member(usage, &[intern!(py, "completion_tokens"), intern!(py, "output_tokens"), intern!(py, "completion")]);
+            bill.prompt = self.member(
+                usage,
+                &[
+                    intern!(py, "prompt_tokens"),
+                    intern!(py, "input_tokens"),
+                    intern!(py, "prompt"),
+                ],
+            );
+            bill.completion = self.member(
+                usage,
+                &[
+                    intern!(py, "completion_tokens"),
+                    intern!(py, "output_tokens"),
+                    intern!(py, "completion"),
+                ],
+            );
             bill.total = self.member(usage, &[intern!(py, "total_tokens"), intern!(py, "total")]);
             let inner = |outer: &[&Bound<'py, PyString>], name, flat: &[&Bound<'py, PyString>]| {
                 let details = self.member(usage, outer);
-                details.and_then(|details| self.member(&details, &[name])).or_else(|| self.member(usage, flat))
+                details
+                    .and_then(|details| self.member(&details, &[name]))
+                    .or_else(|| self.member(usage, flat))
             };
             bill.cached = inner(
-                &[intern!(py, "prompt_tokens_details"), intern!(py, "input_tokens_details")],
+                &[
+                    intern!(py, "prompt_tokens_details"),
+                    intern!(py, "input_tokens_details"),
+                ],
                 intern!(py, "cached_tokens"),
-                &[intern!(py, "cache_read_input_tokens"), intern!(py, "cached")],
+                &[
+                    intern!(py, "cache_read_input_tokens"),
+                    intern!(py, "cached"),
+                ],
             );
             bill.reasoning = inner(
-                &[intern!(py, "completion_tokens_details"), intern!(py, "output_tokens_details")],
+                &[
+                    intern!(py, "completion_tokens_details"),
+                    intern!(py, "output_tokens_details"),
+                ],
                 intern!(py, "reasoning_tokens"),
                 &[intern!(py, "reasoning")],
             );
@@ -242,10 +307,12 @@ impl<'py> Encoder<'py> {
         bill.prompt = call.prompt_tokens.clone().or(bill.prompt);
         bill.completion = call.completion_tokens.clone().or(bill.completion);
         if given || bill.total.is_none() {
-            let sum = bill.prompt.as_ref().zip(bill.completion.as_ref()).and_then(|(prompt, completion)| {
-                let sum = self.count(prompt)?.checked_add(self.count(completion)?)?;
-                sum.into_pyobject(py).ok().map(Bound::into_any)
-            });
+            let sum = bill.prompt.as_ref().zip(bill.completion.as_ref()).and_then(
+                |(prompt, completion)| {
+                    let sum = self.count(prompt)?.checked_add(self.count(completion)?)?;
+                    sum.into_pyobject(py).ok().map(Bound::into_any)
+                },
+            );
             bill.total = sum.or(bill.total);
         }
         self.price(call, &mut bill);
@@ -254,7 +321,11 @@ impl<'py> Encoder<'py> {
 
     fn price(&self, call: &CostCall<'py>, bill: &mut Bill<'py>) {
         let py = self.py;
-        let provided = || call.usage.as_ref().and_then(|usage| self.member(usage, &[intern!(py, "cost")]));
+        let provided = || {
+            call.usage
+                .as_ref()
+                .and_then(|usage| self.member(usage, &[intern!(py, "cost")]))
+        };
         let (cost, source) = match &call.cost {
             Some(cost) => (Some(cost.clone()), "caller"),
             None => (provided(), "provider"),
@@ -270,7 +341,10 @@ impl<'py> Encoder<'py> {
             let (input, output) = (part(intern!(py, "input")), part(intern!(py, "output")));
             bill.total_cost = match part(intern!(py, "total")) {
                 Some(total) => Amount::Given(total),
-                None => match (input.as_ref().and_then(|cost| self.number(cost)), output.as_ref().and_then(|cost| self.number(cost))) {
+                None => match (
+                    input.as_ref().and_then(|cost| self.number(cost)),
+                    output.as_ref().and_then(|cost| self.number(cost)),
+                ) {
                     (Some(input), Some(output)) => Amount::Computed(input + output),
                     _ => Amount::Unknown,
                 },
@@ -291,7 +365,8 @@ impl<'py> Encoder<'py> {
         }
         let total = input.zip(output).map(|(input, output)| input + output);
         let amount = |cost: Option<f64>| cost.map_or(Amount::Unknown, Amount::Computed);
-        (bill.input_cost, bill.output_cost, bill.total_cost) = (amount(input), amount(output), amount(total));
+        (bill.input_cost, bill.output_cost, bill.total_cost) =
+            (amount(input), amount(output), amount(total));
     }
 
     fn count(&self, value: &Bound<'py, PyAny>) -> Option<i64> {
@@ -309,12 +384,19 @@ impl<'py> Encoder<'py> {
     fn thread_name(&self) -> Value<'py> {
         let py = self.py;
         let current = py.import(intern!(py, "threading")).and_then(|threading| {
-            threading.call_method0(intern!(py, "current_thread"))?.getattr(intern!(py, "name"))
+            threading
+                .call_method0(intern!(py, "current_thread"))?
+                .getattr(intern!(py, "name"))
         });
         self.ok(current)
     }
 
-    fn write_known_or_null(&self, out: &mut Vec<u8>, key: &[u8], value: Option<&Bound<'py, PyAny>>) -> Written {
+    fn write_known_or_null(
+        &self,
+        out: &mut Vec<u8>,
+        key: &[u8],
+        value: Option<&Bound<'py, PyAny>>,
+    ) -> Written {
         out.extend_from_slice(key);
         match value {
             Some(value) => self.write_value(out, value.as_borrowed(), &Nest::TOP),
@@ -357,7 +439,9 @@ impl<'py> Encoder<'py> {
         }
         if details {
             match &bill.currency {
-                Some(currency) => self.write_known_or_null(out, b",\"currency\":", Some(currency))?,
+                Some(currency) => {
+                    self.write_known_or_null(out, b",\"currency\":", Some(currency))?
+                }
                 None => out.extend_from_slice(b",\"currency\":\"USD\""),
             }
             out.extend_from_slice(b",\"source\":");
@@ -371,7 +455,13 @@ impl<'py> Encoder<'py> {
     }
 
     /// The keys that the predecessor of `log_cost` wrote, as it wrote them.
-    fn write_legacy(&self, out: &mut Vec<u8>, now: i64, call: &CostCall<'py>, bill: &Bill<'py>) -> Written {
+    fn write_legacy(
+        &self,
+        out: &mut Vec<u8>,
+        now: i64,
+        call: &CostCall<'py>,
+        bill: &Bill<'py>,
+    ) -> Written {
         out.extend_from_slice(b",\"timestamp\":");
         json::write_time(out, now);
         self.write_known_or_null(out, b",\"tier\":", call.tier_id.as_ref())?;

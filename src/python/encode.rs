@@ -48,7 +48,11 @@ pub(super) struct Nest<'a> {
 }
 
 impl Nest<'static> {
-    pub(super) const TOP: Self = Nest { object: std::ptr::null_mut(), depth: 0, outer: None };
+    pub(super) const TOP: Self = Nest {
+        object: std::ptr::null_mut(),
+        depth: 0,
+        outer: None,
+    };
 }
 
 /// One record's encoder.
@@ -68,7 +72,12 @@ pub(super) fn class_of(value: Borrowed<'_, '_, PyAny>) -> *mut ffi::PyTypeObject
 
 impl<'py> Encoder<'py> {
     pub(super) fn new(py: Python<'py>, names: &'static Names, limits: Limits) -> Self {
-        Encoder { py, names, limits, interrupted: Cell::new(false) }
+        Encoder {
+            py,
+            names,
+            limits,
+            interrupted: Cell::new(false),
+        }
     }
 
     /// Swallows what user code raised, and remembers a `KeyboardInterrupt`.
@@ -90,7 +99,9 @@ impl<'py> Encoder<'py> {
             return;
         }
         let main = self.py.import("threading").and_then(|threading| {
-            Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+            Ok(threading
+                .call_method0("current_thread")?
+                .is(&threading.call_method0("main_thread")?))
         });
         if main.unwrap_or(false) {
             // SAFETY: needs no more than an initialised interpreter.
@@ -100,7 +111,11 @@ impl<'py> Encoder<'py> {
 
     #[inline]
     pub(super) fn check(&self, out: &[u8]) -> Written {
-        if out.len() > self.limits.end { Err(Overflow) } else { Ok(()) }
+        if out.len() > self.limits.end {
+            Err(Overflow)
+        } else {
+            Ok(())
+        }
     }
 
     /// Appends a value of a plain type, during which no code can run; `false`, with nothing written, for any other (also for
@@ -133,7 +148,12 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends any object as a JSON value. The caller keeps `value` alive throughout.
-    pub(super) fn write_value(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+    pub(super) fn write_value(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
         let class = class_of(value);
         if class == &raw mut ffi::PyDict_Type {
             return self.write_dict(out, value, nest);
@@ -185,13 +205,24 @@ impl<'py> Encoder<'py> {
             out.extend_from_slice(b"\"<nested too deep>\"");
             return None;
         }
-        Some(Nest { object: value.as_ptr(), depth: outer.depth + 1, outer: Some(outer) })
+        Some(Nest {
+            object: value.as_ptr(),
+            depth: outer.depth + 1,
+            outer: Some(outer),
+        })
     }
 
     /// Refuses early a container that cannot fit because each of its items takes at least two bytes.
     fn check_size(&self, out: &[u8], items: isize) -> Written {
-        let least = usize::try_from(items).unwrap_or(0).min(self.limits.items).saturating_mul(2);
-        if out.len().saturating_add(least) > self.limits.end { Err(Overflow) } else { Ok(()) }
+        let least = usize::try_from(items)
+            .unwrap_or(0)
+            .min(self.limits.items)
+            .saturating_mul(2);
+        if out.len().saturating_add(least) > self.limits.end {
+            Err(Overflow)
+        } else {
+            Ok(())
+        }
     }
 
     /// The note in place of the items beyond the limit.
@@ -203,21 +234,43 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends a list (or an object of a class derived from it, as what it stores).
-    pub(super) fn write_list(&self, out: &mut Vec<u8>, list: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+    pub(super) fn write_list(
+        &self,
+        out: &mut Vec<u8>,
+        list: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
         // SAFETY: `list` is a list.
-        self.write_array(out, list, nest, || unsafe { ffi::PyList_Size(list.as_ptr()) }, |index| {
-            // SAFETY: as above; out of range gives null and an error.
-            unsafe { ffi::PyList_GetItem(list.as_ptr(), index) }
-        })
+        self.write_array(
+            out,
+            list,
+            nest,
+            || unsafe { ffi::PyList_Size(list.as_ptr()) },
+            |index| {
+                // SAFETY: as above; out of range gives null and an error.
+                unsafe { ffi::PyList_GetItem(list.as_ptr(), index) }
+            },
+        )
     }
 
     /// Appends a tuple (or an object of a class derived from it).
-    pub(super) fn write_tuple(&self, out: &mut Vec<u8>, tuple: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+    pub(super) fn write_tuple(
+        &self,
+        out: &mut Vec<u8>,
+        tuple: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
         // SAFETY: `tuple` is a tuple.
-        self.write_array(out, tuple, nest, || unsafe { ffi::PyTuple_Size(tuple.as_ptr()) }, |index| {
-            // SAFETY: as above; out of range gives null and an error.
-            unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index) }
-        })
+        self.write_array(
+            out,
+            tuple,
+            nest,
+            || unsafe { ffi::PyTuple_Size(tuple.as_ptr()) },
+            |index| {
+                // SAFETY: as above; out of range gives null and an error.
+                unsafe { ffi::PyTuple_GetItem(tuple.as_ptr(), index) }
+            },
+        )
     }
 
     /// Appends a list or tuple; `get` gives borrowed items. The size is asked again for each item: user code may shrink a list.
@@ -230,7 +283,9 @@ impl<'py> Encoder<'py> {
         size: impl Fn() -> isize,
         get: impl Fn(isize) -> *mut ffi::PyObject,
     ) -> Written {
-        let Some(nest) = self.enter(out, value, nest) else { return Ok(()) };
+        let Some(nest) = self.enter(out, value, nest) else {
+            return Ok(());
+        };
         self.check_size(out, size())?;
         out.push(b'[');
         let mut index = 0;
@@ -247,7 +302,8 @@ impl<'py> Encoder<'py> {
             if !plain {
                 // Taken from the container once more, for the try may have run the garbage collector; and held this time.
                 // SAFETY: a borrowed reference or null.
-                let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }.map(|item| item.to_owned());
+                let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }
+                    .map(|item| item.to_owned());
                 match item {
                     Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
                     None => {
@@ -264,8 +320,15 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends a dict (or an object of a class derived from it, as what it stores).
-    pub(super) fn write_dict(&self, out: &mut Vec<u8>, dict: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
-        let Some(nest) = self.enter(out, dict, nest) else { return Ok(()) };
+    pub(super) fn write_dict(
+        &self,
+        out: &mut Vec<u8>,
+        dict: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
+        let Some(nest) = self.enter(out, dict, nest) else {
+            return Ok(());
+        };
         // SAFETY: `dict` is a dict.
         let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
         let length = size();
@@ -279,8 +342,14 @@ impl<'py> Encoder<'py> {
             // SAFETY: `dict` is a dict, and any position is safe, also after a change. Both references are borrowed from it:
             // they are used at once, or held where code may run.
             unsafe {
-                (ffi::PyDict_Next(dict.as_ptr(), position, &raw mut key, &raw mut value) != 0)
-                    .then(|| (Borrowed::from_ptr(self.py, key), Borrowed::from_ptr(self.py, value)))
+                (ffi::PyDict_Next(dict.as_ptr(), position, &raw mut key, &raw mut value) != 0).then(
+                    || {
+                        (
+                            Borrowed::from_ptr(self.py, key),
+                            Borrowed::from_ptr(self.py, value),
+                        )
+                    },
+                )
             }
         };
         let mut here = position;
@@ -290,14 +359,21 @@ impl<'py> Encoder<'py> {
             }
             if count >= self.limits.items {
                 out.extend_from_slice("\"…\":".as_bytes());
-                Self::write_more(out, usize::try_from(length).ok().map(|length| length.saturating_sub(count)));
+                Self::write_more(
+                    out,
+                    usize::try_from(length)
+                        .ok()
+                        .map(|length| length.saturating_sub(count)),
+                );
                 break;
             }
             count += 1;
             let start = out.len();
             if !(self.write_plain_key(out, key) && self.write_plain(out, value)) {
                 // Read once more, for the try may have run the garbage collector; and held this time.
-                let Some((key, value)) = next(&mut here) else { break };
+                let Some((key, value)) = next(&mut here) else {
+                    break;
+                };
                 let (key, value) = (key.to_owned(), value.to_owned());
                 if out.len() == start && !self.write_plain_key(out, key.as_borrowed()) {
                     keys.reserve_text_keys(dict);
@@ -333,7 +409,12 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends `"key":` for a key of any kind; one that would stand for a second time gets `#2`, `#3` … appended.
-    pub(super) fn write_odd_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>, keys: &mut Keys) {
+    pub(super) fn write_odd_key(
+        &self,
+        out: &mut Vec<u8>,
+        key: Borrowed<'_, 'py, PyAny>,
+        keys: &mut Keys,
+    ) {
         let text = self.text_of(key);
         out.push(b'"');
         out.extend_from_slice(&keys.unique(text));
@@ -354,7 +435,11 @@ impl<'py> Encoder<'py> {
     pub(super) fn scalar_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Option<Vec<u8>> {
         let mut text = Vec::new();
         let written = self.write_value(&mut text, value, &Nest::TOP);
-        if written.is_err() || matches!(text.first(), Some(b'{' | b'[') | None) { None } else { Some(unquoted(text)) }
+        if written.is_err() || matches!(text.first(), Some(b'{' | b'[') | None) {
+            None
+        } else {
+            Some(unquoted(text))
+        }
     }
 }
 
@@ -383,7 +468,15 @@ impl Keys {
         let mut position = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: `dict` is a dict, and no code runs within the loop: what is borrowed stays alive.
-        while unsafe { ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+        while unsafe {
+            ffi::PyDict_Next(
+                dict.as_ptr(),
+                &raw mut position,
+                &raw mut key,
+                &raw mut value,
+            )
+        } != 0
+        {
             // SAFETY: as above.
             let key = unsafe { Borrowed::from_ptr(dict.py(), key) };
             if class_of(key) == &raw mut ffi::PyUnicode_Type
@@ -399,7 +492,9 @@ impl Keys {
 
     /// Whether a key is taken.
     pub(super) fn holds(&self, escaped: &[u8]) -> bool {
-        self.taken.as_ref().is_some_and(|taken| taken.contains(escaped))
+        self.taken
+            .as_ref()
+            .is_some_and(|taken| taken.contains(escaped))
     }
 
     /// Appends `"name":` for a key of ours, which gives way to the user's.

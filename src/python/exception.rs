@@ -32,7 +32,8 @@ impl<'py> Encoder<'py> {
 
     fn type_name(&self, error: Borrowed<'_, 'py, PyAny>) -> String {
         let class = error.get_type();
-        self.qualified_name(class.as_any().as_borrowed()).unwrap_or_else(|| "Exception".to_owned())
+        self.qualified_name(class.as_any().as_borrowed())
+            .unwrap_or_else(|| "Exception".to_owned())
     }
 
     /// Appends `,"exception":{…}` for a record's `exc_info` (a tuple, an exception, or anything true for the one being handled),
@@ -72,7 +73,9 @@ impl<'py> Encoder<'py> {
                 return is_exception(&error).then_some(error);
             }
             // A class without an instance: what `sys.exc_info()` could give in old extensions.
-            let class = self.ok(parts.get_item(0)).filter(|class| !class.is_none())?;
+            let class = self
+                .ok(parts.get_item(0))
+                .filter(|class| !class.is_none())?;
             return self.ok(class.call0()).filter(is_exception);
         }
         if is_exception(exc_info) {
@@ -81,7 +84,10 @@ impl<'py> Encoder<'py> {
         if !self.ok(exc_info.is_truthy()).unwrap_or(false) {
             return None;
         }
-        let current = self.py.import("sys").and_then(|sys| sys.call_method0("exc_info")?.get_item(1));
+        let current = self
+            .py
+            .import("sys")
+            .and_then(|sys| sys.call_method0("exc_info")?.get_item(1));
         self.ok(current).filter(is_exception)
     }
 
@@ -92,7 +98,9 @@ impl<'py> Encoder<'py> {
         out.extend_from_slice(b",\"stacktrace\":");
         let lines = || {
             let traceback = error.getattr(intern!(py, "__traceback__"))?;
-            let format = py.import(intern!(py, "traceback"))?.getattr(intern!(py, "format_exception"))?;
+            let format = py
+                .import(intern!(py, "traceback"))?
+                .getattr(intern!(py, "format_exception"))?;
             let lines = format.call1((error.get_type(), error, traceback))?;
             PyString::new(py, "").call_method1(intern!(py, "join"), (lines,))
         };
@@ -103,7 +111,9 @@ impl<'py> Encoder<'py> {
         self.check(out)?;
         self.write_causes(out, error);
         self.check(out)?;
-        if let Some(notes) = self.ok(error.getattr_opt(intern!(py, "__notes__"))).flatten()
+        if let Some(notes) = self
+            .ok(error.getattr_opt(intern!(py, "__notes__")))
+            .flatten()
             && let Ok(notes) = notes.cast_into::<PyList>()
             && !notes.is_empty()
         {
@@ -129,7 +139,11 @@ impl<'py> Encoder<'py> {
             && let Some(cause) = self.cause_of(&seen[seen.len() - 1])
             && !seen.iter().any(|known| known.is(&cause))
         {
-            out.extend_from_slice(if seen.len() == 1 { b",\"causes\":[{" } else { b",{" });
+            out.extend_from_slice(if seen.len() == 1 {
+                b",\"causes\":[{"
+            } else {
+                b",{"
+            });
             self.write_summary(out, &cause);
             out.push(b'}');
             seen.push(cause);
@@ -144,7 +158,11 @@ impl<'py> Encoder<'py> {
         let read = |name| self.ok(error.getattr(name)).filter(is_exception);
         read(intern!(py, "__cause__")).or_else(|| {
             let suppressed = self.ok(error.getattr(intern!(py, "__suppress_context__")))?;
-            if self.ok(suppressed.is_truthy()).unwrap_or(false) { None } else { read(intern!(py, "__context__")) }
+            if self.ok(suppressed.is_truthy()).unwrap_or(false) {
+                None
+            } else {
+                read(intern!(py, "__context__"))
+            }
         })
     }
 
@@ -165,7 +183,9 @@ impl<'py> Encoder<'py> {
             let total = text.chars().count();
             let boundary = |at: &usize| text.is_char_boundary(*at);
             let head = (0..=limit / 2).rev().find(boundary).unwrap_or(0);
-            let tail = (text.len() - limit / 2..text.len()).find(boundary).unwrap_or(text.len());
+            let tail = (text.len() - limit / 2..text.len())
+                .find(boundary)
+                .unwrap_or(text.len());
             json::write_escaped(out, &text.as_bytes()[..head]);
             json::write_escaped(out, format!("\n…(truncated, {total} chars)…\n").as_bytes());
             json::write_escaped(out, &text.as_bytes()[tail..]);
@@ -176,5 +196,8 @@ impl<'py> Encoder<'py> {
 
 fn is_exception(value: &Bound<'_, PyAny>) -> bool {
     // By the real class: `__class__` may lie.
-    super::names::derives(&value.get_type(), &value.py().get_type::<pyo3::exceptions::PyBaseException>())
+    super::names::derives(
+        &value.get_type(),
+        &value.py().get_type::<pyo3::exceptions::PyBaseException>(),
+    )
 }

@@ -99,15 +99,16 @@ impl NativeHandler {
 
     #[getter]
     fn formatter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.inner
-            .with(py, |inner| inner.formatter.as_ref().map(|f| f.clone_ref(py)))
+        self.inner.with(py, |inner| {
+            inner.formatter.as_ref().map(|f| f.clone_ref(py))
+        })
     }
 
     #[setter]
     fn set_formatter(&self, py: Python<'_>, formatter: Option<Py<PyAny>>) {
-        let old = self
-            .inner
-            .with(py, |inner| std::mem::replace(&mut inner.formatter, formatter));
+        let old = self.inner.with(py, |inner| {
+            std::mem::replace(&mut inner.formatter, formatter)
+        });
         drop(old);
     }
 
@@ -124,20 +125,22 @@ impl NativeHandler {
     }
 
     /// Filters, encodes and appends a record.
-    fn handle<'py>(slf: &Bound<'py, Self>, record: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn handle<'py>(
+        slf: &Bound<'py, Self>,
+        record: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let (plain, filters) = slf.get().inner.with(py, |inner| {
-            (
-                inner.plain,
-                inner.filters.as_ref().map(|f| f.clone_ref(py)),
-            )
+            (inner.plain, inner.filters.as_ref().map(|f| f.clone_ref(py)))
         });
         if !plain {
             return stdlib(py)?.handle.bind(py).call1((slf, record));
         }
-        let unfiltered = filters
-            .as_ref()
-            .is_none_or(|f| f.bind(py).cast::<PyList>().is_ok_and(PyListMethods::is_empty));
+        let unfiltered = filters.as_ref().is_none_or(|f| {
+            f.bind(py)
+                .cast::<PyList>()
+                .is_ok_and(PyListMethods::is_empty)
+        });
         if unfiltered {
             Self::emit(slf, record)?;
             return Ok(true.into_pyobject(py)?.to_owned().into_any());
@@ -251,9 +254,9 @@ impl NativeHandler {
     fn append(&self, record: &Bound<'_, PyAny>, caller: &mut Attached<'_>) -> PyResult<()> {
         let py = record.py();
         let open = self.current(py)?;
-        let formatter = self
-            .inner
-            .with(py, |inner| inner.formatter.as_ref().map(|f| f.clone_ref(py)));
+        let formatter = self.inner.with(py, |inner| {
+            inner.formatter.as_ref().map(|f| f.clone_ref(py))
+        });
         let formatter = formatter.as_ref().map(|f| f.bind(py));
         let mut line = Buffer::take();
         let level = if open.settings.json {
@@ -266,12 +269,8 @@ impl NativeHandler {
         {
             mirror.show(record, level);
         }
-        open.log.append(
-            &mut line.bytes,
-            open.settings.json,
-            level >= ERROR,
-            caller,
-        );
+        open.log
+            .append(&mut line.bytes, open.settings.json, level >= ERROR, caller);
         Ok(())
     }
 
@@ -297,8 +296,8 @@ fn text_line(
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
     let py = record.py();
-    let formatter = formatter
-        .ok_or_else(|| PyRuntimeError::new_err("a text log has no formatter; set one"))?;
+    let formatter =
+        formatter.ok_or_else(|| PyRuntimeError::new_err("a text log has no formatter; set one"))?;
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     out.extend_from_slice(text.to_string_lossy().as_bytes());

@@ -161,12 +161,15 @@ fn lost(why: &str) {
 
 /// The finished line of one `log_cost` call, for tests: `keywords` as for `log_cost`.
 #[pyfunction]
+#[pyo3(signature = (settings, tier_id=None, model=None, **keywords))]
 pub fn encode_cost<'py>(
     settings: &Bound<'py, PyDict>,
-    keywords: &Bound<'py, PyDict>,
+    tier_id: Option<Bound<'py, PyAny>>,
+    model: Option<Bound<'py, PyAny>>,
+    keywords: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = settings.py();
-    let rest = keywords.copy()?;
+    let rest = keywords.unwrap_or_else(|| PyDict::new(py));
     let take = |name: &str| -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = PyString::new(py, name);
         let value = rest.get_item(&name)?;
@@ -176,8 +179,8 @@ pub fn encode_cost<'py>(
         Ok(value.filter(|v| !v.is_none()))
     };
     let call = CostCall {
-        tier_id: take("tier_id")?,
-        model: take("model")?,
+        tier_id,
+        model,
         usage: take("usage")?,
         prompt_tokens: take("prompt_tokens")?,
         completion_tokens: take("completion_tokens")?,

@@ -30,7 +30,9 @@ impl<'py> Encoder<'py> {
         if class_of(template.msg.as_borrowed()) != &raw mut ffi::PyUnicode_Type {
             return false;
         }
-        let Some(text) = utf8(template.msg.as_borrowed()) else { return false };
+        let Some(text) = utf8(template.msg.as_borrowed()) else {
+            return false;
+        };
         if text.len() > self.limits.text {
             return false;
         }
@@ -39,17 +41,19 @@ impl<'py> Encoder<'py> {
             None => true,
             Some(args) if args.is_none() => true,
             // SAFETY: a live tuple.
-            Some(args) if class_of(args.as_borrowed()) == &raw mut ffi::PyTuple_Type => match unsafe { ffi::PyTuple_Size(args.as_ptr()) } {
-                0 => true,
-                count => {
-                    let done = self.write_formatted(out, text, args, count).is_some();
-                    if done && out.len() - start <= self.limits.text {
-                        return true;
+            Some(args) if class_of(args.as_borrowed()) == &raw mut ffi::PyTuple_Type => {
+                match unsafe { ffi::PyTuple_Size(args.as_ptr()) } {
+                    0 => true,
+                    count => {
+                        let done = self.write_formatted(out, text, args, count).is_some();
+                        if done && out.len() - start <= self.limits.text {
+                            return true;
+                        }
+                        out.truncate(start);
+                        return false;
                     }
-                    out.truncate(start);
-                    return false;
                 }
-            },
+            }
             Some(_) => false,
         };
         if written {
@@ -59,7 +63,13 @@ impl<'py> Encoder<'py> {
     }
 
     /// `None` for whatever is not simple, or is an error.
-    fn write_formatted(&self, out: &mut Vec<u8>, mut text: &[u8], args: &Bound<'py, PyAny>, count: isize) -> Option<()> {
+    fn write_formatted(
+        &self,
+        out: &mut Vec<u8>,
+        mut text: &[u8],
+        args: &Bound<'py, PyAny>,
+        count: isize,
+    ) -> Option<()> {
         let mut index = 0;
         while let Some(at) = memchr::memchr(b'%', text) {
             json::write_escaped(out, &text[..at]);
@@ -73,7 +83,8 @@ impl<'py> Encoder<'py> {
                 return None;
             }
             // SAFETY: the index is in range, and the tuple, which the record holds, keeps its items.
-            let arg = unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GetItem(args.as_ptr(), index)) };
+            let arg =
+                unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GetItem(args.as_ptr(), index)) };
             index += 1;
             let class = class_of(arg);
             if class == &raw mut ffi::PyLong_Type && matches!(spec, b's' | b'd' | b'i') {
@@ -109,8 +120,12 @@ impl<'py> Encoder<'py> {
     pub(super) fn render(&self, template: Template<'_, 'py>) -> Rendered<'py> {
         let mut error = None;
         let text = self.text_or_placeholder(template.msg);
-        let args = template.args.filter(|args| self.ok(args.is_truthy()).unwrap_or(true) && !args.is_none());
-        let Some(args) = args else { return Rendered { text, error } };
+        let args = template
+            .args
+            .filter(|args| self.ok(args.is_truthy()).unwrap_or(true) && !args.is_none());
+        let Some(args) = args else {
+            return Rendered { text, error };
+        };
         // SAFETY: `text` is a str; a new reference or null with an error comes back. A class derived from str may override `%`.
         let result = unsafe {
             let formatted = if class_of(text.as_borrowed()) == &raw mut ffi::PyUnicode_Type {
@@ -121,7 +136,10 @@ impl<'py> Encoder<'py> {
             Bound::from_owned_ptr_or_err(self.py, formatted)
         };
         match result {
-            Ok(formatted) if formatted.is_instance_of::<PyString>() => Rendered { text: formatted, error },
+            Ok(formatted) if formatted.is_instance_of::<PyString>() => Rendered {
+                text: formatted,
+                error,
+            },
             Ok(_) => Rendered { text, error },
             Err(raised) => {
                 error = Some(self.describe(&raised));
@@ -131,10 +149,20 @@ impl<'py> Encoder<'py> {
     }
 
     /// What a method that should give the message gives; the raw message and the error if it fails.
-    pub(super) fn render_by(&self, result: PyResult<Bound<'py, PyAny>>, msg: &Bound<'py, PyAny>) -> Rendered<'py> {
+    pub(super) fn render_by(
+        &self,
+        result: PyResult<Bound<'py, PyAny>>,
+        msg: &Bound<'py, PyAny>,
+    ) -> Rendered<'py> {
         match result {
-            Ok(text) => Rendered { text: self.text_or_placeholder(&text), error: None },
-            Err(raised) => Rendered { text: self.text_or_placeholder(msg), error: Some(self.describe(&raised)) },
+            Ok(text) => Rendered {
+                text: self.text_or_placeholder(&text),
+                error: None,
+            },
+            Err(raised) => Rendered {
+                text: self.text_or_placeholder(msg),
+                error: Some(self.describe(&raised)),
+            },
         }
     }
 
@@ -144,7 +172,8 @@ impl<'py> Encoder<'py> {
         let mut text = Vec::new();
         self.write_exception_value(&mut text, raised.value(self.py).as_any().as_borrowed());
         // Escaped already, but unescaped text is the same for what exceptions usually say.
-        serde_json::from_slice(&text).unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned())
+        serde_json::from_slice(&text)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned())
     }
 
     /// `str(value)`, else its `repr`, else a placeholder: always a `str`.
@@ -152,9 +181,14 @@ impl<'py> Encoder<'py> {
         if class_of(value.as_borrowed()) == &raw mut ffi::PyUnicode_Type {
             return value.clone();
         }
-        let text = self.ok(value.str()).or_else(|| self.ok(value.repr())).map(Bound::into_any);
+        let text = self
+            .ok(value.str())
+            .or_else(|| self.ok(value.repr()))
+            .map(Bound::into_any);
         text.unwrap_or_else(|| {
-            let name = self.ok(value.get_type().name()).map(|name| name.to_string_lossy().into_owned());
+            let name = self
+                .ok(value.get_type().name())
+                .map(|name| name.to_string_lossy().into_owned());
             let name = name.unwrap_or_else(|| "object".to_owned());
             PyString::new(self.py, &format!("<unprintable {name}>")).into_any()
         })

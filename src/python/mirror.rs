@@ -66,8 +66,14 @@ fn default_text(record: &Bound<'_, PyAny>) -> PyResult<String> {
         .unwrap_or_default();
     let mut text = format!(
         "{time} {} {}: {}",
-        record.getattr(intern!(py, "levelname"))?.str()?.to_string_lossy(),
-        record.getattr(intern!(py, "name"))?.str()?.to_string_lossy(),
+        record
+            .getattr(intern!(py, "levelname"))?
+            .str()?
+            .to_string_lossy(),
+        record
+            .getattr(intern!(py, "name"))?
+            .str()?
+            .to_string_lossy(),
         record
             .call_method0(intern!(py, "getMessage"))?
             .str()?
@@ -79,7 +85,11 @@ fn default_text(record: &Bound<'_, PyAny>) -> PyResult<String> {
             .import(intern!(py, "traceback"))?
             .call_method1(
                 intern!(py, "format_exception"),
-                (exc_info.get_item(0)?, exc_info.get_item(1)?, exc_info.get_item(2)?),
+                (
+                    exc_info.get_item(0)?,
+                    exc_info.get_item(1)?,
+                    exc_info.get_item(2)?,
+                ),
             )?
             .extract::<Vec<String>>()?;
         text.push('\n');
@@ -115,7 +125,16 @@ fn console() -> Option<&'static Console> {
         console: Console::start().ok(),
     }));
     match CONSOLE.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => fresh.console.as_ref(),
+        Ok(_) => {
+            // SAFETY: never freed. The inherited descriptor would keep a pipe open that others wait on.
+            if let Some(Owned {
+                console: Some(old), ..
+            }) = unsafe { standing.as_ref() }
+            {
+                old.abandon();
+            }
+            fresh.console.as_ref()
+        }
         Err(_) => console(),
     }
 }

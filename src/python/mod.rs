@@ -23,9 +23,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::ledger::{encode_cost, log_cost, set_cost_handler, set_cost_opener};
-    #[pymodule_export]
     use super::handler::NativeHandler;
+    #[pymodule_export]
+    use super::ledger::{encode_cost, log_cost, set_cost_handler, set_cost_opener};
     #[pymodule_export]
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,

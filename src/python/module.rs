@@ -10,7 +10,7 @@ use crate::engine::engine;
 use crate::python::record::RecordEncoder;
 use crate::python::{handler, mirror};
 use crate::report;
-use crate::stats::{Stats, collect};
+use crate::stats::Stats;
 
 /// How long the end of the process waits for what standard error has not taken yet.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -66,7 +66,7 @@ struct All {
 /// Counters of this process since its start.
 #[pyfunction]
 pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let stats = py.detach(|| collect(engine()));
+    let stats = py.detach(|| engine().stats());
     let mirrored = mirror::stats();
     let all = All {
         stats,

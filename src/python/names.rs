@@ -53,10 +53,12 @@ impl Slot {
     /// The slot of an attribute, `None` for what the caller passed in `extra`. `message` and `asctime` are left by formatters.
     pub(super) fn of(name: &[u8]) -> Option<Slot> {
         match name {
-            b"module" | b"filename" | b"msecs" | b"relativeCreated" | b"thread" | b"processName" | b"message" | b"asctime" => {
-                Some(Slot::Ignored)
-            }
-            _ => Self::NAMED.iter().find(|(known, _)| known.as_bytes() == name).map(|&(_, slot)| slot),
+            b"module" | b"filename" | b"msecs" | b"relativeCreated" | b"thread"
+            | b"processName" | b"message" | b"asctime" => Some(Slot::Ignored),
+            _ => Self::NAMED
+                .iter()
+                .find(|(known, _)| known.as_bytes() == name)
+                .map(|&(_, slot)| slot),
         }
     }
 }
@@ -89,12 +91,17 @@ impl Names {
     }
 
     fn new(py: Python<'_>) -> PyResult<Names> {
-        let record = py.import("logging")?.getattr("LogRecord")?.cast_into::<PyType>()?;
+        let record = py
+            .import("logging")?
+            .getattr("LogRecord")?
+            .cast_into::<PyType>()?;
         let sample = record.call1(("", 20, "", 0, "", py.None(), py.None()))?;
         let attributes = sample.getattr("__dict__")?.cast_into::<PyDict>()?;
         let mut order = Vec::new();
         for key in attributes.keys() {
-            let Ok(key) = key.cast_into::<PyString>() else { continue };
+            let Ok(key) = key.cast_into::<PyString>() else {
+                continue;
+            };
             let key = PyString::intern(py, &key.to_cow()?);
             let slot = Slot::of(key.to_cow()?.as_bytes()).unwrap_or(Slot::Ignored);
             order.push((key.unbind(), slot));
@@ -103,8 +110,16 @@ impl Names {
             has_task_name: order.iter().any(|&(_, slot)| slot == Slot::TaskName),
             order,
             record: record.unbind(),
-            enum_meta: py.import("enum")?.getattr("EnumMeta")?.cast_into::<PyType>()?.unbind(),
-            modules: py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.unbind(),
+            enum_meta: py
+                .import("enum")?
+                .getattr("EnumMeta")?
+                .cast_into::<PyType>()?
+                .unbind(),
+            modules: py
+                .import("sys")?
+                .getattr("modules")?
+                .cast_into::<PyDict>()?
+                .unbind(),
         })
     }
 }
@@ -119,10 +134,18 @@ pub(super) struct LazyType {
 
 impl LazyType {
     pub(super) const fn new(module: &'static str, name: &'static str) -> Self {
-        LazyType { module, name, cell: PyOnceLock::new() }
+        LazyType {
+            module,
+            name,
+            cell: PyOnceLock::new(),
+        }
     }
 
-    pub(super) fn get<'py>(&'static self, py: Python<'py>, names: &Names) -> Option<&'py Bound<'py, PyType>> {
+    pub(super) fn get<'py>(
+        &'static self,
+        py: Python<'py>,
+        names: &Names,
+    ) -> Option<&'py Bound<'py, PyType>> {
         if let Some(known) = self.cell.get(py) {
             return Some(known.bind(py));
         }
@@ -133,7 +156,8 @@ impl LazyType {
 
     /// Whether `class` is this class or derives from it. Never consults the object's `__class__`.
     pub(super) fn covers(&'static self, class: &Bound<'_, PyType>, names: &Names) -> bool {
-        self.get(class.py(), names).is_some_and(|base| derives(class, base))
+        self.get(class.py(), names)
+            .is_some_and(|base| derives(class, base))
     }
 }
 

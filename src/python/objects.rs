@@ -21,7 +21,10 @@
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFrozenSet, PyMemoryView, PySet, PySlice, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyFrozenSet, PyMemoryView, PySet, PySlice, PyString, PyTuple,
+    PyType,
+};
 
 use super::encode::{Encoder, Keys, Nest, Overflow, Written};
 use super::names::{LazyType, derives};
@@ -49,12 +52,19 @@ type Tried = Result<Option<()>, Overflow>;
 
 impl<'py> Encoder<'py> {
     /// Appends an object of any other type than JSON's own exact ones.
-    pub(super) fn write_other(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>, nest: &Nest<'_>) -> Written {
+    pub(super) fn write_other(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
         let class = value.get_type();
         if derives(&class.get_type(), self.names.enum_meta.bind(self.py))
             && let Some(inner) = self.ok(value.getattr(intern!(self.py, "_value_")))
         {
-            let Some(nest) = self.enter(out, value, nest) else { return Ok(()) };
+            let Some(nest) = self.enter(out, value, nest) else {
+                return Ok(());
+            };
             return self.write_value(out, inner.as_borrowed(), &nest);
         }
         // SAFETY: a live type object.
@@ -90,12 +100,20 @@ impl<'py> Encoder<'py> {
             // SAFETY: nothing else runs while the slice is in use, so the array keeps its size.
             self.write_bytes(out, unsafe { bytes.as_bytes() }, bytes.len());
         } else if value.cast::<PyMemoryView>().is_ok() {
-            let end = isize::try_from(self.limits.text).unwrap_or(isize::MAX).saturating_add(1);
+            let end = isize::try_from(self.limits.text)
+                .unwrap_or(isize::MAX)
+                .saturating_add(1);
             let read = || {
                 let total: usize = value.getattr(intern!(self.py, "nbytes"))?.extract()?;
-                let part = if total > self.limits.text { value.get_item(PySlice::new(self.py, 0, end, 1))? } else { value.to_owned() };
+                let part = if total > self.limits.text {
+                    value.get_item(PySlice::new(self.py, 0, end, 1))?
+                } else {
+                    value.to_owned()
+                };
                 // SAFETY: a live object; a new reference or null with an error comes back.
-                let bytes = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyBytes_FromObject(part.as_ptr()))? };
+                let bytes = unsafe {
+                    Bound::from_owned_ptr_or_err(self.py, ffi::PyBytes_FromObject(part.as_ptr()))?
+                };
                 Ok((bytes.cast_into::<PyBytes>()?, total))
             };
             match self.ok(read()) {
@@ -109,19 +127,33 @@ impl<'py> Encoder<'py> {
     }
 
     /// Times, decimals, UUIDs, paths and functions: what becomes one scalar.
-    fn write_known(&self, out: &mut Vec<u8>, class: &Bound<'py, PyType>, value: Borrowed<'_, 'py, PyAny>) -> bool {
+    fn write_known(
+        &self,
+        out: &mut Vec<u8>,
+        class: &Bound<'py, PyType>,
+        value: Borrowed<'_, 'py, PyAny>,
+    ) -> bool {
         let py = self.py;
         let names = self.names;
         if DATE.covers(class, names) || TIME.covers(class, names) {
             return self.write_text_result(out, value.call_method0(intern!(py, "isoformat")));
         }
         if TIMEDELTA.covers(class, names) {
-            let seconds = value.call_method0(intern!(py, "total_seconds")).and_then(|seconds| seconds.extract::<f64>());
-            return self.ok(seconds).map(|seconds| json::write_float(out, seconds)).is_some();
+            let seconds = value
+                .call_method0(intern!(py, "total_seconds"))
+                .and_then(|seconds| seconds.extract::<f64>());
+            return self
+                .ok(seconds)
+                .map(|seconds| json::write_float(out, seconds))
+                .is_some();
         }
         if DECIMAL.covers(class, names) {
-            let Some(text) = self.ok(value.str()) else { return false };
-            let Some(text) = utf8(text.as_any().as_borrowed()) else { return false };
+            let Some(text) = self.ok(value.str()) else {
+                return false;
+            };
+            let Some(text) = utf8(text.as_any().as_borrowed()) else {
+                return false;
+            };
             self.write_decimal(out, text);
             return true;
         }
@@ -130,14 +162,20 @@ impl<'py> Encoder<'py> {
         }
         if self.has(class, intern!(py, "__fspath__")) {
             // SAFETY: a live object; a new reference or null with an error comes back.
-            let path = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyOS_FSPath(value.as_ptr())) };
+            let path =
+                unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyOS_FSPath(value.as_ptr())) };
             return match self.ok(path) {
-                Some(path) if path.is_instance_of::<PyString>() => self.write_text_result(out, Ok(path)),
+                Some(path) if path.is_instance_of::<PyString>() => {
+                    self.write_text_result(out, Ok(path))
+                }
                 Some(path) => self.write_buffer(out, path.as_borrowed()),
                 None => false,
             };
         }
-        if [&FUNCTION, &METHOD, &BUILTIN].iter().any(|kind| kind.covers(class, names)) {
+        if [&FUNCTION, &METHOD, &BUILTIN]
+            .iter()
+            .any(|kind| kind.covers(class, names))
+        {
             self.write_qualified_name(out, value);
             return true;
         }
@@ -147,8 +185,12 @@ impl<'py> Encoder<'py> {
     /// A decimal's text as a JSON number where a double comes near it; `NaN`, infinities and giants as text.
     fn write_decimal(&self, out: &mut Vec<u8>, text: &[u8]) {
         let number = std::str::from_utf8(text).ok().filter(|text| {
-            let starts = text.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit());
-            starts && text.len() <= self.limits.text && text.parse::<f64>().is_ok_and(f64::is_finite)
+            let starts = text
+                .trim_start_matches('-')
+                .starts_with(|first: char| first.is_ascii_digit());
+            starts
+                && text.len() <= self.limits.text
+                && text.parse::<f64>().is_ok_and(f64::is_finite)
         });
         match number {
             Some(number) => out.extend_from_slice(number.as_bytes()),
@@ -172,7 +214,11 @@ impl<'py> Encoder<'py> {
         self.attribute(class, name).is_some()
     }
 
-    fn attribute(&self, class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
+    fn attribute(
+        &self,
+        class: &Bound<'py, PyType>,
+        name: &Bound<'py, PyString>,
+    ) -> Option<Bound<'py, PyAny>> {
         self.ok(class.getattr_opt(name)).flatten()
     }
 
@@ -188,15 +234,22 @@ impl<'py> Encoder<'py> {
         if let Some(fields) = self.attribute(class, intern!(py, "__dataclass_fields__"))
             && let Ok(fields) = fields.cast_into::<PyDict>()
         {
-            let shown = fields.values().iter().filter(|field| self.is_shown(field, true));
-            let names = shown.filter_map(|field| self.ok(field.getattr(intern!(py, "name")))).collect();
+            let shown = fields
+                .values()
+                .iter()
+                .filter(|field| self.is_shown(field, true));
+            let names = shown
+                .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
+                .collect();
             return self.write_attributes(out, value, names, outer);
         }
         if let Some(fields) = self.attribute(class, intern!(py, "__attrs_attrs__"))
             && let Ok(fields) = fields.cast_into::<PyTuple>()
         {
             let shown = fields.iter().filter(|field| self.is_shown(field, false));
-            let names = shown.filter_map(|field| self.ok(field.getattr(intern!(py, "name")))).collect();
+            let names = shown
+                .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
+                .collect();
             return self.write_attributes(out, value, names, outer);
         }
         if let Some(fields) = self.attribute(class, intern!(py, "__struct_fields__"))
@@ -206,7 +259,8 @@ impl<'py> Encoder<'py> {
         }
         let dump = if self.has(class, intern!(py, "model_dump")) {
             Some(intern!(py, "model_dump"))
-        } else if self.has(class, intern!(py, "__fields__")) && self.has(class, intern!(py, "dict")) {
+        } else if self.has(class, intern!(py, "__fields__")) && self.has(class, intern!(py, "dict"))
+        {
             Some(intern!(py, "dict"))
         } else {
             None
@@ -215,7 +269,9 @@ impl<'py> Encoder<'py> {
             && let Some(fields) = self.ok(value.call_method0(dump))
             && fields.is_instance_of::<PyDict>()
         {
-            let Some(nest) = self.enter(out, value, outer) else { return Ok(Some(())) };
+            let Some(nest) = self.enter(out, value, outer) else {
+                return Ok(Some(()));
+            };
             return self.write_dict(out, fields.as_borrowed(), &nest).map(Some);
         }
         if self.has(class, intern!(py, "dtype")) && self.has(class, intern!(py, "tolist")) {
@@ -227,7 +283,10 @@ impl<'py> Encoder<'py> {
         if self.is_kind(class, &MAPPING) {
             return self.write_mapping(out, value, outer);
         }
-        if self.is_kind(class, &SEQUENCE) || self.is_kind(class, &SET) || self.is_kind(class, &VALUES_VIEW) {
+        if self.is_kind(class, &SEQUENCE)
+            || self.is_kind(class, &SET)
+            || self.is_kind(class, &VALUES_VIEW)
+        {
             return self.write_iterable(out, value, outer);
         }
         Ok(None)
@@ -238,10 +297,14 @@ impl<'py> Encoder<'py> {
         let py = self.py;
         let real = !dataclass
             || self
-                .ok(field.getattr(intern!(py, "_field_type")).and_then(|kind| kind.getattr(intern!(py, "name"))))
+                .ok(field
+                    .getattr(intern!(py, "_field_type"))
+                    .and_then(|kind| kind.getattr(intern!(py, "name"))))
                 .is_none_or(|name| name.eq("_FIELD").unwrap_or(true));
         // attrs allows a function for `repr`: anything but False shows.
-        real && self.ok(field.getattr(intern!(py, "repr"))).is_none_or(|shown| !shown.is(pyo3::types::PyBool::new(py, false)))
+        real && self
+            .ok(field.getattr(intern!(py, "repr")))
+            .is_none_or(|shown| !shown.is(pyo3::types::PyBool::new(py, false)))
     }
 
     /// Whether an object is a mapping.
@@ -250,15 +313,21 @@ impl<'py> Encoder<'py> {
     }
 
     /// The items of a mapping, as many as a line can hold; `None` if they cannot be had.
-    pub(super) fn pairs_of(&self, mapping: &Bound<'py, PyAny>) -> Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let items = mapping.call_method0(intern!(self.py, "items")).and_then(|items| items.try_iter());
+    pub(super) fn pairs_of(
+        &self,
+        mapping: &Bound<'py, PyAny>,
+    ) -> Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+        let items = mapping
+            .call_method0(intern!(self.py, "items"))
+            .and_then(|items| items.try_iter());
         let items = self.ok(items)?.take(self.limits.end.min(self.limits.items));
         self.ok(items.map(|item| item?.extract()).collect())
     }
 
     /// Whether an abstract base class covers a class.
     fn is_kind(&self, class: &Bound<'py, PyType>, kind: &'static LazyType) -> bool {
-        kind.get(self.py, self.names).is_some_and(|kind| self.ok(class.is_subclass(kind)).unwrap_or(false))
+        kind.get(self.py, self.names)
+            .is_some_and(|kind| self.ok(class.is_subclass(kind)).unwrap_or(false))
     }
 
     /// The named attributes as an object; one that cannot be read gets a placeholder.
@@ -269,13 +338,19 @@ impl<'py> Encoder<'py> {
         names: Vec<Bound<'py, PyAny>>,
         outer: &Nest<'_>,
     ) -> Tried {
-        let Some(nest) = self.enter(out, value, outer) else { return Ok(Some(())) };
+        let Some(nest) = self.enter(out, value, outer) else {
+            return Ok(Some(()));
+        };
         let mut object = Object::new(out);
         for name in names {
             if !object.next(self, out, name.as_borrowed()) {
                 break;
             }
-            match name.cast::<PyString>().ok().and_then(|name| self.ok(value.getattr(name))) {
+            match name
+                .cast::<PyString>()
+                .ok()
+                .and_then(|name| self.ok(value.getattr(name)))
+            {
                 Some(field) => self.write_value(out, field.as_borrowed(), &nest)?,
                 None => out.extend_from_slice(b"\"<unreadable>\""),
             }
@@ -285,14 +360,26 @@ impl<'py> Encoder<'py> {
         Ok(Some(()))
     }
 
-    fn write_mapping(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>, outer: &Nest<'_>) -> Tried {
-        let items = value.call_method0(intern!(self.py, "items")).and_then(|items| items.try_iter());
-        let Some(items) = self.ok(items) else { return Ok(None) };
+    fn write_mapping(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        outer: &Nest<'_>,
+    ) -> Tried {
+        let items = value
+            .call_method0(intern!(self.py, "items"))
+            .and_then(|items| items.try_iter());
+        let Some(items) = self.ok(items) else {
+            return Ok(None);
+        };
         let start = out.len();
-        let Some(nest) = self.enter(out, value, outer) else { return Ok(Some(())) };
+        let Some(nest) = self.enter(out, value, outer) else {
+            return Ok(Some(()));
+        };
         let mut object = Object::new(out);
         for item in items {
-            let pair = item.and_then(|item| item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>());
+            let pair =
+                item.and_then(|item| item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>());
             let Some((key, item)) = self.ok(pair) else {
                 if object.count == 0 {
                     out.truncate(start);
@@ -311,10 +398,19 @@ impl<'py> Encoder<'py> {
         Ok(Some(()))
     }
 
-    fn write_iterable(&self, out: &mut Vec<u8>, value: Borrowed<'_, 'py, PyAny>, outer: &Nest<'_>) -> Tried {
-        let Some(items) = self.ok(value.try_iter()) else { return Ok(None) };
+    fn write_iterable(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        outer: &Nest<'_>,
+    ) -> Tried {
+        let Some(items) = self.ok(value.try_iter()) else {
+            return Ok(None);
+        };
         let start = out.len();
-        let Some(nest) = self.enter(out, value, outer) else { return Ok(Some(())) };
+        let Some(nest) = self.enter(out, value, outer) else {
+            return Ok(Some(()));
+        };
         out.push(b'[');
         for (count, item) in items.enumerate() {
             if count > 0 {
@@ -350,20 +446,37 @@ impl<'py> Encoder<'py> {
         outer: &Nest<'_>,
     ) -> Tried {
         let py = self.py;
-        let shape = self.ok(value.getattr(intern!(py, "shape")).and_then(|shape| shape.extract::<Vec<usize>>())).unwrap_or_default();
-        let elements = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
+        let shape = self
+            .ok(value
+                .getattr(intern!(py, "shape"))
+                .and_then(|shape| shape.extract::<Vec<usize>>()))
+            .unwrap_or_default();
+        let elements = shape
+            .iter()
+            .try_fold(1_usize, |product, side| product.checked_mul(*side));
         if elements.is_none_or(|elements| elements > MAX_ARRAY) {
-            let dtype = self.ok(value.getattr(intern!(py, "dtype")).and_then(|dtype| dtype.str()));
-            let dtype = dtype.map(|dtype| dtype.to_string_lossy().into_owned()).unwrap_or_default();
-            let name = self.ok(class.name()).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let dtype = self.ok(value
+                .getattr(intern!(py, "dtype"))
+                .and_then(|dtype| dtype.str()));
+            let dtype = dtype
+                .map(|dtype| dtype.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let name = self
+                .ok(class.name())
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
             self.write_cut_str(out, &format!("<{name} shape={shape:?} dtype={dtype}>"));
             return Ok(Some(()));
         }
-        let Some(inner) = self.ok(value.call_method0(intern!(py, "tolist"))) else { return Ok(None) };
+        let Some(inner) = self.ok(value.call_method0(intern!(py, "tolist"))) else {
+            return Ok(None);
+        };
         if inner.get_type().is(class) {
             return Ok(None);
         }
-        let Some(nest) = self.enter(out, value, outer) else { return Ok(Some(())) };
+        let Some(nest) = self.enter(out, value, outer) else {
+            return Ok(Some(()));
+        };
         self.write_value(out, inner.as_borrowed(), &nest).map(Some)
     }
 
@@ -374,8 +487,13 @@ impl<'py> Encoder<'py> {
         {
             return;
         }
-        let name = self.ok(value.get_type().name()).map(|name| name.to_string_lossy().into_owned());
-        self.write_cut_str(out, &format!("<unprintable {}>", name.as_deref().unwrap_or("object")));
+        let name = self
+            .ok(value.get_type().name())
+            .map(|name| name.to_string_lossy().into_owned());
+        self.write_cut_str(
+            out,
+            &format!("<unprintable {}>", name.as_deref().unwrap_or("object")),
+        );
     }
 
     /// Appends `module.qualname` between quotes; what has no such names as `str` gives it.
@@ -409,11 +527,19 @@ struct Object {
 impl Object {
     fn new(out: &mut Vec<u8>) -> Self {
         out.push(b'{');
-        Object { keys: Keys::default(), count: 0 }
+        Object {
+            keys: Keys::default(),
+            count: 0,
+        }
     }
 
     /// Appends the next key; `false` after writing a note where the limit is reached.
-    fn next<'py>(&mut self, encoder: &Encoder<'py>, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
+    fn next<'py>(
+        &mut self,
+        encoder: &Encoder<'py>,
+        out: &mut Vec<u8>,
+        key: Borrowed<'_, 'py, PyAny>,
+    ) -> bool {
         if self.count >= encoder.limits.items {
             self.note(out, "…(more)");
             return false;

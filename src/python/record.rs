@@ -24,7 +24,16 @@ pub(super) const MIN_MAX_RECORD: usize = 1024;
 const MAX_STATIC: usize = 256;
 
 /// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
-const PROMOTED: [&str; 8] = ["event", "session_id", "request_id", "trace_id", "span_id", "trace_flags", "tool", "category"];
+const PROMOTED: [&str; 8] = [
+    "event",
+    "session_id",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "trace_flags",
+    "tool",
+    "category",
+];
 pub(super) const EVENT: usize = 0;
 pub(super) const REQUEST_ID: usize = 2;
 pub(super) const CATEGORY: usize = 7;
@@ -122,7 +131,9 @@ impl RecordEncoder {
         let py = settings.py();
         let names = Names::get(py)?;
         let setting = |name: &str| {
-            settings.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("settings: {name}: missing; pass every setting")))
+            settings.get_item(name)?.ok_or_else(|| {
+                PyValueError::new_err(format!("settings: {name}: missing; pass every setting"))
+            })
         };
         let max_field = setting("max_field")?.extract::<usize>()?;
         let max_record = setting("max_record")?.extract::<usize>()?;
@@ -139,20 +150,38 @@ impl RecordEncoder {
                 identity.push(b'"');
             }
         }
-        let limits = Limits { text: max_field, items: usize::MAX, depth: MAX_DEPTH, end: max_record / 2 };
+        let limits = Limits {
+            text: max_field,
+            items: usize::MAX,
+            depth: MAX_DEPTH,
+            end: max_record / 2,
+        };
         let encoder = Encoder::new(py, names, limits);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
-            let name = key.cast::<PyString>().map_err(|_| PyTypeError::new_err(format!("static: {key}: names must be str")))?;
+            let name = key
+                .cast::<PyString>()
+                .map_err(|_| PyTypeError::new_err(format!("static: {key}: names must be str")))?;
             let name = name.to_string_lossy().into_owned();
             let (mut escaped, mut json) = (Vec::new(), Vec::new());
             json::write_escaped(&mut escaped, name.as_bytes());
-            if encoder.write_value(&mut json, value.as_borrowed(), &Nest::TOP).is_err() {
-                return Err(PyValueError::new_err(format!("static: {name}: too large for a field of every record")));
+            if encoder
+                .write_value(&mut json, value.as_borrowed(), &Nest::TOP)
+                .is_err()
+            {
+                return Err(PyValueError::new_err(format!(
+                    "static: {name}: too large for a field of every record"
+                )));
             }
             fixed.push((escaped, json));
         }
-        Ok(RecordEncoder { identity, fixed, src: setting("src")?.is_truthy()?, max_field, max_record })
+        Ok(RecordEncoder {
+            identity,
+            fixed,
+            src: setting("src")?.is_truthy()?,
+            max_field,
+            max_record,
+        })
     }
 
     /// Appends the record's line to `out` and returns its level. Never fails, never runs longer than `max_record`, and leaves
@@ -178,7 +207,9 @@ impl RecordEncoder {
         };
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
-        self.write_within_limits(&mut encoder, out, |encoder, keep, out| self.write_line(encoder, &parts, keep, out));
+        self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
+            self.write_line(encoder, &parts, keep, out)
+        });
         encoder.finish();
         parts.integer(Slot::LevelNo).unwrap_or(0)
     }
@@ -186,7 +217,12 @@ impl RecordEncoder {
     /// The limits of a first attempt at a line that begins here.
     pub(super) fn limits(&self, out: &[u8]) -> Limits {
         let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();
-        Limits { text: self.max_field, items: usize::MAX, depth: MAX_DEPTH, end }
+        Limits {
+            text: self.max_field,
+            items: usize::MAX,
+            depth: MAX_DEPTH,
+            end,
+        }
     }
 
     /// Writes a line, again with tighter limits while it is too long, and ends it.
@@ -206,7 +242,12 @@ impl RecordEncoder {
             (24, 2, 1, Keep::Core),
         ];
         for (text, items, depth, keep) in attempts {
-            encoder.limits = Limits { text: text.min(self.max_field), items, depth, end };
+            encoder.limits = Limits {
+                text: text.min(self.max_field),
+                items,
+                depth,
+                end,
+            };
             if write(encoder, keep, out).is_ok() {
                 break;
             }
@@ -215,7 +256,13 @@ impl RecordEncoder {
         out.extend_from_slice(json::SEQ_PLACEHOLDER);
     }
 
-    fn write_line<'py>(&self, encoder: &Encoder<'py>, parts: &Parts<'py>, keep: Keep, out: &mut Vec<u8>) -> Written {
+    fn write_line<'py>(
+        &self,
+        encoder: &Encoder<'py>,
+        parts: &Parts<'py>,
+        keep: Keep,
+        out: &mut Vec<u8>,
+    ) -> Written {
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
@@ -239,7 +286,10 @@ impl RecordEncoder {
             self.write_dropped_note(out);
             return encoder.check(out);
         }
-        for (key, slot) in [(&b",\"thread\":"[..], Slot::ThreadName), (b",\"task\":", Slot::TaskName)] {
+        for (key, slot) in [
+            (&b",\"thread\":"[..], Slot::ThreadName),
+            (b",\"task\":", Slot::TaskName),
+        ] {
             if let Some(value) = parts.slot(slot).filter(|value| !value.is_none()) {
                 out.extend_from_slice(key);
                 encoder.write_as_text(out, value);
@@ -278,15 +328,28 @@ impl RecordEncoder {
     }
 
     /// `,"fields":{…}`, static ones first; nothing if there are none.
-    fn write_fields<'py>(&self, encoder: &Encoder<'py>, parts: &Parts<'py>, out: &mut Vec<u8>) -> Written {
-        let error = parts.message.get().and_then(|message| message.error.as_ref());
-        if self.fixed.is_empty() && parts.extras.is_empty() && parts.nested.is_none() && error.is_none() {
+    fn write_fields<'py>(
+        &self,
+        encoder: &Encoder<'py>,
+        parts: &Parts<'py>,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let error = parts
+            .message
+            .get()
+            .and_then(|message| message.error.as_ref());
+        if self.fixed.is_empty()
+            && parts.extras.is_empty()
+            && parts.nested.is_none()
+            && error.is_none()
+        {
             return Ok(());
         }
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
         // Names can meet only where the call's own are not all there is.
-        let several = !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some();
+        let several =
+            !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some();
         let mut keys = several.then(Keys::default);
         if let Some(keys) = &mut keys {
             for (key, _) in &parts.extras {
@@ -296,10 +359,16 @@ impl RecordEncoder {
                 }
             }
         }
-        let nested = parts.nested.as_ref().and_then(|nested| encoder.pairs_of(nested)).unwrap_or_default();
+        let nested = parts
+            .nested
+            .as_ref()
+            .and_then(|nested| encoder.pairs_of(nested))
+            .unwrap_or_default();
         for (escaped, value) in &self.fixed {
             let overridden = keys.as_ref().is_some_and(|keys| keys.holds(escaped))
-                || nested.iter().any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
+                || nested
+                    .iter()
+                    .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
             if !overridden {
                 separate(out, open);
                 out.push(b'"');
@@ -352,11 +421,15 @@ impl<'py> Encoder<'py> {
         let attributes = unsafe {
             let plain = record.get_type_ptr() == self.names.record.as_ptr().cast();
             let attributes = if plain {
-                Bound::from_owned_ptr_or_err(self.py, ffi::PyObject_GenericGetDict(record.as_ptr(), std::ptr::null_mut()))
+                Bound::from_owned_ptr_or_err(
+                    self.py,
+                    ffi::PyObject_GenericGetDict(record.as_ptr(), std::ptr::null_mut()),
+                )
             } else {
                 record.getattr(intern!(self.py, "__dict__"))
             };
-            self.ok(attributes).filter(|attributes| attributes.is_instance_of::<PyDict>())
+            self.ok(attributes)
+                .filter(|attributes| attributes.is_instance_of::<PyDict>())
         };
         let Some(attributes) = attributes else {
             for (name, slot) in Slot::NAMED {
@@ -369,7 +442,15 @@ impl<'py> Encoder<'py> {
         let mut position = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: a live dict, in which no code changes anything while this loop runs: whatever it holds is taken along.
-        while unsafe { ffi::PyDict_Next(attributes.as_ptr(), &raw mut position, &raw mut key, &raw mut value) } != 0 {
+        while unsafe {
+            ffi::PyDict_Next(
+                attributes.as_ptr(),
+                &raw mut position,
+                &raw mut key,
+                &raw mut value,
+            )
+        } != 0
+        {
             // SAFETY: borrowed from the dict, as above.
             let value = unsafe { Borrowed::from_ptr(self.py, value) };
             if let Some((name, slot)) = next
@@ -386,7 +467,9 @@ impl<'py> Encoder<'py> {
             self.sort_in(key, value, parts);
         }
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
-            parts.extras.push((intern!(self.py, "fields").clone().into_any(), nested));
+            parts
+                .extras
+                .push((intern!(self.py, "fields").clone().into_any(), nested));
         }
         if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
             parts.slots[Slot::TaskName as usize] = task_name(self);
@@ -394,7 +477,12 @@ impl<'py> Encoder<'py> {
     }
 
     /// Puts one attribute that does not stand where a fresh record has it.
-    fn sort_in(&self, key: Borrowed<'_, 'py, PyAny>, value: Borrowed<'_, 'py, PyAny>, parts: &mut Parts<'py>) {
+    fn sort_in(
+        &self,
+        key: Borrowed<'_, 'py, PyAny>,
+        value: Borrowed<'_, 'py, PyAny>,
+        parts: &mut Parts<'py>,
+    ) {
         // Held before the look at its text, which may raise.
         let (key, value) = (key.to_owned(), value.to_owned());
         if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
@@ -424,7 +512,12 @@ impl<'py> Encoder<'py> {
     }
 
     /// Has Python render the message unless it can be written without.
-    fn render_message(&self, record: &Bound<'py, PyAny>, formatter: Option<&Bound<'py, PyAny>>, parts: &mut Parts<'py>) {
+    fn render_message(
+        &self,
+        record: &Bound<'py, PyAny>,
+        formatter: Option<&Bound<'py, PyAny>>,
+        parts: &mut Parts<'py>,
+    ) {
         let none = || self.py.None().into_bound(self.py);
         if let Some(formatter) = formatter {
             let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
@@ -432,7 +525,9 @@ impl<'py> Encoder<'py> {
             parts.message = self.render_by(text, &msg).into();
         } else if record.get_type_ptr() != self.names.record.as_ptr().cast() {
             let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
-            parts.message = self.render_by(record.call_method0(intern!(self.py, "getMessage")), &msg).into();
+            parts.message = self
+                .render_by(record.call_method0(intern!(self.py, "getMessage")), &msg)
+                .into();
         }
     }
 
@@ -470,15 +565,25 @@ impl<'py> Encoder<'py> {
     }
 
     fn write_message(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
-        let Some(msg) = parts.slot(Slot::Msg) else { return };
-        let template = Template { msg, args: parts.slot(Slot::Args) };
+        let Some(msg) = parts.slot(Slot::Msg) else {
+            return;
+        };
+        let template = Template {
+            msg,
+            args: parts.slot(Slot::Args),
+        };
         if parts.message.get().is_some() || !self.write_template(out, template) {
             let message = parts.message.get_or_init(|| self.render(template));
             self.write_inner(out, message.text.as_borrowed());
         }
     }
 
-    fn write_as_text_or(&self, out: &mut Vec<u8>, value: Option<&Bound<'py, PyAny>>, missing: &str) {
+    fn write_as_text_or(
+        &self,
+        out: &mut Vec<u8>,
+        value: Option<&Bound<'py, PyAny>>,
+        missing: &str,
+    ) {
         match value {
             Some(value) => self.write_as_text(out, value),
             None => json::write_str(out, missing),
@@ -531,5 +636,7 @@ impl<'py> Encoder<'py> {
 /// Whether a value has structure, so that it belongs in `fields` even under a promoted name.
 pub(super) fn is_container(value: Borrowed<'_, '_, PyAny>) -> bool {
     let class = class_of(value);
-    class == &raw mut ffi::PyDict_Type || class == &raw mut ffi::PyList_Type || class == &raw mut ffi::PyTuple_Type
+    class == &raw mut ffi::PyDict_Type
+        || class == &raw mut ffi::PyList_Type
+        || class == &raw mut ffi::PyTuple_Type
 }

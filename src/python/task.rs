@@ -20,7 +20,9 @@ pub(super) fn task_name<'py>(encoder: &Encoder<'py>) -> Option<Bound<'py, PyAny>
     if running.is_none() {
         return None;
     }
-    let task = encoder.ok(current_task.bind(py).call1((running,))).filter(|task| !task.is_none())?;
+    let task = encoder
+        .ok(current_task.bind(py).call1((running,)))
+        .filter(|task| !task.is_none())?;
     encoder.ok(task.call_method0(intern!(py, "get_name")))
 }
 
@@ -31,6 +33,8 @@ fn find(encoder: &Encoder<'_>) -> Option<&'static (Py<PyAny>, Py<PyAny>)> {
     let native = modules.get_item(intern!(py, "_asyncio")).ok()??;
     // Another thread may be importing asyncio right now: then not yet.
     let current_task = asyncio.getattr_opt(intern!(py, "current_task")).ok()??;
-    let running_loop = native.getattr_opt(intern!(py, "_get_running_loop")).ok()??;
+    let running_loop = native
+        .getattr_opt(intern!(py, "_get_running_loop"))
+        .ok()??;
     Some(ASYNCIO.get_or_init(py, || (running_loop.unbind(), current_task.unbind())))
 }

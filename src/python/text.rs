@@ -26,7 +26,10 @@ pub(super) fn utf8<'a>(text: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
             ffi::PyErr_Clear();
             return None;
         }
-        Some(std::slice::from_raw_parts(data.cast(), usize::try_from(size).unwrap_or(0)))
+        Some(std::slice::from_raw_parts(
+            data.cast(),
+            usize::try_from(size).unwrap_or(0),
+        ))
     }
 }
 
@@ -41,7 +44,10 @@ pub(super) fn small_int(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
 
 /// The bytes that hold the first `count` characters of UTF-8 (surrogates allowed).
 fn prefix(text: &[u8], count: usize) -> &[u8] {
-    let starts = text.iter().enumerate().filter(|(_, byte)| (**byte as i8) >= -0x40);
+    let starts = text
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| (**byte as i8) >= -0x40);
     let end = starts.map(|(at, _)| at).nth(count).unwrap_or(text.len());
     &text[..end]
 }
@@ -53,7 +59,11 @@ fn characters(text: &[u8]) -> usize {
 
 /// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were.
 pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) {
-    let kept = if text.len() <= limit { text } else { prefix(text, limit) };
+    let kept = if text.len() <= limit {
+        text
+    } else {
+        prefix(text, limit)
+    };
     json::write_escaped(out, kept);
     if kept.len() < text.len() {
         let total = characters(text);
@@ -84,7 +94,11 @@ impl Encoder<'_> {
         }
         // SAFETY: `text` is a str; the codec's names are C strings; a new reference or null with an error comes back.
         let bytes = unsafe {
-            let bytes = ffi::PyUnicode_AsEncodedString(text.as_ptr(), c"utf-8".as_ptr(), c"surrogatepass".as_ptr());
+            let bytes = ffi::PyUnicode_AsEncodedString(
+                text.as_ptr(),
+                c"utf-8".as_ptr(),
+                c"surrogatepass".as_ptr(),
+            );
             Bound::from_owned_ptr_or_err(self.py, bytes)
         };
         match self.ok(bytes.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?))) {
@@ -100,7 +114,10 @@ impl Encoder<'_> {
         let (mut kept, mut cut) = (data, data.len() < total);
         if data.len() > limit {
             // At most three bytes less, so that a character is not cut in two.
-            let end = (limit.saturating_sub(3)..=limit).rev().find(|&end| (data[end] as i8) >= -0x40).unwrap_or(limit);
+            let end = (limit.saturating_sub(3)..=limit)
+                .rev()
+                .find(|&end| (data[end] as i8) >= -0x40)
+                .unwrap_or(limit);
             (kept, cut) = (&data[..end], true);
         }
         out.push(b'"');
@@ -127,7 +144,9 @@ impl Encoder<'_> {
     pub(super) fn write_big_int(&self, out: &mut Vec<u8>, value: Borrowed<'_, '_, PyAny>) {
         let base = |base| {
             // SAFETY: the object is an int; a new reference or null with an error comes back.
-            let text = unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyNumber_ToBase(value.as_ptr(), base)) };
+            let text = unsafe {
+                Bound::from_owned_ptr_or_err(self.py, ffi::PyNumber_ToBase(value.as_ptr(), base))
+            };
             self.ok(text.and_then(|text| Ok(text.cast_into::<PyString>()?)))
         };
         // Hexadecimal first: it takes linear time, whatever the size.

@@ -4,8 +4,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat, unlinkat};
 use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use crate::segment::dir::LogDir;

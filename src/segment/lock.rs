@@ -1,21 +1,18 @@
 //! Advisory locks (`flock`) on files in `.logspool/`. Liveness is the lock, never a pid.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
 use rustix::io::Errno;
 
-/// Descriptors of the locks held at this moment, -1 where free. A forked child gets copies of them and would keep the locks for
-/// as long as it lives, should the parent be killed.
-static HELD: [AtomicI32; 16] = [const { AtomicI32::new(-1) }; 16];
+use crate::fork::TrackedFd;
 
 /// An exclusive lock, released when dropped.
 #[derive(Debug)]
 pub struct Lock {
-    file: OwnedFd,
-    slot: Option<&'static AtomicI32>,
+    /// Closed in a forked child, which would keep the lock for as long as it lives, should the parent be killed.
+    file: TrackedFd,
 }
 
 impl Lock {
@@ -32,12 +29,9 @@ impl Lock {
                 Err(error) => return Err(error.into()),
             }
         }
-        let raw = file.as_raw_fd();
-        let slot = HELD.iter().find(|slot| {
-            slot.compare_exchange(-1, raw, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        });
-        Ok(Some(Self { file, slot }))
+        Ok(Some(Self {
+            file: TrackedFd::new(file),
+        }))
     }
 
     /// Opens `name` in `dir`, making it (mode 0600) where it is missing, and tries to lock it. The file stays when the lock goes:
@@ -59,22 +53,49 @@ impl AsFd for Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            slot.store(-1, Ordering::Release);
-        }
         // Not left to the closing of the descriptor: a child forked behind our back (from C) has a copy of it, and the lock
         // belongs to all copies together until one of them releases it.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// Closes the locks' descriptors a forked child has inherited, without unlocking: they belong to the parent. Called in the child
-/// only, where none of the threads that hold the locks exist.
-pub fn close_inherited() {
-    for slot in &HELD {
-        let fd: RawFd = slot.swap(-1, Ordering::AcqRel);
-        if fd >= 0 {
-            crate::thread::close_inherited(fd);
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write, pipe};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_forked_child_does_not_keep_inherited_locks_when_the_parent_dies() {
+        crate::fork::install();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = std::fs::File::open(dir.path()).unwrap();
+        let lock = Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().unwrap();
+        assert!(Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_none());
+        let (mut closed, tell) = pipe().unwrap();
+        let (wait, mut release) = pipe().unwrap();
+        // SAFETY: the child makes only system calls on descriptors, then `_exit`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let _ = rustix::io::write(&tell, b"x");
+            let _ = rustix::io::read(&wait, &mut [0_u8; 1]);
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(0) };
         }
+        closed.read_exact(&mut [0]).unwrap();
+        assert!(
+            Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_none(),
+            "the child does not unlock what the parent holds"
+        );
+        // The parent is killed: its descriptor goes without any unlocking.
+        let raw = lock.as_fd().as_raw_fd();
+        std::mem::forget(lock);
+        crate::thread::close_inherited(raw);
+        let free = Lock::try_named(dir.as_fd(), "a.gzlock").unwrap().is_some();
+        release.write_all(b"x").unwrap();
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        assert!(free);
     }
 }

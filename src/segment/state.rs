@@ -9,7 +9,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat};
+use rustix::fs::{
+    FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
+};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};

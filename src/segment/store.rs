@@ -175,7 +175,10 @@ impl Store {
     #[must_use]
     pub fn is_due(&self) -> bool {
         let current = self.state.current();
-        current.rollover_at > 0 && now() >= current.rollover_at && current.size > 0 && self.may_rotate()
+        current.rollover_at > 0
+            && now() >= current.rollover_at
+            && current.size > 0
+            && self.may_rotate()
     }
 
     /// Stages a line (of at most [`MAX_LINE`] bytes).
@@ -356,7 +359,11 @@ impl Store {
         }
         if stat.st_nlink == 1 {
             // Somebody removed or replaced the plain name; it is derived, so it is made again.
-            link::point_plain(&self.dir, &self.name, &naming::segment_name(&self.name, current.number))?;
+            link::point_plain(
+                &self.dir,
+                &self.name,
+                &naming::segment_name(&self.name, current.number),
+            )?;
         }
         Ok(())
     }
@@ -379,7 +386,11 @@ impl Store {
 
     /// Opens the current segment unless it is open; false when the file of that name is not the one.
     fn open_current(&mut self, current: Current) -> io::Result<bool> {
-        if self.segment.as_ref().is_some_and(|s| s.number == current.number) {
+        if self
+            .segment
+            .as_ref()
+            .is_some_and(|s| s.number == current.number)
+        {
             return Ok(true);
         }
         let name = naming::segment_name(&self.name, current.number);
@@ -426,7 +437,11 @@ impl Store {
         self.state.set_creating(0);
         self.segment = Some(Open { number, file });
         failpoint::point("state-switched");
-        link::point_plain(&self.dir, &self.name, &naming::segment_name(&self.name, number))?;
+        link::point_plain(
+            &self.dir,
+            &self.name,
+            &naming::segment_name(&self.name, number),
+        )?;
         failpoint::point("link-made");
         Ok(())
     }

@@ -112,9 +112,9 @@ impl Stores {
         if log.store.is_none() {
             log.store = Some(Store::open(Arc::clone(&self.dir), name, settings.clone())?);
         }
-        log.store.as_mut().ok_or_else(|| {
-            Error::invalid("cannot open the log", name, "its state is not open")
-        })
+        log.store
+            .as_mut()
+            .ok_or_else(|| Error::invalid("cannot open the log", name, "its state is not open"))
     }
 
     /// All open stores.
@@ -126,7 +126,12 @@ impl Stores {
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub fn prepare(&mut self, name: &str, settings: &LogSettings, source: Source<'_>) -> Result<()> {
+    pub fn prepare(
+        &mut self,
+        name: &str,
+        settings: &LogSettings,
+        source: Source<'_>,
+    ) -> Result<()> {
         let shown = self.dir.path().join(name).display().to_string();
         let store = self.open(name, settings)?;
         let locked = store
@@ -147,7 +152,14 @@ impl Stores {
         let stop_at = position.saturating_add(PASS);
         let mut unsent = None;
         loop {
-            let stop = self.batch(source, end, &mut position, &mut unsent, &mut ready, &mut pass);
+            let stop = self.batch(
+                source,
+                end,
+                &mut position,
+                &mut unsent,
+                &mut ready,
+                &mut pass,
+            );
             match stop {
                 Stop::Rotate(slot) => self.rotate(&ready, slot),
                 Stop::Append if position < stop_at => {}
@@ -191,7 +203,12 @@ impl Stores {
     }
 
     /// Locks one log, with back-off after trouble. `Err` while it is in trouble.
-    fn lock(&mut self, name: &str, slot: usize, source: Source<'_>) -> std::result::Result<bool, ()> {
+    fn lock(
+        &mut self,
+        name: &str,
+        slot: usize,
+        source: Source<'_>,
+    ) -> std::result::Result<bool, ()> {
         let now = Instant::now();
         let log = self.logs.entry(name.to_owned()).or_default();
         if log.trouble.as_ref().is_some_and(|t| now < t.retry_at) {
@@ -336,26 +353,27 @@ impl Stores {
                 return Stop::Append;
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
-            let (log, payload, next) = match ring.region.find(*position, limit, source.spool.is_none()) {
-                Found::Frame { log, payload, next } if log < MAX_LOGS => (log, payload, next),
-                Found::Wrap { next } => {
-                    *position = next;
-                    continue;
-                }
-                found => match recover::resync(source, *position, end) {
-                    Some(next) => {
-                        pass.damaged += next - *position;
-                        pass.hole = Some((*position, next));
+            let (log, payload, next) =
+                match ring.region.find(*position, limit, source.spool.is_none()) {
+                    Found::Frame { log, payload, next } if log < MAX_LOGS => (log, payload, next),
+                    Found::Wrap { next } => {
                         *position = next;
                         continue;
                     }
-                    None if matches!(found, Found::Nothing) => return Stop::End,
-                    None => {
-                        pass.damaged += 1;
-                        return Stop::End;
-                    }
-                },
-            };
+                    found => match recover::resync(source, *position, end) {
+                        Some(next) => {
+                            pass.damaged += next - *position;
+                            pass.hole = Some((*position, next));
+                            *position = next;
+                            continue;
+                        }
+                        None if matches!(found, Found::Nothing) => return Stop::End,
+                        None => {
+                            pass.damaged += 1;
+                            return Stop::End;
+                        }
+                    },
+                };
             if *position < ring.done(log) {
                 *position = next;
                 continue;
@@ -412,7 +430,12 @@ fn exclusively_old(source: Source<'_>) -> bool {
 /// Stages the announcement of what was dropped before the next frame of `log`.
 fn announce(source: Source<'_>, log: usize, store: &mut Store) {
     let (first, count) = source.ring.lost(log);
-    store.stage(&notice::dropped(source.ring.id(), Reason::Oldest, first, count));
+    store.stage(&notice::dropped(
+        source.ring.id(),
+        Reason::Oldest,
+        first,
+        count,
+    ));
     source.ring.set_lost(log, 0, 0);
     if let Some(spool) = source.spool {
         spool.counters.accepted.fetch_add(1, Relaxed);

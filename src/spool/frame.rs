@@ -163,7 +163,14 @@ mod tests {
         r.put(0, 1, b"old");
         assert_eq!(r.find(4096, 4096, true), Found::Nothing);
         r.put(4096, 2, b"new");
-        assert!(matches!(r.find(4096, 4096, true), Found::Frame { log: 2, payload: b"new", .. }));
+        assert!(matches!(
+            r.find(4096, 4096, true),
+            Found::Frame {
+                log: 2,
+                payload: b"new",
+                ..
+            }
+        ));
         assert_eq!(r.find(0, 4096, true), Found::Nothing);
     }
 

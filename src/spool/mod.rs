@@ -3,8 +3,10 @@
 //! [`producer`] commits finished lines, [`drain`] carries them into segments exactly once, [`recover`] does the same
 //! for rings whose owner died. A record is accepted when its frame is committed; from then on it survives SIGKILL.
 
+mod census;
 pub mod drain;
 pub mod frame;
+mod full;
 pub mod notice;
 pub mod place;
 pub mod producer;

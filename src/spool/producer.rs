@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -16,13 +15,10 @@ use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::drain::Stores;
-use crate::spool::frame::{self, Found};
-use crate::spool::notice::{self, Reason};
+use crate::spool::frame;
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::wake::Waker;
 
-/// How long a wait lasts before the caller may look at signals.
-const SLICE: Duration = Duration::from_millis(50);
 const NEVER: u64 = u64::MAX;
 
 /// What the thread that logs must do around a wait.
@@ -43,18 +39,31 @@ pub enum Appended {
     Interrupted,
 }
 
-enum Tried {
+/// How one attempt ended.
+pub(super) enum Tried {
+    /// Committed.
     Accepted,
+    /// Counted as dropped.
     Dropped,
+    /// Another thread holds the mutex.
     Busy,
+    /// There is no room, and the policy is to wait.
     Full,
 }
 
 /// What is guarded by the producer's mutex.
 #[derive(Debug)]
 pub struct Producer {
-    head: u64,
-    logs: usize,
+    pub(super) head: u64,
+    pub(super) logs: usize,
+}
+
+impl Producer {
+    /// How many logs the ring serves.
+    #[must_use]
+    pub fn logs(&self) -> usize {
+        self.logs
+    }
 }
 
 /// Counters of one spool.
@@ -93,13 +102,13 @@ pub struct Spool {
     owner: AtomicUsize,
     head: AtomicU64,
     last: [AtomicU64; MAX_LOGS],
-    claimed: AtomicU64,
-    stalled_at: AtomicU64,
-    waiters: AtomicUsize,
-    space_lock: Mutex<()>,
-    space: Condvar,
+    pub(super) claimed: AtomicU64,
+    pub(super) stalled_at: AtomicU64,
+    pub(super) waiters: AtomicUsize,
+    pub(super) space_lock: Mutex<()>,
+    pub(super) space: Condvar,
     closed: AtomicBool,
-    waker: Arc<Waker>,
+    pub(super) waker: Arc<Waker>,
 }
 
 impl Spool {
@@ -157,17 +166,14 @@ impl Spool {
             return Err(Error::invalid(
                 "cannot open the log",
                 shown,
-                format!("one process can have {MAX_LOGS} logs in one directory; use another directory for more"),
+                format!(
+                    "one process can have {MAX_LOGS} logs in one directory; use another directory for more"
+                ),
             ));
         }
         self.ring.enter_log(slot, name, settings, producer.head);
         producer.logs = slot + 1;
         Ok(slot)
-    }
-
-    /// How many logs it serves.
-    pub fn logs(&self) -> usize {
-        self.lock().logs
     }
 
     /// The largest line it takes.
@@ -230,68 +236,8 @@ impl Spool {
         self.commit(producer, slot, line, numbered, urgent)
     }
 
-    /// Waits for the lock and for room, as the policy says.
-    #[cold]
-    fn append_slowly(
-        &self,
-        slot: usize,
-        line: &mut [u8],
-        numbered: bool,
-        urgent: bool,
-        caller: &mut dyn Caller,
-    ) -> Appended {
-        let deadline = self.settings.block_timeout.map(|t| Instant::now() + t);
-        let mut waited = false;
-        loop {
-            let mut tried = Tried::Busy;
-            let goes_on = caller.detached(&mut || {
-                tried = self.commit(self.lock(), slot, line, numbered, urgent);
-            });
-            match tried {
-                Tried::Accepted => return Appended::Accepted,
-                Tried::Dropped => return Appended::Dropped,
-                Tried::Full | Tried::Busy => {}
-            }
-            if !waited {
-                waited = true;
-                self.counters.waits.fetch_add(1, Relaxed);
-            }
-            let now = Instant::now();
-            let left = deadline.map_or(SLICE, |d| d.saturating_duration_since(now));
-            if goes_on && left.is_zero() {
-                self.stalled_at.store(self.ring.tail(), Relaxed);
-                self.drop_new(&mut self.lock(), slot, numbered);
-                return Appended::Dropped;
-            }
-            if !goes_on || !caller.detached(&mut || self.wait_for_room(left.min(SLICE))) {
-                self.drop_new(&mut self.lock(), slot, numbered);
-                return Appended::Interrupted;
-            }
-        }
-    }
-
-    /// Waits until the consumer has freed something, at most `timeout`.
-    fn wait_for_room(&self, timeout: Duration) {
-        self.waker.wake();
-        let tail = self.ring.tail();
-        let mut guard = self.space_lock.lock();
-        self.waiters.fetch_add(1, Relaxed);
-        if self.ring.tail() == tail {
-            self.space.wait_for(&mut guard, timeout);
-        }
-        self.waiters.fetch_sub(1, Relaxed);
-    }
-
-    /// Wakes those who wait for room; the consumer calls it when it has freed something.
-    pub fn room_was_made(&self) {
-        if self.waiters.load(Acquire) > 0 {
-            let _guard = self.space_lock.lock();
-            self.space.notify_all();
-        }
-    }
-
     #[inline]
-    fn commit(
+    pub(super) fn commit(
         &self,
         mut producer: MutexGuard<'_, Producer>,
         slot: usize,
@@ -311,7 +257,7 @@ impl Spool {
     }
 
     #[inline]
-    fn commit_locked(
+    pub(super) fn commit_locked(
         &self,
         producer: &mut Producer,
         slot: usize,
@@ -333,50 +279,8 @@ impl Spool {
         Tried::Accepted
     }
 
-    /// The first record after drops is preceded by the announcement of what is missing.
-    #[cold]
-    fn commit_after_notice(
-        &self,
-        producer: &mut Producer,
-        slot: usize,
-        line: &mut [u8],
-        numbered: bool,
-        (first, count): (u64, u64),
-    ) -> Tried {
-        let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
-        // Both or neither; a wrap between them costs at most one frame more.
-        let both = frame::size(text.len()) * 2 + frame::size(line.len());
-        if !self.has_room(producer, both) {
-            return self.when_full(producer, slot, line, numbered);
-        }
-        self.put(producer, slot, &mut text, false);
-        self.counters.announced.fetch_add(1, Relaxed);
-        self.ring.set_lost(slot, 0, 0);
-        self.put(producer, slot, line, numbered);
-        Tried::Accepted
-    }
-
-    /// Announces drops that no record has followed yet, as far as there is room.
-    pub fn announce_drops(&self) {
-        if self.settings.when_full == WhenFull::DropOldest {
-            return; // The consumer announces these, in their place.
-        }
-        let mut producer = self.lock();
-        for slot in 0..producer.logs {
-            let (first, count) = self.ring.lost(slot);
-            if count > 0 {
-                let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
-                if self.has_room(&producer, frame::size(text.len())) {
-                    self.put(&mut producer, slot, &mut text, false);
-                    self.counters.announced.fetch_add(1, Relaxed);
-                    self.ring.set_lost(slot, 0, 0);
-                }
-            }
-        }
-    }
-
     #[inline]
-    fn has_room(&self, producer: &Producer, need: u64) -> bool {
+    pub(super) fn has_room(&self, producer: &Producer, need: u64) -> bool {
         let region = &self.ring.region;
         let to_end = region.to_end(producer.head);
         let total = if need > to_end { to_end + need } else { need };
@@ -388,7 +292,13 @@ impl Spool {
     }
 
     #[inline]
-    fn put(&self, producer: &mut Producer, slot: usize, line: &mut [u8], numbered: bool) {
+    pub(super) fn put(
+        &self,
+        producer: &mut Producer,
+        slot: usize,
+        line: &mut [u8],
+        numbered: bool,
+    ) {
         let region = &self.ring.region;
         if numbered {
             patch_seq(line, self.ring.id(), self.ring.take_seq(slot));
@@ -406,90 +316,6 @@ impl Spool {
         // Only under the mutex: a plain load and store suffice.
         let accepted = &self.counters.accepted;
         accepted.store(accepted.load(Relaxed) + 1, Relaxed);
-    }
-
-    #[cold]
-    fn when_full(
-        &self,
-        producer: &mut Producer,
-        slot: usize,
-        line: &mut [u8],
-        numbered: bool,
-    ) -> Tried {
-        match self.settings.when_full {
-            WhenFull::Block if self.stalled_at.load(Relaxed) != self.ring.tail() => Tried::Full,
-            WhenFull::Block | WhenFull::DropNewest => {
-                self.drop_new(producer, slot, numbered);
-                self.waker.wake();
-                Tried::Dropped
-            }
-            WhenFull::DropOldest => {
-                if self.drop_old(producer, frame::size(line.len())) {
-                    self.put(producer, slot, line, numbered);
-                    Tried::Accepted
-                } else {
-                    self.drop_new(producer, slot, numbered);
-                    Tried::Dropped
-                }
-            }
-        }
-    }
-
-    /// Counts a record that was not taken; its sequence number is used up, so that the gap can be explained.
-    fn drop_new(&self, _producer: &mut Producer, slot: usize, numbered: bool) {
-        self.counters.dropped_newest.fetch_add(1, Relaxed);
-        let (first, count) = self.ring.lost(slot);
-        let seq = if numbered {
-            self.ring.take_seq(slot)
-        } else {
-            first + count
-        };
-        self.ring
-            .set_lost(slot, if count == 0 { seq } else { first }, count + 1);
-    }
-
-    /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
-    fn drop_old(&self, producer: &Producer, need: u64) -> bool {
-        while !self.has_room(producer, need) {
-            let tail = self.ring.tail();
-            if tail >= producer.head {
-                return false;
-            }
-            match self.ring.region.find(tail, producer.head - tail, false) {
-                Found::Frame { log, payload, next } => {
-                    // What the consumer has claimed is staged with an intent: freeing it loses nothing.
-                    if tail >= self.ring.done(log) && tail >= self.claimed.load(Relaxed) {
-                        self.counters.dropped_oldest.fetch_add(1, Relaxed);
-                        let (first, count) = self.ring.lost(log);
-                        let first = if count == 0 {
-                            read_seq(payload).unwrap_or(0)
-                        } else {
-                            first
-                        };
-                        self.ring.set_lost(log, first, count + 1);
-                    }
-                    self.ring.set_tail(next);
-                }
-                Found::Wrap { next } => self.ring.set_tail(next),
-                Found::Damaged | Found::Nothing => return false,
-            }
-        }
-        true
-    }
-
-    /// Whether drops wait to be announced.
-    #[must_use]
-    pub fn has_unannounced(&self) -> bool {
-        let dropped = &self.counters;
-        dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
-            && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
-    }
-
-    /// Records of this spool that are not in segments.
-    pub fn in_flight(&self, logs: usize) -> u64 {
-        let written: u64 = (0..logs).map(|slot| self.ring.written(slot)).sum();
-        let accepted = self.counters.accepted.load(Relaxed);
-        accepted.saturating_sub(written + self.counters.dropped_oldest.load(Relaxed))
     }
 
     /// Everything before `position` is staged with an intent or done: `drop_oldest` may overwrite it at no loss. The
@@ -526,11 +352,4 @@ fn patch_seq(line: &mut [u8], ring: [u8; 8], mut n: u64) {
         *digit = b"0123456789abcdef"[(n & 15) as usize];
         n >>= 4;
     }
-}
-
-/// The number in the sequence text a line ends with.
-fn read_seq(line: &[u8]) -> Option<u64> {
-    let end = line.len().checked_sub(SEQ_TAIL.len())?;
-    let text = std::str::from_utf8(line.get(end.checked_sub(10)?..end)?).ok()?;
-    u64::from_str_radix(text, 16).ok()
 }

@@ -56,7 +56,9 @@ pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<R
             Ok(done) => total.add(done),
             Err(e) => {
                 total.left += 1;
-                report::say(&format!("cannot recover the spool file {name}: {e}; left for later"));
+                report::say(&format!(
+                    "cannot recover the spool file {name}: {e}; left for later"
+                ));
             }
         }
     }

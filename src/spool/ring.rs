@@ -130,7 +130,11 @@ impl Ring {
         map.u64(AT_SALT).store(salt, Relaxed);
         map.u64(AT_ID).store(u64::from_le_bytes(id), Relaxed);
         map.u64(AT_PID).store(
-            rustix::process::getpid().as_raw_nonzero().get().unsigned_abs().into(),
+            rustix::process::getpid()
+                .as_raw_nonzero()
+                .get()
+                .unsigned_abs()
+                .into(),
             Relaxed,
         );
         map.u64(0).store(MAGIC, Release);
@@ -212,7 +216,9 @@ impl Ring {
             return None;
         }
         let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
-        String::from_utf8(bytes.to_vec()).ok().filter(|n| !n.contains('/'))
+        String::from_utf8(bytes.to_vec())
+            .ok()
+            .filter(|n| !n.contains('/'))
     }
 
     /// The settings of log `slot`.
@@ -234,7 +240,8 @@ impl Ring {
             .map
             .write(TABLE + slot * ENTRY + E_NAME, name.as_bytes());
         self.word(slot, E_DONE).store(done, Relaxed);
-        self.word(slot, E_NAME_LEN).store(name.len() as u64, Release);
+        self.word(slot, E_NAME_LEN)
+            .store(name.len() as u64, Release);
     }
 
     /// How far log `slot` is in segments.

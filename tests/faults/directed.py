@@ -1,0 +1,47 @@
+"""Directed kills: the process kills itself at a named step, the next ones recover, some of them killed at a step too."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .check import Calls, Report, check
+from .failpoints import STEPS
+from .kill import DEADLINE, Plan, Writer, leftovers, recover
+
+
+def kill_at(
+    scratch: Path, step: str, nth: int, plan: Plan, *, recoverers: int = 0, extra: str = "", seed: int = 0
+) -> Report:
+    """Let a writer die at the `nth` passage of `step`, kill up to `recoverers` of those that follow at random steps, then compare.
+
+    `extra` is put before the failpoint (`no-intent,`). Raises WriterError if the step is never reached.
+    """
+    rng = random.Random(seed)
+    directory = scratch / "logs"
+    directory.mkdir(parents=True)
+    ledgers: dict[int, Sequence[Calls]] = {}
+
+    def run(number: int, failpoint: str, records: int | None) -> int:
+        writer = Writer(scratch, directory, number, replace(plan, failpoint=extra + failpoint), records=records)
+        try:
+            writer.go()
+            status = writer.process.wait(DEADLINE)
+            ledgers[number] = writer.calls()
+            if status not in (0, -signal.SIGKILL):
+                raise AssertionError(f"{failpoint}: ended with {status}\n{writer.errors()}")
+            return status
+        finally:
+            writer.discard()
+
+    if run(0, f"kill:{step}:{nth}", 100_000) != -signal.SIGKILL:
+        raise AssertionError(f"the writer never came to {step} for the {nth}. time")
+    for number in range(1, recoverers + 1):
+        run(number, f"kill:{rng.choice(STEPS)}:{rng.randint(1, 2)}", 0)
+    recover(scratch, directory, recoverers + 1, replace(plan, failpoint=extra.rstrip(",") or None))
+    report = check(directory, ledgers)
+    leftovers(directory, report)
+    return report

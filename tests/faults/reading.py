@@ -1,0 +1,75 @@
+"""An independent reader of a log's segments: names, numbers and gzip only, nothing of the library's own code.
+
+A log `name` in a directory is the files `name.000001`, `name.000002.gz`, … in the order of their numbers. Where a number stands
+both plain and compressed (a compressor was killed before it removed the source) the plain one counts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment file."""
+
+    number: int
+    path: Path
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the file is gzip."""
+        return self.path.suffix == ".gz"
+
+    def read(self) -> bytes:
+        """The whole content, decompressed; raises if the gzip stream is damaged or cut."""
+        data = self.path.read_bytes()
+        return gzip.decompress(data) if self.compressed else data
+
+
+def segments(directory: Path, name: str) -> list[Segment]:
+    """The log's segments, oldest first, each number once."""
+    pattern = re.compile(re.escape(name) + r"\.(\d{6,})(\.gz)?")
+    found: dict[int, Path] = {}
+    for path in directory.iterdir():
+        match = pattern.fullmatch(path.name)
+        if match and not (match[2] and int(match[1]) in found):
+            found[int(match[1])] = path
+    return [Segment(number, found[number]) for number in sorted(found)]
+
+
+def lines(directory: Path, name: str) -> Iterator[tuple[Segment, bytes]]:
+    """Every line of the log in order, with its newline; the last line of a segment may lack it if it was torn."""
+    for segment in segments(directory, name):
+        for line in segment.read().splitlines(keepends=True):
+            yield segment, line
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def parse(line: bytes) -> dict[str, Any]:
+    """A line as an object; raises ValueError for anything but one whole line of strict JSON."""
+    if not line.endswith(b"\n"):
+        raise ValueError("no newline at the end")
+    value = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def records(directory: Path, name: str) -> list[dict[str, Any]]:
+    """Every record of the log in order; raises ValueError at the first line that is not whole."""
+    return [parse(line) for _, line in lines(directory, name)]
+
+
+def events(directory: Path, name: str) -> list[str]:
+    """The `event` of every record in order."""
+    return [record["event"] for record in records(directory, name)]

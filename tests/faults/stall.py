@@ -1,0 +1,53 @@
+"""Stall a log's writer for real: whoever holds the lock of a log's state file keeps every writer from draining into it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@contextlib.contextmanager
+def stalled(directory: Path, name: str) -> Iterator[None]:
+    """Hold the lock of the log `name` in `directory`; the log must have been opened once."""
+    fd = os.open(directory / ".logspool" / f"{name}.state", os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def small_disk(size: str) -> Iterator[Path]:
+    """A tmpfs of `size` (`8m`), unmounted with the block; skips the test where mounting is not permitted."""
+    with tempfile.TemporaryDirectory(prefix="logspool-disk-") as place:
+        mount = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "logspool-test", place],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if mount.returncode:
+            pytest.skip(f"mount is not permitted here: {mount.stderr.strip()}")
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(directory: Path) -> Path:
+    """Use up the last byte of the disk that holds `directory`; returns the file to delete."""
+    path = directory / "filler"
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while file.write(b"\0" * size):
+                    pass
+    return path

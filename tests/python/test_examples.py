@@ -1,0 +1,400 @@
+"""The example servers, driven by the official MCP client over stdio: what `make demo` shows, in a short form."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import difflib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import _check as check  # noqa: E402
+from _drive import API_KEY, LLM, ROUTING, Call, Outcome, Session, drive, serve  # noqa: E402
+from demo import NEXT  # noqa: E402
+from provider import Entry, Provider  # noqa: E402
+
+SERVERS = (LLM, ROUTING)
+LOGS = (f"{LLM}.jsonl", check.COSTS, f"{ROUTING}.jsonl")
+FAILURES = ("limited", "exhausted", "error", "timeout", "broken")
+REQUEST_ID = re.compile(r"req_[0-9a-f]{16}")
+DEADLINE = 30.0  # seconds
+
+
+def last_word(prompt: str, asked: int) -> str:
+    """The outcome that a prompt of these tests asks for."""
+    outcome = prompt.split()[-1]
+    return "ok" if outcome == "limited" and asked else outcome
+
+
+def infer(number: int, outcome: str = "ok", *, tier: str = "fast") -> Call:
+    """A call to a model; every other one is streamed, and one that breaks always."""
+    stream = outcome == "broken" or number % 2 == 0
+    prompt = f"explain the spool, number {number}: {outcome}"
+    return Call(LLM, "infer", {"tier": tier, "prompt": prompt, "stream": stream, "session_id": "s-1"})
+
+
+def twenty_calls() -> list[Call]:
+    """Twelve calls of the model server, five of which fail in their own way, and eight of the routing server."""
+    calls = [infer(number, tier=("fast", "balanced", "deep")[number % 3]) for number in range(6)]
+    calls += [infer(6 + number, outcome) for number, outcome in enumerate(FAILURES)]
+    calls.append(Call(LLM, "infer", {"tier": "gigantic", "prompt": "hello", "session_id": "s-1"}, fails=True))
+    routed = {"task": "merge the branch", "session_id": "s-1"}
+    for tool in ("git-mcp", "fetch-mcp", "filesystem-mcp"):
+        calls.append(Call(ROUTING, "validate_routing", {**routed, "selected_tool": tool}))
+        calls.append(Call(ROUTING, "track_routing", {**routed, "selected_tool": tool, "status": "success"}))
+    calls.append(Call(ROUTING, "validate_routing", {**routed, "selected_tool": "telepathy-mcp"}, fails=True))
+    calls.append(Call(ROUTING, "routing_summary", {"session_id": "s-unknown"}, fails=True))
+    return calls
+
+
+@dataclasses.dataclass
+class Run:
+    """What one side left behind."""
+
+    directory: Path
+    ledger: list[Entry]
+    sessions: list[Session]
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for session in self.sessions for outcome in session.outcomes]
+
+    def records(self, name: str) -> list[dict[str, Any]]:
+        return check.records(self.logs, name)
+
+
+def run(side: str, directory: Path, calls: list[Call], *, compressed: bool = False, **settings: str) -> Run:
+    """Both servers of a side, the calls made, the servers ended as a client ends them.
+
+    With `compressed` it waits, before it ends them, until each log has a compressed segment.
+    """
+
+    async def conversation(provider: Provider) -> list[Session]:
+        environment = {"OPENROUTER_BASE_URL": provider.url, "OPENROUTER_TIMEOUT": "2", **settings}
+        async with AsyncExitStack() as stack:
+            scripts = (EXAMPLES / side / f"{name}-mcp.py" for name in SERVERS)
+            sessions = [await stack.enter_async_context(serve(script, directory, environment)) for script in scripts]
+            await drive(sessions, calls)
+            deadline = time.monotonic() + DEADLINE
+            while compressed and not all(list((directory / "logs").glob(f"{name}.*[0-9].gz")) for name in LOGS):
+                assert time.monotonic() < deadline, sorted(path.name for path in (directory / "logs").iterdir())
+                await asyncio.sleep(0.02)
+        return sessions
+
+    with Provider(outcome=last_word) as provider:
+        sessions = asyncio.run(conversation(provider))
+        return Run(directory, provider.ledger, sessions)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run("before", tmp_path_factory.mktemp("before"), twenty_calls())
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run("after", tmp_path_factory.mktemp("after"), twenty_calls())
+
+
+@pytest.fixture(params=("before", "after"))
+def either(request: pytest.FixtureRequest) -> Run:
+    side: Run = request.getfixturevalue(request.param)
+    return side
+
+
+def test_the_sides_differ_in_a_handful_of_lines() -> None:  # req 7, 9
+    for name, added_at_most in ((LLM, 3), (ROUTING, 2)):
+        old, new = ((EXAMPLES / side / f"{name}-mcp.py").read_text() for side in ("before", "after"))
+        # log_cost() of the file before is what logspool brings, so that its lines count once, as one.
+        old = re.sub(r"^def log_cost\(.*?(?=^@)", "def log_cost\n\n\n", old, flags=re.DOTALL | re.MULTILINE)
+        changes = [line for line in difflib.ndiff(old.splitlines(), new.splitlines()) if line.strip("+- ")]
+        added = [line for line in changes if line.startswith("+ ")]
+        removed = [line for line in changes if line.startswith("- ")]
+        assert len(added) <= added_at_most, added
+        assert len(removed) <= 15, removed
+        # Where something is logged, nothing changes.
+        assert not [line for line in removed if re.search(r"logger\.\w+\(|extra=", line)]
+
+
+def test_a_server_writes_only_json_rpc_to_standard_output_and_ends_well(either: Run) -> None:  # req 8
+    for session in either.sessions:
+        assert check.stdout_complaints(session) == []
+        assert len(session.stdout.read_bytes().splitlines()) >= len(session.outcomes)
+        assert session.exit_status == 0
+
+
+def test_calls_fail_only_where_the_provider_or_the_arguments_fail(either: Run) -> None:
+    assert len(either.outcomes) == len(twenty_calls()) == 20
+    assert {entry.outcome for entry in either.ledger} == {"ok", *FAILURES}
+    assert check.failure_complaints(either.outcomes, either.ledger) == []
+    assert sum(outcome.failed for outcome in either.outcomes) == len(FAILURES) - 1 + 3  # "limited" succeeds in the end
+
+
+def test_the_costs_equal_the_providers_ledger_to_the_last_digit(either: Run) -> None:  # req 43
+    costs = either.records(check.COSTS)
+    assert check.ledger_complaints(costs, either.ledger) == []
+    assert len(costs) == len(either.ledger) == 12  # eleven calls reach the provider, one of them twice
+    billed = check.total(entry.cost for entry in either.ledger)
+    assert check.total(check.cost_view(record)["cost"] for record in costs) == billed > 0
+
+
+def test_both_sides_paid_the_same(before: Run, after: Run) -> None:
+    assert check.total(e.cost for e in before.ledger) == check.total(e.cost for e in after.ledger)
+
+
+def test_every_request_and_routing_call_is_logged_once_and_in_order(after: Run) -> None:
+    assert check.log_complaints(after.logs, after.outcomes, after.ledger) == []
+
+
+def test_the_logs_keep_the_names_that_people_and_scripts_know(after: Run) -> None:  # req 27
+    for name in LOGS:
+        plain = (after.logs / name).read_text().splitlines()
+        assert plain == check.lines(check.segments(after.logs, name)[-1]), name
+
+
+def test_every_record_has_the_keys_of_the_schema(after: Run) -> None:  # req 13
+    own = 0
+    for name, service in zip(LOGS, (LLM, LLM, ROUTING), strict=True):
+        for record in after.records(name):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", record["ts"]), record
+            assert record["level"] in ("INFO", "WARNING", "ERROR"), record
+            assert {type(record[key]) for key in ("logger", "event", "thread", "service", "seq")} == {str}, record
+            assert type(record["pid"]) is int, record
+            assert record["service"] == service, record
+            if record.get("tool"):
+                own += 1
+                assert record["tool"] in ("infer", "validate_routing", "track_routing", "routing_summary"), record
+                assert record.get("session_id", "s-1") in ("s-1", "s-unknown"), record
+            if record["event"] in ("openrouter_request", "openrouter_cost"):
+                assert REQUEST_ID.fullmatch(record["request_id"]), record
+    assert own >= len(twenty_calls())
+
+
+def test_cost_records_have_the_keys_of_an_llm_call(after: Run) -> None:  # req 14, 43
+    for record in after.records(check.COSTS):
+        assert (record["event"], record["logger"]) == ("openrouter_cost", "logspool.cost")
+        assert record["session_id"] == "s-1"
+        fields = record["fields"]
+        assert {"tier_id", "model", "tokens", "cost", "latency_ms", "http_status", "provider"} <= fields.keys()
+        assert {"prompt", "completion", "total"} <= fields["tokens"].keys()
+        assert {"input", "output", "total"} <= fields["cost"].keys()
+        assert fields["provider"] == "openrouter"
+        assert fields["latency_ms"] > 0
+        if fields["cost"]["total"] is None:  # what is not known is null, never 0
+            assert set(fields["tokens"].values()) == {None}
+        else:
+            assert fields["tokens"]["total"] == fields["tokens"]["prompt"] + fields["tokens"]["completion"]
+
+
+def test_routing_records_have_the_keys_of_a_routing_call(after: Run) -> None:  # req 15
+    events = ("routing_validated", "routing_tracked")
+    routed = [record for record in after.records(f"{ROUTING}.jsonl") if record["event"] in events]
+    assert len(routed) == 6
+    for record in routed:
+        assert record["session_id"] == "s-1"
+        fields = record["fields"]
+        assert fields["recommended_tool"] == "git-mcp"
+        assert fields["detected_domain"] == "version_control"
+        assert fields["is_compliant"] is (fields["selected_tool"] == "git-mcp")
+        approval = "approved" if fields["is_compliant"] else "rejected"
+        assert fields["status"] == ("success" if record["event"] == "routing_tracked" else approval)
+
+
+def test_a_broken_stream_is_logged_with_its_traceback(after: Run) -> None:  # req 19
+    (broken,) = (record for record in after.records(f"{LLM}.jsonl") if record["level"] == "ERROR")
+    assert broken["exception"]["type"].endswith("RemoteProtocolError")
+    assert "Traceback" in broken["exception"]["stacktrace"]
+    assert broken["request_id"] in {entry.request_id for entry in after.ledger if entry.outcome == "broken"}
+
+
+def test_the_providers_key_is_in_no_file(either: Run) -> None:  # req 30
+    assert check.secret_complaints(either.directory) == []
+
+
+def test_levels_come_from_the_environment_and_costs_are_always_kept(tmp_path: Path) -> None:  # req 38, 43
+    quiet = run("after", tmp_path, [infer(0), infer(1, "error")], LOG_LEVEL="WARNING")
+    assert {record["level"] for record in quiet.records(f"{LLM}.jsonl")} == {"WARNING"}
+    assert check.ledger_complaints(quiet.records(check.COSTS), quiet.ledger) == []
+
+
+def test_the_three_logs_rotate_and_are_compressed_while_the_servers_run(tmp_path: Path) -> None:  # req 24, 25
+    routed = {"task": "merge the branch", "session_id": "s-1", "selected_tool": "git-mcp"}
+    calls = [infer(number) for number in range(20)] + [Call(ROUTING, "validate_routing", routed)] * 20
+    rotated = run("after", tmp_path, calls, compressed=True, LOG_ROTATE_SIZE="2048", LOG_BACKUPS="100")
+    assert all(len(check.segments(rotated.logs, name)) >= 3 for name in LOGS)
+    assert check.ledger_complaints(rotated.records(check.COSTS), rotated.ledger) == []
+    assert check.log_complaints(rotated.logs, rotated.outcomes, rotated.ledger) == []
+
+
+def test_kill_9_loses_no_cost_record_whose_tool_call_had_returned(tmp_path: Path) -> None:  # req 6, 43
+    server = EXAMPLES / "after" / f"{LLM}-mcp.py"
+    returned: list[str] = []
+
+    async def killed_after(count: int, first: int, environment: dict[str, str]) -> None:
+        dead = False
+
+        async def one(number: int) -> None:
+            nonlocal dead
+            outcome = await session.call(infer(number))
+            if not dead:
+                returned.append(REQUEST_ID.findall(outcome.text)[-1])
+                if len(session.outcomes) == count:
+                    dead = True
+                    os.kill(session.pid, signal.SIGKILL)  # while the others are under way
+
+        async with serve(server, tmp_path, environment) as session:
+            await asyncio.gather(*(one(first + number) for number in range(count + 8)), return_exceptions=True)
+        assert session.exit_status == -signal.SIGKILL
+
+    async def rounds(provider: Provider) -> None:
+        environment = {"OPENROUTER_BASE_URL": provider.url, "LOG_ROTATE_SIZE": "4096", "LOG_BACKUPS": "100"}
+        for number, count in enumerate((1, 7, 20)):
+            await killed_after(count, 100 * number, environment)
+        async with serve(server, tmp_path, environment) as session:  # recovers what the dead ones left
+            await session.client.list_tools()
+
+    with Provider(outcome=last_word) as provider:
+        asyncio.run(rounds(provider))
+        known = {entry.request_id: entry for entry in provider.ledger}
+    costs = check.records(tmp_path / "logs", check.COSTS)
+    kept = [record["request_id"] for record in costs]
+    assert len(returned) == 1 + 7 + 20
+    assert set(returned) <= set(kept)
+    # Of the calls that were under way some have a record; none has two, and each has the right cost.
+    assert check.ledger_complaints(costs, [known[request_id] for request_id in kept]) == []
+    for name in (f"{LLM}.jsonl", check.COSTS):
+        written = check.records(tmp_path / "logs", name)
+        assert check.sequence_complaints(name, written) == []
+        assert len({record["seq"] for record in written}) == len(written)
+
+
+def test_the_demo_runs_twice_measures_every_record_and_its_commands_work(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "demo.py"), str(tmp_path / "demo"), "--calls", "40"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for part in ("What the tool calls cost", "openrouter-costs.jsonl.000001", "all logging of one tool call", "jq"):
+        assert part in done.stdout
+
+    for side, name in itertools.product(("before", "after"), SERVERS):
+        timing = json.loads((tmp_path / "demo" / side / f"{name}.timing.json").read_text())
+        kinds = Counter(kind for _, kind, _ in timing["spans"])
+        logs = tmp_path / "demo" / side / "logs"
+        if side == "before":
+            text = (logs / f"{name}.log").read_text()
+            assert kinds["log"] == len(re.findall(r"^\d{4}-\d\d-\d\d .* - [A-Z]+ - ", text, re.MULTILINE)) > 0
+        else:
+            written = check.records(logs, f"{name}.jsonl")
+            assert kinds["log"] == len(written) > 0
+            # The clock leaves no trace in the records: they name the server's own lines.
+            assert {r["src"]["file"].rpartition("/")[2] for r in written if r["logger"] == name} == {f"{name}-mcp.py"}
+        assert kinds["cost"] == (len(check.records(logs, check.COSTS)) if name == LLM else 0)
+
+    for paragraph in NEXT.strip().split("\n\n"):
+        if "jq" in paragraph and shutil.which("jq") is None:
+            continue
+        # `tail -F` follows for ever: here until it has shown a line, and at most 5 s.
+        script = paragraph.replace("tail -F", "timeout 5 tail -n +1 -F")
+        script += " | head -n 1" if "tail" in script else ""
+        shown = subprocess.run(["sh", "-c", script], cwd=tmp_path / "demo/after/logs", capture_output=True, timeout=30)
+        assert shown.returncode == 0, (paragraph, shown.stderr)
+        assert shown.stdout, paragraph
+
+
+def test_the_demo_refuses_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("irreplaceable")
+    done = subprocess.run([sys.executable, str(EXAMPLES / "demo.py"), str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "not made by this demo" in done.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "irreplaceable"
+
+
+ENTRY = Entry("req_1", "gen-1", "m", False, "ok", 200, 3, 4, Decimal("0.00000361"))
+
+
+def cost(request_id: str = "req_1", amount: str | None = "3.61e-06") -> dict[str, Any]:
+    """A cost record as it is read back; by default the one that belongs to ENTRY."""
+    fields = {
+        "tier_id": "fast",
+        "model": "m",
+        "http_status": 200,
+        "tokens": {"prompt": 3, "completion": 4, "total": 7},
+        "cost": {"total": amount and Decimal(amount)},
+        "latency_ms": 1,
+    }
+    return {"request_id": request_id, "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("costs", "complaint"),
+    [
+        ([cost()], None),
+        ([], "has no cost record"),
+        ([cost(), cost()], "two cost records"),
+        ([cost(), cost("req_2")], "does not know"),
+        ([cost(amount="0.00000362")], "cost is 0.00000362 here"),
+        ([cost(amount=None)], "cost is None here"),
+    ],
+)
+def test_the_demo_notices_a_cost_that_is_wrong(costs: list[dict[str, Any]], complaint: str | None) -> None:
+    found = check.ledger_complaints(costs, [ENTRY])
+    assert [complaint is not None and complaint in text for text in found] == ([True] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "notices"),
+    [((0, 1, 2), False), ((0, 2), True), ((0, 1, 1), True), ((1, 0), True), ((5, 6), False)],
+)
+def test_the_demo_notices_a_gap_and_a_repetition(numbers: tuple[int, ...], notices: bool) -> None:
+    written = [{"seq": f"abcdefgh-{number:010x}"} for number in numbers]
+    assert bool(check.sequence_complaints("x.jsonl", written)) is notices
+
+
+def test_the_demo_notices_a_log_line_that_is_missing(tmp_path: Path, after: Run) -> None:
+    logs = tmp_path / "logs"
+    shutil.copytree(after.logs, logs, ignore=shutil.ignore_patterns(".logspool*"))
+    for name, mark in ((f"{LLM}.jsonl", '"event":"openrouter_request"'), (f"{ROUTING}.jsonl", "routing_tracked")):
+        segment = check.segments(logs, name)[-1]
+        lines = check.lines(segment)
+        position = max(number for number, line in enumerate(lines) if mark in line)
+        segment.write_text("".join(f"{line}\n" for line in lines[:position] + lines[position + 1 :]))
+        assert [name in text for text in check.log_complaints(logs, after.outcomes, after.ledger)].count(True) >= 1
+
+
+@pytest.mark.parametrize("stray", ["hello\n", "{}\n", '{"jsonrpc":"2.0"'])
+def test_the_demo_notices_anything_else_on_standard_output(tmp_path: Path, stray: str, after: Run) -> None:
+    session = dataclasses.replace(after.sessions[0], directory=tmp_path)
+    shutil.copy(after.sessions[0].stdout, session.stdout)
+    assert check.stdout_complaints(session) == []
+    with session.stdout.open("a") as file:
+        file.write(stray)
+    assert check.stdout_complaints(session) != []
+
+
+def test_the_demo_notices_the_key_of_the_provider_in_a_log(tmp_path: Path) -> None:  # req 30
+    log = tmp_path / "x.jsonl"
+    log.write_text("nothing")
+    assert check.secret_complaints(tmp_path) == []
+    log.write_text(f'{{"headers":"Bearer {API_KEY}"}}')
+    assert len(check.secret_complaints(tmp_path)) == 1
