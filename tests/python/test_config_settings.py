@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytest
-
 from logspool import _settings, _values
 from logspool._settings import UNSET, handler_settings
 

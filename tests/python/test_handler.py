@@ -11,10 +11,9 @@ import threading
 from pathlib import Path
 from unittest import mock
 
+import logspool
 import pytest
 from logfiles import events, lines, records
-
-import logspool
 
 
 def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.SpoolHandler:
@@ -224,10 +223,10 @@ def test_a_subclass_that_replaces_nothing_of_the_handling_works(logger: logging.
     assert events(tmp_path / "x.jsonl") == ["x"]
 
 
-def test_a_subclass_takes_part_in_handling(logger: logging.Logger, tmp_path: Path) -> None:
+def test_a_subclass_takes_part_in_handling_as_in_the_standard_library(logger: logging.Logger, tmp_path: Path) -> None:
     called: list[str] = []
 
-    class Part(logspool.SpoolHandler):
+    class Part(logging.Handler):
         def filter(self, record: logging.LogRecord) -> bool:  # type: ignore[override,unused-ignore]
             called.append("filter")
             return super().filter(record)  # type: ignore[return-value,unused-ignore]
@@ -244,13 +243,29 @@ def test_a_subclass_takes_part_in_handling(logger: logging.Logger, tmp_path: Pat
             called.append("emit")
             super().emit(record)
 
-    handler = Part(tmp_path / "x.jsonl")
-    logger.addHandler(handler)
-    called.clear()
-    logger.info("x")
-    assert called == ["filter", "acquire", "emit", "release"]
+    class Ours(Part, logspool.SpoolHandler):
+        pass
+
+    class Theirs(Part, logging.NullHandler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            return logging.Handler.handle(self, record)
+
+        def createLock(self) -> None:
+            logging.Handler.createLock(self)
+
+    handler = Ours(tmp_path / "x.jsonl")
+    seen = []
+    for each in (Theirs(), handler):
+        logger.addHandler(each)
+        called.clear()
+        logger.info("x")
+        seen.append(called[:])
+        logger.removeHandler(each)
+    assert seen[0] == seen[1]
+    assert "emit" in seen[1]
     handler.flush()
     assert events(tmp_path / "x.jsonl") == ["x"]
+    handler.close()
 
 
 def test_a_subclass_that_replaces_handle_or_format_is_asked(logger: logging.Logger, tmp_path: Path) -> None:
