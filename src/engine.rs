@@ -444,7 +444,7 @@ pub fn recover_dir(dir: &Path) -> Result<recover::Recovered> {
     let dir = Arc::new(LogDir::open(dir, 0o700)?);
     let place = place::open(&dir, &crate::config::SpoolPlace::BesideLogs)?;
     let shown = dir.path().display().to_string();
-    let mut stores = crate::spool::drain::Stores::new(dir);
+    let mut stores = crate::spool::stores::Stores::new(dir);
     recover::adopt_orphans(place.as_fd(), &mut stores)
         .map_err(|e| Error::new("cannot recover", shown, e))
 }

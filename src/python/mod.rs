@@ -2,18 +2,22 @@
 //! [`settings`] reads configuration, [`module`] holds the functions.
 
 mod attach;
+mod bill;
 mod cost;
 mod encode;
 mod exception;
 mod handler;
+mod keys;
 mod ledger;
 mod message;
 mod mirror;
 mod module;
 mod names;
 mod objects;
+mod parts;
 mod record;
 mod settings;
+mod structures;
 mod task;
 mod text;
 

@@ -14,9 +14,9 @@ use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
-use crate::spool::drain::Stores;
 use crate::spool::frame;
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::stores::Stores;
 use crate::wake::Waker;
 
 const NEVER: u64 = u64::MAX;
