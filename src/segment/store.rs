@@ -178,11 +178,11 @@ impl Store {
             && self.may_rotate()
     }
 
-    /// Stages a line (of at most [`MAX_LINE`] bytes).
-    pub fn stage(&mut self, line: &[u8]) {
+    /// Stages a line (of at most [`MAX_LINE`] bytes); `records` is 0 for one that no counter counts.
+    pub fn stage(&mut self, line: &[u8], records: u64) {
         self.state.stage(self.staged, line);
         self.staged += line.len();
-        self.records += 1;
+        self.records += records;
     }
 
     /// Bytes staged.

@@ -10,7 +10,7 @@ use crate::config::WhenFull;
 use crate::failpoint;
 use crate::report;
 use crate::segment::store::{Room, Store};
-use crate::spool::frame::Found;
+use crate::spool::frame::{Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::Spool;
 use crate::spool::recover;
@@ -21,6 +21,9 @@ use crate::spool::stores::Stores;
 const BATCH: u64 = 256 << 10;
 /// Bytes after which a pass gives the logs' locks back, so that other processes get their turn.
 const PASS: u64 = 4 << 20;
+/// Room an announcement needs.
+const MAX_NOTICE: usize = 512;
+
 /// What is drained: a living ring or an orphan.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -186,9 +189,14 @@ impl Stores {
                 return Stop::Append;
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
-            let (log, payload, next) =
+            let (log, kind, payload, next) =
                 match ring.region.find(*position, limit, source.spool.is_none()) {
-                    Found::Frame { log, payload, next } if log < MAX_LOGS => (log, payload, next),
+                    Found::Frame {
+                        log,
+                        kind,
+                        payload,
+                        next,
+                    } if log < MAX_LOGS => (log, kind, payload, next),
                     Found::Wrap { next } => {
                         *position = next;
                         continue;
@@ -224,17 +232,41 @@ impl Stores {
                 Room::Rotate => return Stop::Rotate(log),
                 Room::Fits => {}
             }
-            if ring.lost(log).1 > 0 && exclusively_old(source) {
+            if ring.lost(log).1 > 0 && drops_oldest(source) {
                 announce(source, log, store);
             }
             if let Some((from, to)) = pass.hole.take() {
-                store.stage(&notice::damaged(ring.id(), from, to));
+                store.stage(&notice::damaged(ring.id(), from, to), 0);
             }
-            store.stage(payload);
+            store.stage(payload, u64::from(kind == Kind::Record));
             first[log].get_or_insert(*position);
             *position = next;
         }
+        self.announce_rest(source, *position, ready, first);
         Stop::End
+    }
+
+    /// Announces drops that no frame of their log has followed: of the oldest, whose place is here, and those a dead
+    /// owner left.
+    fn announce_rest(
+        &mut self,
+        source: Source<'_>,
+        position: u64,
+        ready: &[Option<String>],
+        first: &mut [Option<u64>; MAX_LOGS],
+    ) {
+        if source.spool.is_some() && !drops_oldest(source) {
+            return; // The owner does so itself.
+        }
+        for (log, name) in ready.iter().enumerate() {
+            if source.ring.lost(log).1 > 0
+                && let Some(store) = name.as_ref().and_then(|n| self.store(n))
+                && store.room(MAX_NOTICE) == Room::Fits
+            {
+                announce(source, log, store);
+                first[log].get_or_insert(position);
+            }
+        }
     }
 
     fn rotate(&mut self, ready: &[Option<String>], slot: usize) {
@@ -254,24 +286,21 @@ impl Stores {
 }
 
 /// Whether drops of this ring are announced by the consumer: the oldest were dropped, so that the gap is here.
-fn exclusively_old(source: Source<'_>) -> bool {
-    source
-        .spool
-        .is_some_and(|s| s.settings.when_full == WhenFull::DropOldest)
+fn drops_oldest(source: Source<'_>) -> bool {
+    source.ring.drops_oldest()
 }
 
 /// Stages the announcement of what was dropped before the next frame of `log`.
 fn announce(source: Source<'_>, log: usize, store: &mut Store) {
     let (first, count) = source.ring.lost(log);
-    store.stage(&notice::dropped(
-        source.ring.id(),
-        Reason::Oldest,
-        first,
-        count,
-    ));
+    let reason = if drops_oldest(source) {
+        Reason::Oldest
+    } else {
+        Reason::Newest
+    };
+    store.stage(&notice::dropped(source.ring.id(), reason, first, count), 0);
     source.ring.set_lost(log, 0, 0);
     if let Some(spool) = source.spool {
-        spool.counters.accepted.fetch_add(1, Relaxed);
         spool.counters.announced.fetch_add(1, Relaxed);
     }
 }
