@@ -342,7 +342,10 @@ impl Log {
         urgent: bool,
         caller: &mut dyn Caller,
     ) -> Appended {
-        let appended = self.spool.append(self.slot, line, numbered, urgent, caller);
+        let mut tended = Tended { log: self, caller };
+        let appended = self
+            .spool
+            .append(self.slot, line, numbered, urgent, &mut tended);
         if self.durable || !self.shared.is_running() {
             self.follow_up(appended, caller);
         }
@@ -390,6 +393,26 @@ impl Log {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.spool.dir.path().join(&self.name)
+    }
+}
+
+/// A caller that sees to it, before it waits, that somebody will make room: after a fork the writer is not running.
+struct Tended<'a> {
+    log: &'a Log,
+    caller: &'a mut dyn Caller,
+}
+
+impl Caller for Tended<'_> {
+    fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
+        let log = self.log;
+        self.caller.detached(&mut || {
+            if log.spool.is_closed() {
+                log.shared.drain(&log.spool);
+            } else if !log.shared.is_running() {
+                log.shared.start();
+            }
+            wait();
+        })
     }
 }
 

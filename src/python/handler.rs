@@ -24,6 +24,8 @@ use crate::spool::producer::Appended;
 const ERROR: i64 = 40;
 /// A buffer that grew beyond this for one large record is not kept.
 const KEEP: usize = 64 << 10;
+/// Room for the note that says how much of a text line was cut.
+const MAX_CUT_NOTE: usize = 64;
 
 /// The native half of a handler.
 #[pyclass(subclass, frozen, module = "logspool._core")]
@@ -57,9 +59,18 @@ impl Open {
         let log = py
             .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
             .map_err(|e| to_python(&e))?;
+        // No line may be larger than the spool can hold: it is cut, with a note, rather than dropped.
+        let fitting = settings.copy()?;
+        let largest = log.spool.max_line();
+        if settings
+            .get_item("max_record")?
+            .is_some_and(|m| m.gt(largest).unwrap_or(false))
+        {
+            fitting.set_item("max_record", largest)?;
+        }
         Ok(Self {
             log,
-            encoder: Arc::new(RecordEncoder::new(settings)?),
+            encoder: Arc::new(RecordEncoder::new(&fitting)?),
             settings: Arc::new(opened),
             mirror,
         })
@@ -168,10 +179,7 @@ impl NativeHandler {
         let outcome = catch_unwind(AssertUnwindSafe(|| Self::append(slf, record, &mut caller)));
         match outcome {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => {
-                e.restore(slf.py());
-                let _handling = PyErr::take(slf.py()).map(|e| raise_and_handle(slf, record, &e));
-            }
+            Ok(Err(e)) => handle_error(slf, record, &e)?,
             Err(_) => {
                 engine().count_unopened();
                 report::say("a record could not be encoded; this is a defect of logspool");
@@ -280,7 +288,12 @@ impl NativeHandler {
         let level = if open.settings.json {
             open.encoder.encode(record, formatter, &mut line.bytes)
         } else {
-            text_line(record, formatter, &mut line.bytes)?
+            text_line(
+                record,
+                formatter,
+                open.log.spool.max_line(),
+                &mut line.bytes,
+            )?
         };
         if let Some(mirror) = &open.mirror
             && level >= mirror.level
@@ -311,6 +324,7 @@ impl NativeHandler {
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
+    largest: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
     let py = record.py();
@@ -318,13 +332,24 @@ fn text_line(
         formatter.ok_or_else(|| PyRuntimeError::new_err("a text log has no formatter; set one"))?;
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
-    out.extend_from_slice(text.to_string_lossy().as_bytes());
+    let text = text.to_string_lossy();
+    let kept = if text.len() < largest {
+        text.len()
+    } else {
+        text.floor_char_boundary(largest.saturating_sub(MAX_CUT_NOTE))
+    };
+    out.extend_from_slice(&text.as_bytes()[..kept]);
+    if kept < text.len() {
+        let cut = text[kept..].chars().count();
+        out.extend_from_slice(format!("…(truncated, {cut} chars)").as_bytes());
+    }
     out.push(b'\n');
     record.getattr(intern!(py, "levelno"))?.extract()
 }
 
-/// What `logging.Handler.emit` implementations do with an exception.
-fn raise_and_handle(
+/// What `logging.Handler.emit` implementations do with an exception: an `Exception` goes to `handleError`, what is not one
+/// (a `KeyboardInterrupt` in a user's formatter) goes on.
+fn handle_error(
     handler: &Bound<'_, NativeHandler>,
     record: &Bound<'_, PyAny>,
     error: &PyErr,
@@ -379,7 +404,7 @@ fn stdlib(py: Python<'_>) -> PyResult<&'static Stdlib> {
         let logging = py.import("logging")?;
         let handle_error = PyModule::from_code(
             py,
-            c"def handle_error(handler, record, error):\n    try:\n        raise error\n    except BaseException:\n        handler.handleError(record)\n",
+            c"def handle_error(handler, record, error):\n    try:\n        raise error\n    except Exception:\n        handler.handleError(record)\n",
             c"logspool/_core",
             c"logspool._core._errors",
         )?;

@@ -2,11 +2,13 @@
 
 use std::io;
 
-use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fstat, openat, statat};
 use rustix::io::Errno;
 
+use crate::config::LogSettings;
 use crate::failpoint;
 use crate::fork::TrackedFd;
+use crate::report;
 use crate::segment::link;
 use crate::segment::naming;
 use crate::segment::state::Current;
@@ -33,20 +35,22 @@ impl Store {
         if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
             return self.create_segment();
         }
-        if current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at {
-            // An empty segment that outlived its time is not closed; its time begins now.
+        let outlived = current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at;
+        if outlived || std::mem::take(&mut self.retimed) {
+            // An empty segment that outlived its time is not closed; its time begins now. So does that of a segment
+            // opened under another `when`.
             self.state.set_current(Current {
                 rollover_at: self.next_rollover(),
                 ..current
             });
         }
-        if stat.st_nlink == 1 {
-            // Somebody removed or replaced the plain name; it is derived, so it is made again.
-            link::point_plain(
-                &self.dir,
-                &self.name,
-                &naming::segment_name(&self.name, current.number),
-            )?;
+        let plain = statat(self.dir.fd(), &self.name, AtFlags::empty());
+        if !plain.is_ok_and(|p| (p.st_dev, p.st_ino) == current.id) {
+            // Somebody removed, moved or replaced the plain name. It is derived, so it is made again; a file of
+            // somebody else's that stands there is kept as a segment.
+            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)?;
+            let segment = naming::segment_name(&self.name, current.number);
+            link::point_plain(&self.dir, &self.name, &segment)?;
         }
         Ok(())
     }
@@ -56,6 +60,18 @@ impl Store {
         match self.state.settings() {
             None => self.state.set_settings(&self.settings),
             Some(mut standing) if standing != self.settings => {
+                if (LogSettings {
+                    backup_count: 0,
+                    ..standing.clone()
+                }) != (LogSettings {
+                    backup_count: 0,
+                    ..self.settings.clone()
+                }) {
+                    report::say(&format!(
+                        "{} is open in another process with other rotation settings; those stand, as long as it runs",
+                        self.dir.path().join(&self.name).display()
+                    ));
+                }
                 standing.backup_count = match (standing.backup_count, self.settings.backup_count) {
                     (0, _) | (_, 0) => 0,
                     (a, b) => a.max(b),
