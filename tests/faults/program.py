@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 DEADLINE = 60.0
+_started: list[subprocess.Popen[str]] = []
 
 # What every program has at hand.
 PRELUDE = '''\
@@ -76,7 +77,7 @@ def start(
     """Start the program in a session of its own, its output in pipes."""
     path = _write(directory, source)
     command = [*prefix, sys.executable, "-X", "faulthandler", str(path), *map(str, arguments)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=directory,
         env=_environment(env),
@@ -86,6 +87,8 @@ def start(
         text=True,
         start_new_session=True,
     )
+    _started.append(process)
+    return process
 
 
 def end(process: subprocess.Popen[str], *, deadline: float = DEADLINE) -> tuple[str, str]:
@@ -116,6 +119,15 @@ def run(
     if process.returncode != status:
         raise AssertionError(f"exit status {process.returncode}, not {status}\n--- stdout\n{out}\n--- stderr\n{err}")
     return out
+
+
+def end_all() -> None:
+    """End every program that was started, and its children; a test's last act."""
+    while _started:
+        process = _started.pop()
+        if process.returncode is None:
+            kill_session(process)
+            process.communicate()
 
 
 def kill_session(process: subprocess.Popen[str]) -> None:
