@@ -43,12 +43,13 @@ class Outcome:
 
 @dataclass
 class Session:
-    """A server process, the client that talks to it, and what it got."""
+    """A server process, the client that talks to it, what it got, and why calls that `drive` made got no answer."""
 
     name: str
     directory: Path
     client: Client
     outcomes: list[Outcome] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def stdout(self) -> Path:
@@ -95,13 +96,17 @@ async def serve(
 
 
 async def drive(sessions: Iterable[Session], calls: Iterable[Call], *, at_once: int = 4) -> None:
-    """Makes the calls, `at_once` of them at a time, each on the server it is for."""
+    """Makes the calls, `at_once` of them at a time, each on the server it is for; one without an answer is `lost`."""
     by_name = {session.name: session for session in sessions}
     turn = asyncio.Semaphore(at_once)
 
     async def one(call: Call) -> None:
+        session = by_name[call.server]
         async with turn:
-            await by_name[call.server].call(call)
+            try:
+                await session.call(call)
+            except Exception as error:  # a broken connection, a protocol error, no answer in time
+                session.lost.append(f"{call.tool} got no answer: {error!r}")
 
     await asyncio.gather(*(one(call) for call in calls))
 

@@ -199,11 +199,21 @@ impl Engine {
     pub fn flush(&self, timeout: Option<Duration>, caller: &mut dyn Caller) -> Flushed {
         let spools = self.shared.spools.lock().clone();
         spools.iter().for_each(|s| s.announce_drops());
-        let targets: Vec<_> = spools.iter().map(|s| (s, s.head())).collect();
+        let mut targets: Vec<_> = spools.iter().map(|s| (s, s.head())).collect();
+        let mut retargets = 3;
         let deadline = timeout.map(|t| Instant::now() + t);
         loop {
             if targets.iter().all(|(s, head)| s.ring.tail() >= *head) {
-                return Flushed::Complete;
+                // Drops for whose announcement there was no room before belong to what came before the call. Under
+                // drops that never end, the rest of them is left to the writer.
+                if retargets == 0 || !spools.iter().any(|s| s.has_unannounced()) {
+                    return Flushed::Complete;
+                }
+                retargets -= 1;
+                for (spool, head) in &mut targets {
+                    spool.announce_drops();
+                    *head = spool.head();
+                }
             }
             let left = deadline.map_or(SLICE, |d| d.saturating_duration_since(Instant::now()));
             if left.is_zero() {
@@ -444,7 +454,7 @@ pub fn recover_dir(dir: &Path) -> Result<recover::Recovered> {
     let dir = Arc::new(LogDir::open(dir, 0o700)?);
     let place = place::open(&dir, &crate::config::SpoolPlace::BesideLogs)?;
     let shown = dir.path().display().to_string();
-    let mut stores = crate::spool::drain::Stores::new(dir);
+    let mut stores = crate::spool::stores::Stores::new(dir);
     recover::adopt_orphans(place.as_fd(), &mut stores)
         .map_err(|e| Error::new("cannot recover", shown, e))
 }

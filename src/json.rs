@@ -1,7 +1,7 @@
 //! Append-only JSON writer: escapes, numbers, RFC 3339 time.
 //!
 //! Everything appends to a `Vec<u8>` and nothing fails. Text comes in as UTF-8, or as UTF-8 in which lone surrogates stand in
-//! their three-byte form (what CPython's `surrogatepass` gives); it goes out as UTF-8 with quote, backslash, C0, DEL, C1,
+//! their three-byte form (what Python's `surrogatepass` gives); it goes out as UTF-8 with quote, backslash, C0, DEL, C1,
 //! U+2028, U+2029 and lone surrogates escaped, so that a line is one line in every reader and harmless in a terminal.
 #![allow(unsafe_code)]
 

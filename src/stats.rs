@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What became of records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Records given to logspool that passed their level, announcements included.
+    /// Records given to logspool that passed their level.
     pub emitted: u64,
     /// Of these, in segments.
     pub written: u64,
@@ -19,7 +19,7 @@ pub struct Totals {
     pub dropped_oldest: u64,
     /// Dropped for another reason: logging from within logspool's own lock, a log that could not be opened again.
     pub dropped_other: u64,
-    /// Records logspool wrote itself to announce drops.
+    /// Records logspool wrote itself to announce drops; not among the others.
     pub announced: u64,
     /// Times a call waited for room.
     pub waits: u64,

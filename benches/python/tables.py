@@ -105,7 +105,7 @@ def goals(measured: dict[str, Any]) -> str:
             return  # the group was not measured
         met = got >= limit if at_least else got <= limit
         rows.append(
-            [text, f"{'≥' if at_least else '≤'} {limit:g} {unit}", f"{got:.3g} {unit}", "met" if met else "**missed**"]
+            [text, f"{'≥' if at_least else '≤'} {limit:g} {unit}", f"{got:.4g} {unit}", "met" if met else "**missed**"]
         )
 
     def routes(group: str) -> Routes:

@@ -145,7 +145,7 @@ async def ask(model: str, prompt: str, stream: bool, request_id: str) -> Answer:
     except httpx.TimeoutException:
         answer.failure = f"no answer within {TIMEOUT:g} s"
     except httpx.HTTPError as error:
-        answer.failure = f"stream broke: {error}"
+        answer.failure = f"connection broke: {str(error) or type(error).__name__}"
         logger.exception("connection to the provider failed", extra={"request_id": request_id, "tool": "infer"})
     return answer
 

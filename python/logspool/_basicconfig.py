@@ -136,7 +136,8 @@ class _Plan:
         on: bool | None = _settings.config_value("console", asked, _config.say_once)
         level = given.get("console_level", UNSET)
         if level is UNSET:
-            level = min((handler.level for handler in self.streams if handler.level), default=UNSET)
+            levels = [handler.level for handler in self.streams]
+            level = min(levels) if levels and all(levels) else UNSET  # one without a level: the mirror's own
         number: int = _settings.config_value("console_level", level, _config.say_once)
         return number if (_is_terminal() if on is None else on) else None
 
@@ -176,23 +177,31 @@ class _Plan:
 
 
 def _swap(root: logging.Logger, new: list[SpoolHandler], attach: list[logging.Handler], *, force: bool) -> list[str]:
-    """Put the new handlers on the root logger, take off those they replace; tells which of others' were replaced."""
+    """Put the new handlers on the root logger in place of those they replace; tells which of others' were replaced."""
     state = _config.state
-    before = root.handlers[:]
     earlier, state.handlers = state.handlers, new
     paths = {handler.baseFilename for handler in new}
-    for handler in (*new, *attach):
-        root.addHandler(handler)
-    replaced = []
-    for old in before:
-        ours = old in earlier or (isinstance(old, SpoolHandler) and old.baseFilename in paths)
-        if old in attach or not (force or ours or type(old) in (logging.StreamHandler, logging.FileHandler)):
-            continue
-        root.removeHandler(old)
-        if not ours:
-            replaced.append(repr(old))
-        old.close()
-    return replaced
+
+    def ours(handler: logging.Handler) -> bool:
+        return handler in earlier or (isinstance(handler, SpoolHandler) and handler.baseFilename in paths)
+
+    # One list in place of the other, so that a record logged meanwhile goes to the old handlers or to the new ones, not to
+    # both. The lock is the one that addHandler takes.
+    with logging._lock:  # type: ignore[attr-defined]
+        gone = [
+            handler
+            for handler in root.handlers
+            if handler not in attach
+            and (force or ours(handler) or type(handler) in (logging.StreamHandler, logging.FileHandler))
+        ]
+        kept = [handler for handler in root.handlers if handler not in gone and handler not in attach]
+        root.handlers = [*kept, *new, *attach]
+    for handler in gone:
+        try:
+            handler.close()
+        except (OSError, ValueError):  # as logging.shutdown has it: nothing more can be done for that one
+            pass
+    return [repr(handler) for handler in gone if not ours(handler)]
 
 
 # -- arguments that only basicConfig takes -------------------------------------------------------------------------------

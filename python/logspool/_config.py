@@ -52,8 +52,13 @@ def say_once(message: str) -> None:
 
 
 def flush_timeout() -> float | None:
-    """How long a handler's `flush()` may wait: for ever, except after our exit hook has already waited."""
+    """How long a handler's `flush()` may wait, in seconds: for ever, except after our exit hook has already waited."""
     return 0.1 if state.exiting else None
+
+
+def close_timeout() -> float:
+    """How long a handler's `close()` may wait, in seconds. `logging.shutdown()` closes them all one after the other."""
+    return 0.1 if state.exiting else EXIT_FLUSH_SECONDS
 
 
 def _at_exit() -> None:

@@ -4,10 +4,27 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
+
+__all__ = [
+    "NativeHandler",
+    "__version__",
+    "encode_cost",
+    "encode_record",
+    "flush",
+    "fork_before",
+    "fork_child",
+    "fork_parent",
+    "log_cost",
+    "set_cost_handler",
+    "set_cost_opener",
+    "shutdown",
+    "stats",
+]
 
 __version__: str
 
+@disjoint_base
 class NativeHandler:
     """The native half of `SpoolHandler`: where a record is encoded and committed to the spool."""
 
@@ -16,7 +33,7 @@ class NativeHandler:
 
     def __new__(cls, *args: object, **kwargs: object) -> Self: ...
     def _open(self, settings: dict[str, Any]) -> None: ...
-    def _set_plain(self, plain: bool) -> None: ...
+    def _set_plain(self, plain: bool, formats: bool = False) -> None: ...
     def handle(self, record: logging.LogRecord) -> bool: ...
     def emit(self, record: logging.LogRecord) -> None: ...
     def _flush(self, timeout: float | None) -> bool: ...
@@ -70,4 +87,9 @@ def stats() -> dict[str, Any]:
 def fork_before() -> None: ...
 def fork_parent() -> None: ...
 def fork_child() -> None: ...
-def encode_record(record: logging.LogRecord, settings: Mapping[str, Any]) -> bytes: ...
+def encode_record(
+    record: logging.LogRecord, settings: dict[str, Any], formatter: logging.Formatter | None = None
+) -> bytes: ...
+def encode_cost(
+    settings: dict[str, Any], tier_id: str | None = None, model: str | None = None, **keywords: object
+) -> bytes: ...

@@ -89,6 +89,14 @@ def spool_bytes(value: Any) -> int:
     return number
 
 
+def record_size(value: Any) -> int:
+    """As `size`, from 1 KiB: a record with everything cut still takes some bytes."""
+    number = size(value)
+    if number < 1024:
+        raise ValueError("expected a size of 1024 bytes or more")
+    return number
+
+
 def _whole(value: Any, least: int, allowed: str) -> int:
     if isinstance(value, str):
         text = value.strip().replace("_", "")

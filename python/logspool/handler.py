@@ -114,7 +114,7 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
             # In the instance, so that the open handler does not pay for the question.
             self.__dict__["handle"] = self._open_and_handle
             self.__dict__["emit"] = self._open_and_emit
-        self._set_plain(self._takes_native_path())
+        self._choose_path()
 
     @classmethod
     def _from_settings(cls, settings: dict[str, Any]) -> SpoolHandler:
@@ -123,21 +123,23 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
         handler._start(settings, logging.NOTSET)
         return handler
 
-    def _takes_native_path(self) -> bool:
-        own = type(self)
-        return not any(
-            getattr(own, name) is not getattr(SpoolHandler, name) or name in self.__dict__ for name in _HANDLING
-        )
+    def _choose_path(self) -> None:
+        """Tell the native half which of the handling methods it has to call."""
+
+        def replaced(name: str) -> bool:
+            return getattr(type(self), name) is not getattr(SpoolHandler, name) or name in self.__dict__
+
+        self._set_plain(not any(map(replaced, _HANDLING)), replaced("format"))
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in _HANDLING:  # a test's mock, say
-            self._set_plain(False)
+            self._choose_path()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         if name in _HANDLING:
-            self._set_plain(self._takes_native_path())
+            self._choose_path()
 
     # -- delay=True ----------------------------------------------------------------------------------------------------
 
@@ -152,7 +154,7 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
                 self._opened = True
                 self.__dict__.pop("handle", None)
                 self.__dict__.pop("emit", None)
-                self._set_plain(self._takes_native_path())
+                self._choose_path()
         return True
 
     def _open_and_handle(self, record: logging.LogRecord) -> bool:
@@ -192,7 +194,7 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
         """Flush, release the log and leave logging's list of handlers. A later record opens the log again."""
         try:
             if self._opened and self.flushOnClose:
-                self._close()
+                self._flush(_config.close_timeout())
         finally:
             logging.Handler.close(self)
 

@@ -3,6 +3,7 @@
 
 use std::cell::UnsafeCell;
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::spool::producer::Caller;
@@ -60,4 +61,10 @@ impl<T> AttachedCell<T> {
         // SAFETY: as in `with`: the collector runs on an attached thread, outside of every `with`.
         f(unsafe { &*self.0.get() })
     }
+}
+
+/// Whether this thread runs in the interpreter the process began with.
+pub fn is_main_interpreter(_py: Python<'_>) -> bool {
+    // SAFETY: attached, as `_py` proves, so that there is a current interpreter; the main one's number is 0.
+    unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) == 0 }
 }

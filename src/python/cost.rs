@@ -2,16 +2,16 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 
-use super::encode::{Encoder, Keys, Nest, Written};
+use super::bill::Bill;
+use super::encode::{Encoder, Nest, Written};
+use super::keys::Keys;
 use super::names::Names;
-use super::record::{
-    CATEGORY, Keep, Promoted, REQUEST_ID, RecordEncoder, is_container, pid, promoted_place,
-    separate,
-};
+use super::parts::{CATEGORY, Promoted, REQUEST_ID, is_container, promoted_place};
+use super::record::{Keep, RecordEncoder, pid, separate};
 use super::task::task_name;
-use super::text::{small_int, utf8};
+use super::text::utf8;
 use crate::json;
 
 /// The arguments of `log_cost`; `None` is what the caller left out or gave as `None`.
@@ -51,31 +51,19 @@ pub(crate) struct CostCall<'py> {
     pub(crate) fields: Option<Bound<'py, PyDict>>,
 }
 
-type Value<'py> = Option<Bound<'py, PyAny>>;
-
-/// Tokens and cost, as far as they are known.
-#[derive(Default)]
-struct Bill<'py> {
-    prompt: Value<'py>,
-    completion: Value<'py>,
-    total: Value<'py>,
-    cached: Value<'py>,
-    reasoning: Value<'py>,
-    input_cost: Amount<'py>,
-    output_cost: Amount<'py>,
-    total_cost: Amount<'py>,
-    currency: Value<'py>,
-    source: Option<&'static str>,
-}
-
-/// Money: given, or computed from prices.
-#[derive(Default)]
-enum Amount<'py> {
-    #[default]
-    Unknown,
-    Given(Bound<'py, PyAny>),
-    Computed(f64),
-}
+/// The names in `fields` that are ours: a `**fields` member or a static field so named gives way.
+const OURS: [&[u8]; 10] = [
+    b"provider",
+    b"model",
+    b"tier_id",
+    b"tokens",
+    b"cost",
+    b"latency_ms",
+    b"http_status",
+    b"response_id",
+    b"task",
+    b"pricing",
+];
 
 impl RecordEncoder {
     /// Appends the line of one cost record to `out`. Never fails.
@@ -98,7 +86,7 @@ impl RecordEncoder {
                 None if key.eq(intern!(py, "fields")).unwrap_or(false)
                     && encoder.is_mapping(&value) =>
                 {
-                    nested = Some(value)
+                    nested = Some(value);
                 }
                 _ => extras.push((key.into_any(), value)),
             }
@@ -165,32 +153,13 @@ impl RecordEncoder {
     ) -> Written {
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
-        // What a keyword of ours cannot be named, but a `**fields` or static field can.
-        const OURS: [&str; 10] = [
-            "provider",
-            "model",
-            "tier_id",
-            "tokens",
-            "cost",
-            "latency_ms",
-            "http_status",
-            "response_id",
-            "task",
-            "pricing",
-        ];
-        let mut keys = Keys::default();
-        if !extras.is_empty() || !self.fixed.is_empty() {
-            for name in OURS {
-                keys.take(name.as_bytes());
-            }
-        }
         if !self.fixed.is_empty() {
             let given: Vec<_> = extras
                 .iter()
                 .map(|(key, _)| encoder.text_of(key.as_borrowed()))
                 .collect();
             for (escaped, value) in &self.fixed {
-                if !keys.holds(escaped) && !given.contains(escaped) {
+                if !OURS.contains(&escaped.as_slice()) && !given.contains(escaped) {
                     separate(out, open);
                     out.push(b'"');
                     out.extend_from_slice(escaped);
@@ -220,6 +189,12 @@ impl RecordEncoder {
         if call.pricing.is_some() {
             encoder.write_known_or_null(out, b",\"pricing\":", call.pricing.as_ref())?;
         }
+        let mut keys = Keys::default();
+        if !extras.is_empty() {
+            for name in OURS {
+                keys.take(name);
+            }
+        }
         for (key, value) in extras {
             out.push(b',');
             encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
@@ -227,248 +202,5 @@ impl RecordEncoder {
         }
         out.push(b'}');
         encoder.check(out)
-    }
-}
-
-impl<'py> Encoder<'py> {
-    /// The member of a mapping, or the attribute of an object, of the first of these names that is there and not `None`.
-    fn member(&self, object: &Bound<'py, PyAny>, names: &[&Bound<'py, PyString>]) -> Value<'py> {
-        if let Ok(dict) = object.cast::<PyDict>() {
-            return names.iter().find_map(|name| {
-                self.ok(dict.get_item(name))
-                    .flatten()
-                    .filter(|value| !value.is_none())
-            });
-        }
-        if self.is_mapping(object) {
-            return names.iter().find_map(|name| {
-                let value = self
-                    .ok(object.contains(name))
-                    .unwrap_or(false)
-                    .then(|| self.ok(object.get_item(name)));
-                value.flatten().filter(|value| !value.is_none())
-            });
-        }
-        names.iter().find_map(|name| {
-            self.ok(object.getattr_opt(name))
-                .flatten()
-                .filter(|value| !value.is_none())
-        })
-    }
-
-    fn bill(&self, call: &CostCall<'py>) -> Bill<'py> {
-        let py = self.py;
-        let mut bill = Bill::default();
-        if let Some(usage) = &call.usage {
-            bill.prompt = self.member(
-                usage,
-                &[
-                    intern!(py, "prompt_tokens"),
-                    intern!(py, "input_tokens"),
-                    intern!(py, "prompt"),
-                ],
-            );
-            bill.completion = self.member(
-                usage,
-                &[
-                    intern!(py, "completion_tokens"),
-                    intern!(py, "output_tokens"),
-                    intern!(py, "completion"),
-                ],
-            );
-            bill.total = self.member(usage, &[intern!(py, "total_tokens"), intern!(py, "total")]);
-            let inner = |outer: &[&Bound<'py, PyString>], name, flat: &[&Bound<'py, PyString>]| {
-                let details = self.member(usage, outer);
-                details
-                    .and_then(|details| self.member(&details, &[name]))
-                    .or_else(|| self.member(usage, flat))
-            };
-            bill.cached = inner(
-                &[
-                    intern!(py, "prompt_tokens_details"),
-                    intern!(py, "input_tokens_details"),
-                ],
-                intern!(py, "cached_tokens"),
-                &[
-                    intern!(py, "cache_read_input_tokens"),
-                    intern!(py, "cached"),
-                ],
-            );
-            bill.reasoning = inner(
-                &[
-                    intern!(py, "completion_tokens_details"),
-                    intern!(py, "output_tokens_details"),
-                ],
-                intern!(py, "reasoning_tokens"),
-                &[intern!(py, "reasoning")],
-            );
-        }
-        let given = call.prompt_tokens.is_some() || call.completion_tokens.is_some();
-        bill.prompt = call.prompt_tokens.clone().or(bill.prompt);
-        bill.completion = call.completion_tokens.clone().or(bill.completion);
-        if given || bill.total.is_none() {
-            let sum = bill.prompt.as_ref().zip(bill.completion.as_ref()).and_then(
-                |(prompt, completion)| {
-                    let sum = self.count(prompt)?.checked_add(self.count(completion)?)?;
-                    sum.into_pyobject(py).ok().map(Bound::into_any)
-                },
-            );
-            bill.total = sum.or(bill.total);
-        }
-        self.price(call, &mut bill);
-        bill
-    }
-
-    fn price(&self, call: &CostCall<'py>, bill: &mut Bill<'py>) {
-        let py = self.py;
-        let provided = || {
-            call.usage
-                .as_ref()
-                .and_then(|usage| self.member(usage, &[intern!(py, "cost")]))
-        };
-        let (cost, source) = match &call.cost {
-            Some(cost) => (Some(cost.clone()), "caller"),
-            None => (provided(), "provider"),
-        };
-        if let Some(cost) = cost {
-            bill.source = Some(source);
-            if !self.is_mapping(&cost) {
-                bill.total_cost = Amount::Given(cost);
-                return;
-            }
-            let part = |name| self.member(&cost, &[name]);
-            bill.currency = part(intern!(py, "currency"));
-            let (input, output) = (part(intern!(py, "input")), part(intern!(py, "output")));
-            bill.total_cost = match part(intern!(py, "total")) {
-                Some(total) => Amount::Given(total),
-                None => match (
-                    input.as_ref().and_then(|cost| self.number(cost)),
-                    output.as_ref().and_then(|cost| self.number(cost)),
-                ) {
-                    (Some(input), Some(output)) => Amount::Computed(input + output),
-                    _ => Amount::Unknown,
-                },
-            };
-            bill.input_cost = input.map_or(Amount::Unknown, Amount::Given);
-            bill.output_cost = output.map_or(Amount::Unknown, Amount::Given);
-            return;
-        }
-        let Some(pricing) = &call.pricing else { return };
-        let side = |tokens: &Value<'py>, name| {
-            let tokens = self.number(tokens.as_ref()?)?;
-            Some(tokens * self.number(&self.member(pricing, &[name])?)? / 1e6)
-        };
-        let input = side(&bill.prompt, intern!(py, "input_per_1m"));
-        let output = side(&bill.completion, intern!(py, "output_per_1m"));
-        if input.is_some() || output.is_some() {
-            bill.source = Some("computed");
-        }
-        let total = input.zip(output).map(|(input, output)| input + output);
-        let amount = |cost: Option<f64>| cost.map_or(Amount::Unknown, Amount::Computed);
-        (bill.input_cost, bill.output_cost, bill.total_cost) =
-            (amount(input), amount(output), amount(total));
-    }
-
-    fn count(&self, value: &Bound<'py, PyAny>) -> Option<i64> {
-        if value.is_exact_instance_of::<pyo3::types::PyInt>() {
-            return small_int(value.as_borrowed());
-        }
-        self.ok(value.extract())
-    }
-
-    fn number(&self, value: &Bound<'py, PyAny>) -> Option<f64> {
-        self.ok(value.extract())
-    }
-
-    /// The name of this thread, as the program's records have it.
-    fn thread_name(&self) -> Value<'py> {
-        let py = self.py;
-        let current = py.import(intern!(py, "threading")).and_then(|threading| {
-            threading
-                .call_method0(intern!(py, "current_thread"))?
-                .getattr(intern!(py, "name"))
-        });
-        self.ok(current)
-    }
-
-    fn write_known_or_null(
-        &self,
-        out: &mut Vec<u8>,
-        key: &[u8],
-        value: Option<&Bound<'py, PyAny>>,
-    ) -> Written {
-        out.extend_from_slice(key);
-        match value {
-            Some(value) => self.write_value(out, value.as_borrowed(), &Nest::TOP),
-            None => {
-                out.extend_from_slice(b"null");
-                Ok(())
-            }
-        }
-    }
-
-    fn write_tokens(&self, out: &mut Vec<u8>, bill: &Bill<'py>, details: bool) -> Written {
-        self.write_known_or_null(out, b",\"tokens\":{\"prompt\":", bill.prompt.as_ref())?;
-        self.write_known_or_null(out, b",\"completion\":", bill.completion.as_ref())?;
-        self.write_known_or_null(out, b",\"total\":", bill.total.as_ref())?;
-        if details && bill.cached.is_some() {
-            self.write_known_or_null(out, b",\"cached\":", bill.cached.as_ref())?;
-        }
-        if details && bill.reasoning.is_some() {
-            self.write_known_or_null(out, b",\"reasoning\":", bill.reasoning.as_ref())?;
-        }
-        out.push(b'}');
-        Ok(())
-    }
-
-    fn write_cost(&self, out: &mut Vec<u8>, bill: &Bill<'py>, details: bool) -> Written {
-        out.extend_from_slice(b",\"cost\":{");
-        for (key, amount) in [
-            (&b"\"input\":"[..], &bill.input_cost),
-            (b",\"output\":", &bill.output_cost),
-            (b",\"total\":", &bill.total_cost),
-        ] {
-            match amount {
-                Amount::Computed(amount) => {
-                    out.extend_from_slice(key);
-                    json::write_float(out, *amount);
-                }
-                Amount::Given(amount) => self.write_known_or_null(out, key, Some(amount))?,
-                Amount::Unknown => self.write_known_or_null(out, key, None)?,
-            }
-        }
-        if details {
-            match &bill.currency {
-                Some(currency) => {
-                    self.write_known_or_null(out, b",\"currency\":", Some(currency))?
-                }
-                None => out.extend_from_slice(b",\"currency\":\"USD\""),
-            }
-            out.extend_from_slice(b",\"source\":");
-            match bill.source {
-                Some(source) => json::write_str(out, source),
-                None => out.extend_from_slice(b"null"),
-            }
-        }
-        out.push(b'}');
-        Ok(())
-    }
-
-    /// The keys that the predecessor of `log_cost` wrote, as it wrote them.
-    fn write_legacy(
-        &self,
-        out: &mut Vec<u8>,
-        now: i64,
-        call: &CostCall<'py>,
-        bill: &Bill<'py>,
-    ) -> Written {
-        out.extend_from_slice(b",\"timestamp\":");
-        json::write_time(out, now);
-        self.write_known_or_null(out, b",\"tier\":", call.tier_id.as_ref())?;
-        self.write_known_or_null(out, b",\"model\":", call.model.as_ref())?;
-        self.write_known_or_null(out, b",\"task\":", call.task.as_ref())?;
-        self.write_tokens(out, bill, false)?;
-        self.write_cost(out, bill, false)?;
-        self.write_known_or_null(out, b",\"pricing\":", call.pricing.as_ref())
     }
 }

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::collections::HashSet;
 
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::keys::Keys;
 use super::names::Names;
 use super::text::{small_int, utf8};
 use crate::json;
@@ -303,13 +303,12 @@ impl<'py> Encoder<'py> {
                 // Taken from the container once more, for the try may have run the garbage collector; and held this time.
                 // SAFETY: a borrowed reference or null.
                 let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }
-                    .map(|item| item.to_owned());
-                match item {
-                    Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
-                    None => {
-                        self.swallow(&PyErr::fetch(self.py));
-                        out.extend_from_slice(b"null");
-                    }
+                    .map(Borrowed::to_owned);
+                if let Some(item) = item {
+                    self.write_value(out, item.as_borrowed(), &nest)?;
+                } else {
+                    self.swallow(&PyErr::fetch(self.py));
+                    out.extend_from_slice(b"null");
                 }
             }
             self.check(out)?;
@@ -337,7 +336,7 @@ impl<'py> Encoder<'py> {
         let mut keys = Keys::default();
         let mut position = 0;
         let mut count = 0;
-        let next = |position: &mut isize| {
+        let entry = |position: &mut isize| {
             let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
             // SAFETY: `dict` is a dict, and any position is safe, also after a change. Both references are borrowed from it:
             // they are used at once, or held where code may run.
@@ -353,7 +352,7 @@ impl<'py> Encoder<'py> {
             }
         };
         let mut here = position;
-        while let Some((key, value)) = next(&mut position) {
+        while let Some((key, value)) = entry(&mut position) {
             if count > 0 {
                 out.push(b',');
             }
@@ -371,7 +370,7 @@ impl<'py> Encoder<'py> {
             let start = out.len();
             if !(self.write_plain_key(out, key) && self.write_plain(out, value)) {
                 // Read once more, for the try may have run the garbage collector; and held this time.
-                let Some((key, value)) = next(&mut here) else {
+                let Some((key, value)) = entry(&mut here) else {
                     break;
                 };
                 let (key, value) = (key.to_owned(), value.to_owned());
@@ -390,134 +389,5 @@ impl<'py> Encoder<'py> {
         }
         out.push(b'}');
         self.check(out)
-    }
-
-    /// Appends `"key":` if the key is an ordinary string; `false`, with nothing written, otherwise.
-    #[inline]
-    pub(super) fn write_plain_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
-        if class_of(key) != &raw mut ffi::PyUnicode_Type {
-            return false;
-        }
-        match utf8(key) {
-            Some(text) if text.len() <= self.limits.text => {
-                json::write_quoted(out, text);
-                out.push(b':');
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Appends `"key":` for a key of any kind; one that would stand for a second time gets `#2`, `#3` … appended.
-    pub(super) fn write_odd_key(
-        &self,
-        out: &mut Vec<u8>,
-        key: Borrowed<'_, 'py, PyAny>,
-        keys: &mut Keys,
-    ) {
-        let text = self.text_of(key);
-        out.push(b'"');
-        out.extend_from_slice(&keys.unique(text));
-        out.extend_from_slice(b"\":");
-    }
-
-    /// The text that stands for an object where JSON wants a string: escaped, without quotes. A scalar as its JSON value reads,
-    /// anything with structure as `str` gives it.
-    pub(super) fn text_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Vec<u8> {
-        self.scalar_of(value).unwrap_or_else(|| {
-            let mut text = Vec::new();
-            self.write_str_of(&mut text, value);
-            unquoted(text)
-        })
-    }
-
-    /// The same, `None` for what has structure.
-    pub(super) fn scalar_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Option<Vec<u8>> {
-        let mut text = Vec::new();
-        let written = self.write_value(&mut text, value, &Nest::TOP);
-        if written.is_err() || matches!(text.first(), Some(b'{' | b'[') | None) {
-            None
-        } else {
-            Some(unquoted(text))
-        }
-    }
-}
-
-/// Drops the quotes of a JSON string; other JSON text is left as it is.
-fn unquoted(mut text: Vec<u8>) -> Vec<u8> {
-    if text.len() >= 2 && text[0] == b'"' {
-        text.pop();
-        text.remove(0);
-    }
-    text
-}
-
-/// The keys of one object that are taken, tracked only where keys may collide: two keys of a dict differ, their texts need not.
-#[derive(Default)]
-pub(super) struct Keys {
-    taken: Option<HashSet<Vec<u8>>>,
-}
-
-impl Keys {
-    /// Reserves every ordinary string key of a dict, so that those keep their names. Once per object.
-    fn reserve_text_keys(&mut self, dict: Borrowed<'_, '_, PyAny>) {
-        if self.taken.is_some() {
-            return;
-        }
-        let mut taken = HashSet::new();
-        let mut position = 0;
-        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: `dict` is a dict, and no code runs within the loop: what is borrowed stays alive.
-        while unsafe {
-            ffi::PyDict_Next(
-                dict.as_ptr(),
-                &raw mut position,
-                &raw mut key,
-                &raw mut value,
-            )
-        } != 0
-        {
-            // SAFETY: as above.
-            let key = unsafe { Borrowed::from_ptr(dict.py(), key) };
-            if class_of(key) == &raw mut ffi::PyUnicode_Type
-                && let Some(text) = utf8(key)
-            {
-                let mut escaped = Vec::with_capacity(text.len());
-                json::write_escaped(&mut escaped, text);
-                taken.insert(escaped);
-            }
-        }
-        self.taken = Some(taken);
-    }
-
-    /// Whether a key is taken.
-    pub(super) fn holds(&self, escaped: &[u8]) -> bool {
-        self.taken
-            .as_ref()
-            .is_some_and(|taken| taken.contains(escaped))
-    }
-
-    /// Appends `"name":` for a key of ours, which gives way to the user's.
-    pub(super) fn write_note_key(&mut self, out: &mut Vec<u8>, name: &str) {
-        out.push(b'"');
-        out.extend_from_slice(&self.unique(name.as_bytes().to_vec()));
-        out.extend_from_slice(b"\":");
-    }
-
-    /// Takes a key that must keep its name.
-    pub(super) fn take(&mut self, escaped: &[u8]) {
-        self.taken.get_or_insert_default().insert(escaped.to_vec());
-    }
-
-    /// The key, made different from every one taken.
-    pub(super) fn unique(&mut self, escaped: Vec<u8>) -> Vec<u8> {
-        let taken = self.taken.get_or_insert_default();
-        let mut key = escaped.clone();
-        let mut number = 2;
-        while !taken.insert(key.clone()) {
-            key = [&escaped[..], format!("#{number}").as_bytes()].concat();
-            number += 1;
-        }
-        key
     }
 }

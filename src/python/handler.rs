@@ -37,6 +37,7 @@ struct Inner {
     filters: Option<Py<PyAny>>,
     formatter: Option<Py<PyAny>>,
     plain: bool,
+    formats: bool,
     open: Option<Arc<Open>>,
 }
 
@@ -119,9 +120,14 @@ impl NativeHandler {
         Ok(())
     }
 
-    /// Whether `handle` may do the work of `logging.Handler.handle` natively.
-    fn _set_plain(&self, py: Python<'_>, plain: bool) {
-        self.inner.with(py, |inner| inner.plain = plain);
+    /// Whether `handle` may do the work of `logging.Handler.handle` natively, and whether a subclass's `format` makes the
+    /// message.
+    #[pyo3(signature = (plain, formats=false))]
+    fn _set_plain(&self, py: Python<'_>, plain: bool, formats: bool) {
+        self.inner.with(py, |inner| {
+            inner.plain = plain;
+            inner.formats = formats;
+        });
     }
 
     /// Filters, encodes and appends a record.
@@ -159,7 +165,7 @@ impl NativeHandler {
     fn emit(slf: &Bound<'_, Self>, record: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut caller = Attached::new(slf.py());
         // A defect of ours must not become the application's: the record is counted, and the program goes on.
-        let outcome = catch_unwind(AssertUnwindSafe(|| slf.get().append(record, &mut caller)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| Self::append(slf, record, &mut caller)));
         match outcome {
             Ok(Ok(())) => {}
             Ok(Err(e)) => {
@@ -251,13 +257,25 @@ impl NativeHandler {
         }
     }
 
-    fn append(&self, record: &Bound<'_, PyAny>, caller: &mut Attached<'_>) -> PyResult<()> {
+    fn append(
+        slf: &Bound<'_, Self>,
+        record: &Bound<'_, PyAny>,
+        caller: &mut Attached<'_>,
+    ) -> PyResult<()> {
         let py = record.py();
-        let open = self.current(py)?;
-        let formatter = self.inner.with(py, |inner| {
-            inner.formatter.as_ref().map(|f| f.clone_ref(py))
+        let open = slf.get().current(py)?;
+        let (formatter, formats) = slf.get().inner.with(py, |inner| {
+            (
+                inner.formatter.as_ref().map(|f| f.clone_ref(py)),
+                inner.formats,
+            )
         });
-        let formatter = formatter.as_ref().map(|f| f.bind(py));
+        let formatter = if formats {
+            // `logging.Handler.format` goes on to the formatter, if the subclass wants that.
+            Some(slf.as_any())
+        } else {
+            formatter.as_ref().map(|f| f.bind(py))
+        };
         let mut line = Buffer::take();
         let level = if open.settings.json {
             open.encoder.encode(record, formatter, &mut line.bytes)

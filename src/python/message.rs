@@ -40,19 +40,18 @@ impl<'py> Encoder<'py> {
         let written = match template.args {
             None => true,
             Some(args) if args.is_none() => true,
-            // SAFETY: a live tuple.
             Some(args) if class_of(args.as_borrowed()) == &raw mut ffi::PyTuple_Type => {
-                match unsafe { ffi::PyTuple_Size(args.as_ptr()) } {
-                    0 => true,
-                    count => {
-                        let done = self.write_formatted(out, text, args, count).is_some();
-                        if done && out.len() - start <= self.limits.text {
-                            return true;
-                        }
-                        out.truncate(start);
-                        return false;
+                // SAFETY: a live tuple.
+                let count = unsafe { ffi::PyTuple_Size(args.as_ptr()) };
+                if count > 0 {
+                    let done = self.write_formatted(out, text, args, count).is_some();
+                    if done && out.len() - start <= self.limits.text {
+                        return true;
                     }
+                    out.truncate(start);
+                    return false;
                 }
+                true
             }
             Some(_) => false,
         };

@@ -2,26 +2,48 @@
 //! [`settings`] reads configuration, [`module`] holds the functions.
 
 mod attach;
+mod bill;
 mod cost;
 mod encode;
 mod exception;
 mod handler;
+mod keys;
 mod ledger;
 mod message;
 mod mirror;
 mod module;
 mod names;
 mod objects;
+mod parts;
 mod record;
 mod settings;
+mod structures;
 mod task;
 mod text;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+
+/// Refuses every interpreter but the main one: spools, hooks and threads are the process', one of each.
+fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
+    if attach::is_main_interpreter(py) {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "logspool does not work in a subinterpreter; import and configure it in the main interpreter",
+    ))
+}
 
 /// The extension module.
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::refuse_subinterpreters(module.py())
+    }
+
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]

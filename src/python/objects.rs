@@ -21,12 +21,9 @@
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyByteArray, PyBytes, PyDict, PyFrozenSet, PyMemoryView, PySet, PySlice, PyString, PyTuple,
-    PyType,
-};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice, PyString, PyType};
 
-use super::encode::{Encoder, Keys, Nest, Overflow, Written};
+use super::encode::{Encoder, Nest, Written};
 use super::names::{LazyType, derives};
 use super::text::utf8;
 use crate::json;
@@ -39,16 +36,6 @@ static UUID: LazyType = LazyType::new("uuid", "UUID");
 static FUNCTION: LazyType = LazyType::new("types", "FunctionType");
 static METHOD: LazyType = LazyType::new("types", "MethodType");
 static BUILTIN: LazyType = LazyType::new("types", "BuiltinFunctionType");
-static MAPPING: LazyType = LazyType::new("collections.abc", "Mapping");
-static SEQUENCE: LazyType = LazyType::new("collections.abc", "Sequence");
-static SET: LazyType = LazyType::new("collections.abc", "Set");
-static VALUES_VIEW: LazyType = LazyType::new("collections.abc", "ValuesView");
-
-/// Elements of the largest array that is written in full.
-const MAX_ARRAY: usize = 4096;
-
-/// What a try came to: `None` if the value is not of that kind after all, and nothing was written.
-type Tried = Result<Option<()>, Overflow>;
 
 impl<'py> Encoder<'py> {
     /// Appends an object of any other type than JSON's own exact ones.
@@ -210,274 +197,16 @@ impl<'py> Encoder<'py> {
     }
 
     /// Whether a class has an attribute: on the class, so that a `__getattr__` of its instances cannot pretend.
-    fn has(&self, class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> bool {
+    pub(super) fn has(&self, class: &Bound<'py, PyType>, name: &Bound<'py, PyString>) -> bool {
         self.attribute(class, name).is_some()
     }
 
-    fn attribute(
+    pub(super) fn attribute(
         &self,
         class: &Bound<'py, PyType>,
         name: &Bound<'py, PyString>,
     ) -> Option<Bound<'py, PyAny>> {
         self.ok(class.getattr_opt(name)).flatten()
-    }
-
-    /// Records and containers. What fails half-way is taken back, and the next way tried.
-    fn write_structure(
-        &self,
-        out: &mut Vec<u8>,
-        class: &Bound<'py, PyType>,
-        value: Borrowed<'_, 'py, PyAny>,
-        outer: &Nest<'_>,
-    ) -> Tried {
-        let py = self.py;
-        if let Some(fields) = self.attribute(class, intern!(py, "__dataclass_fields__"))
-            && let Ok(fields) = fields.cast_into::<PyDict>()
-        {
-            let shown = fields
-                .values()
-                .iter()
-                .filter(|field| self.is_shown(field, true));
-            let names = shown
-                .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
-                .collect();
-            return self.write_attributes(out, value, names, outer);
-        }
-        if let Some(fields) = self.attribute(class, intern!(py, "__attrs_attrs__"))
-            && let Ok(fields) = fields.cast_into::<PyTuple>()
-        {
-            let shown = fields.iter().filter(|field| self.is_shown(field, false));
-            let names = shown
-                .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
-                .collect();
-            return self.write_attributes(out, value, names, outer);
-        }
-        if let Some(fields) = self.attribute(class, intern!(py, "__struct_fields__"))
-            && let Ok(fields) = fields.cast_into::<PyTuple>()
-        {
-            return self.write_attributes(out, value, fields.iter().collect(), outer);
-        }
-        let dump = if self.has(class, intern!(py, "model_dump")) {
-            Some(intern!(py, "model_dump"))
-        } else if self.has(class, intern!(py, "__fields__")) && self.has(class, intern!(py, "dict"))
-        {
-            Some(intern!(py, "dict"))
-        } else {
-            None
-        };
-        if let Some(dump) = dump
-            && let Some(fields) = self.ok(value.call_method0(dump))
-            && fields.is_instance_of::<PyDict>()
-        {
-            let Some(nest) = self.enter(out, value, outer) else {
-                return Ok(Some(()));
-            };
-            return self.write_dict(out, fields.as_borrowed(), &nest).map(Some);
-        }
-        if self.has(class, intern!(py, "dtype")) && self.has(class, intern!(py, "tolist")) {
-            return self.write_array_like(out, class, value, outer);
-        }
-        if value.is_instance_of::<PySet>() || value.is_instance_of::<PyFrozenSet>() {
-            return self.write_iterable(out, value, outer);
-        }
-        if self.is_kind(class, &MAPPING) {
-            return self.write_mapping(out, value, outer);
-        }
-        if self.is_kind(class, &SEQUENCE)
-            || self.is_kind(class, &SET)
-            || self.is_kind(class, &VALUES_VIEW)
-        {
-            return self.write_iterable(out, value, outer);
-        }
-        Ok(None)
-    }
-
-    /// Whether a dataclass or attrs field is one that `repr` shows (and, of a dataclass, not a `ClassVar`).
-    fn is_shown(&self, field: &Bound<'py, PyAny>, dataclass: bool) -> bool {
-        let py = self.py;
-        let real = !dataclass
-            || self
-                .ok(field
-                    .getattr(intern!(py, "_field_type"))
-                    .and_then(|kind| kind.getattr(intern!(py, "name"))))
-                .is_none_or(|name| name.eq("_FIELD").unwrap_or(true));
-        // attrs allows a function for `repr`: anything but False shows.
-        real && self
-            .ok(field.getattr(intern!(py, "repr")))
-            .is_none_or(|shown| !shown.is(pyo3::types::PyBool::new(py, false)))
-    }
-
-    /// Whether an object is a mapping.
-    pub(super) fn is_mapping(&self, value: &Bound<'py, PyAny>) -> bool {
-        value.is_instance_of::<PyDict>() || self.is_kind(&value.get_type(), &MAPPING)
-    }
-
-    /// The items of a mapping, as many as a line can hold; `None` if they cannot be had.
-    pub(super) fn pairs_of(
-        &self,
-        mapping: &Bound<'py, PyAny>,
-    ) -> Option<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
-        let items = mapping
-            .call_method0(intern!(self.py, "items"))
-            .and_then(|items| items.try_iter());
-        let items = self.ok(items)?.take(self.limits.end.min(self.limits.items));
-        self.ok(items.map(|item| item?.extract()).collect())
-    }
-
-    /// Whether an abstract base class covers a class.
-    fn is_kind(&self, class: &Bound<'py, PyType>, kind: &'static LazyType) -> bool {
-        kind.get(self.py, self.names)
-            .is_some_and(|kind| self.ok(class.is_subclass(kind)).unwrap_or(false))
-    }
-
-    /// The named attributes as an object; one that cannot be read gets a placeholder.
-    fn write_attributes(
-        &self,
-        out: &mut Vec<u8>,
-        value: Borrowed<'_, 'py, PyAny>,
-        names: Vec<Bound<'py, PyAny>>,
-        outer: &Nest<'_>,
-    ) -> Tried {
-        let Some(nest) = self.enter(out, value, outer) else {
-            return Ok(Some(()));
-        };
-        let mut object = Object::new(out);
-        for name in names {
-            if !object.next(self, out, name.as_borrowed()) {
-                break;
-            }
-            match name
-                .cast::<PyString>()
-                .ok()
-                .and_then(|name| self.ok(value.getattr(name)))
-            {
-                Some(field) => self.write_value(out, field.as_borrowed(), &nest)?,
-                None => out.extend_from_slice(b"\"<unreadable>\""),
-            }
-            self.check(out)?;
-        }
-        out.push(b'}');
-        Ok(Some(()))
-    }
-
-    fn write_mapping(
-        &self,
-        out: &mut Vec<u8>,
-        value: Borrowed<'_, 'py, PyAny>,
-        outer: &Nest<'_>,
-    ) -> Tried {
-        let items = value
-            .call_method0(intern!(self.py, "items"))
-            .and_then(|items| items.try_iter());
-        let Some(items) = self.ok(items) else {
-            return Ok(None);
-        };
-        let start = out.len();
-        let Some(nest) = self.enter(out, value, outer) else {
-            return Ok(Some(()));
-        };
-        let mut object = Object::new(out);
-        for item in items {
-            let pair =
-                item.and_then(|item| item.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>());
-            let Some((key, item)) = self.ok(pair) else {
-                if object.count == 0 {
-                    out.truncate(start);
-                    return Ok(None);
-                }
-                object.note(out, "<changed while it was logged>");
-                break;
-            };
-            if !object.next(self, out, key.as_borrowed()) {
-                break;
-            }
-            self.write_value(out, item.as_borrowed(), &nest)?;
-            self.check(out)?;
-        }
-        out.push(b'}');
-        Ok(Some(()))
-    }
-
-    fn write_iterable(
-        &self,
-        out: &mut Vec<u8>,
-        value: Borrowed<'_, 'py, PyAny>,
-        outer: &Nest<'_>,
-    ) -> Tried {
-        let Some(items) = self.ok(value.try_iter()) else {
-            return Ok(None);
-        };
-        let start = out.len();
-        let Some(nest) = self.enter(out, value, outer) else {
-            return Ok(Some(()));
-        };
-        out.push(b'[');
-        for (count, item) in items.enumerate() {
-            if count > 0 {
-                out.push(b',');
-            }
-            if count >= self.limits.items {
-                Self::write_more(out, None);
-                break;
-            }
-            match self.ok(item) {
-                Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
-                None if count == 0 => {
-                    out.truncate(start);
-                    return Ok(None);
-                }
-                None => {
-                    json::write_str(out, "<changed while it was logged>");
-                    break;
-                }
-            }
-            self.check(out)?;
-        }
-        out.push(b']');
-        Ok(Some(()))
-    }
-
-    /// numpy's scalars and arrays and what behaves like them.
-    fn write_array_like(
-        &self,
-        out: &mut Vec<u8>,
-        class: &Bound<'py, PyType>,
-        value: Borrowed<'_, 'py, PyAny>,
-        outer: &Nest<'_>,
-    ) -> Tried {
-        let py = self.py;
-        let shape = self
-            .ok(value
-                .getattr(intern!(py, "shape"))
-                .and_then(|shape| shape.extract::<Vec<usize>>()))
-            .unwrap_or_default();
-        let elements = shape
-            .iter()
-            .try_fold(1_usize, |product, side| product.checked_mul(*side));
-        if elements.is_none_or(|elements| elements > MAX_ARRAY) {
-            let dtype = self.ok(value
-                .getattr(intern!(py, "dtype"))
-                .and_then(|dtype| dtype.str()));
-            let dtype = dtype
-                .map(|dtype| dtype.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            let name = self
-                .ok(class.name())
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            self.write_cut_str(out, &format!("<{name} shape={shape:?} dtype={dtype}>"));
-            return Ok(Some(()));
-        }
-        let Some(inner) = self.ok(value.call_method0(intern!(py, "tolist"))) else {
-            return Ok(None);
-        };
-        if inner.get_type().is(class) {
-            return Ok(None);
-        }
-        let Some(nest) = self.enter(out, value, outer) else {
-            return Ok(Some(()));
-        };
-        self.write_value(out, inner.as_borrowed(), &nest).map(Some)
     }
 
     /// Appends `str(value)`, else its `repr`, else a placeholder, between quotes.
@@ -515,48 +244,5 @@ impl<'py> Encoder<'py> {
             None | Some("builtins" | "__main__") => Some(name),
             Some(module) => Some(format!("{module}.{name}")),
         }
-    }
-}
-
-/// An object whose keys come one by one and may collide.
-struct Object {
-    keys: Keys,
-    count: usize,
-}
-
-impl Object {
-    fn new(out: &mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Object {
-            keys: Keys::default(),
-            count: 0,
-        }
-    }
-
-    /// Appends the next key; `false` after writing a note where the limit is reached.
-    fn next<'py>(
-        &mut self,
-        encoder: &Encoder<'py>,
-        out: &mut Vec<u8>,
-        key: Borrowed<'_, 'py, PyAny>,
-    ) -> bool {
-        if self.count >= encoder.limits.items {
-            self.note(out, "…(more)");
-            return false;
-        }
-        if self.count > 0 {
-            out.push(b',');
-        }
-        self.count += 1;
-        encoder.write_odd_key(out, key, &mut self.keys);
-        true
-    }
-
-    fn note(&mut self, out: &mut Vec<u8>, note: &str) {
-        if self.count > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice("\"…\":".as_bytes());
-        json::write_str(out, note);
     }
 }

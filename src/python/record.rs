@@ -1,20 +1,15 @@
 //! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
-#![allow(unsafe_code)]
 
-use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::encode::{Encoder, Keys, Limits, MAX_DEPTH, Nest, Written, class_of};
-use super::message::{Rendered, Template};
-use super::names::{Names, SLOTS, Slot};
-use super::task::task_name;
-use super::text::utf8;
+use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
+use super::keys::Keys;
+use super::names::{Names, Slot};
+use super::parts::{CATEGORY, Parts};
 use crate::json;
 
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
@@ -22,40 +17,6 @@ pub(super) const MIN_MAX_RECORD: usize = 1024;
 
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
-
-/// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
-const PROMOTED: [&str; 8] = [
-    "event",
-    "session_id",
-    "request_id",
-    "trace_id",
-    "span_id",
-    "trace_flags",
-    "tool",
-    "category",
-];
-pub(super) const EVENT: usize = 0;
-pub(super) const REQUEST_ID: usize = 2;
-pub(super) const CATEGORY: usize = 7;
-
-/// The values of [`PROMOTED`] keys.
-pub(super) type Promoted<'py> = [Option<Bound<'py, PyAny>>; PROMOTED.len()];
-
-/// The index of a key in [`PROMOTED`].
-#[inline]
-pub(super) fn promoted_place(name: &[u8]) -> Option<usize> {
-    match name {
-        b"event" => Some(EVENT),
-        b"session_id" => Some(1),
-        b"request_id" => Some(REQUEST_ID),
-        b"trace_id" => Some(3),
-        b"span_id" => Some(4),
-        b"trace_flags" => Some(5),
-        b"tool" => Some(6),
-        b"category" => Some(CATEGORY),
-        _ => None,
-    }
-}
 
 /// This process' id, below the number of forks it was asked after; 0 until asked.
 static PID: AtomicU64 = AtomicU64::new(0);
@@ -83,31 +44,6 @@ pub(crate) struct RecordEncoder {
     src: bool,
     max_field: usize,
     max_record: usize,
-}
-
-/// An attribute passed in `extra`.
-type Extra<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
-
-/// A record taken apart, everything held.
-struct Parts<'py> {
-    slots: [Option<Bound<'py, PyAny>>; SLOTS],
-    promoted: Promoted<'py>,
-    nested: Option<Bound<'py, PyAny>>,
-    extras: Vec<Extra<'py>>,
-    /// Whether a key may need a change to stand apart from the others.
-    odd_keys: bool,
-    /// What Python rendered, empty as long as the template can be written as it is.
-    message: OnceCell<Rendered<'py>>,
-}
-
-impl<'py> Parts<'py> {
-    fn slot(&self, slot: Slot) -> Option<&Bound<'py, PyAny>> {
-        self.slots[slot as usize].as_ref()
-    }
-
-    fn integer(&self, slot: Slot) -> Option<i64> {
-        self.slot(slot).and_then(|value| value.extract().ok())
-    }
 }
 
 /// What an attempt keeps of a record.
@@ -197,14 +133,7 @@ impl RecordEncoder {
             return 0;
         };
         let mut encoder = Encoder::new(py, names, self.limits(out));
-        let mut parts = Parts {
-            slots: [const { None }; SLOTS],
-            promoted: Promoted::default(),
-            nested: None,
-            extras: Vec::new(),
-            odd_keys: false,
-            message: OnceCell::new(),
-        };
+        let mut parts = Parts::default();
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
@@ -412,231 +341,4 @@ pub(super) fn separate(out: &mut Vec<u8>, open: usize) {
     if out.len() > open {
         out.push(b',');
     }
-}
-
-impl<'py> Encoder<'py> {
-    /// Sorts the attributes of a record into what is standard, what the schema promotes, and fields.
-    fn take_apart(&self, record: &Bound<'py, PyAny>, parts: &mut Parts<'py>) {
-        // SAFETY: a live object; a new reference or null with an error comes back.
-        let attributes = unsafe {
-            let plain = record.get_type_ptr() == self.names.record.as_ptr().cast();
-            let attributes = if plain {
-                Bound::from_owned_ptr_or_err(
-                    self.py,
-                    ffi::PyObject_GenericGetDict(record.as_ptr(), std::ptr::null_mut()),
-                )
-            } else {
-                record.getattr(intern!(self.py, "__dict__"))
-            };
-            self.ok(attributes)
-                .filter(|attributes| attributes.is_instance_of::<PyDict>())
-        };
-        let Some(attributes) = attributes else {
-            for (name, slot) in Slot::NAMED {
-                parts.slots[slot as usize] = self.ok(record.getattr(name));
-            }
-            return;
-        };
-        let mut expected = self.names.order.iter();
-        let mut next = expected.next();
-        let mut position = 0;
-        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: a live dict, in which no code changes anything while this loop runs: whatever it holds is taken along.
-        while unsafe {
-            ffi::PyDict_Next(
-                attributes.as_ptr(),
-                &raw mut position,
-                &raw mut key,
-                &raw mut value,
-            )
-        } != 0
-        {
-            // SAFETY: borrowed from the dict, as above.
-            let value = unsafe { Borrowed::from_ptr(self.py, value) };
-            if let Some((name, slot)) = next
-                && name.as_ptr() == key
-            {
-                next = expected.next();
-                if *slot != Slot::Ignored {
-                    parts.slots[*slot as usize] = Some(value.to_owned());
-                }
-                continue;
-            }
-            // SAFETY: as above.
-            let key = unsafe { Borrowed::from_ptr(self.py, key) };
-            self.sort_in(key, value, parts);
-        }
-        if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
-            parts
-                .extras
-                .push((intern!(self.py, "fields").clone().into_any(), nested));
-        }
-        if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
-            parts.slots[Slot::TaskName as usize] = task_name(self);
-        }
-    }
-
-    /// Puts one attribute that does not stand where a fresh record has it.
-    fn sort_in(
-        &self,
-        key: Borrowed<'_, 'py, PyAny>,
-        value: Borrowed<'_, 'py, PyAny>,
-        parts: &mut Parts<'py>,
-    ) {
-        // Held before the look at its text, which may raise.
-        let (key, value) = (key.to_owned(), value.to_owned());
-        if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
-            && let Some(name) = utf8(key.as_borrowed())
-        {
-            if let Some(place) = promoted_place(name) {
-                if value.is_none() {
-                    return;
-                }
-                if !is_container(value.as_borrowed()) {
-                    parts.promoted[place] = Some(value);
-                    return;
-                }
-            } else if name == b"fields" {
-                parts.nested = Some(value);
-                return;
-            } else if let Some(slot) = Slot::of(name) {
-                if slot != Slot::Ignored {
-                    parts.slots[slot as usize] = Some(value);
-                }
-                return;
-            }
-        } else {
-            parts.odd_keys = true;
-        }
-        parts.extras.push((key, value));
-    }
-
-    /// Has Python render the message unless it can be written without.
-    fn render_message(
-        &self,
-        record: &Bound<'py, PyAny>,
-        formatter: Option<&Bound<'py, PyAny>>,
-        parts: &mut Parts<'py>,
-    ) {
-        let none = || self.py.None().into_bound(self.py);
-        if let Some(formatter) = formatter {
-            let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
-            let text = formatter.call_method1(intern!(self.py, "format"), (record,));
-            parts.message = self.render_by(text, &msg).into();
-        } else if record.get_type_ptr() != self.names.record.as_ptr().cast() {
-            let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
-            parts.message = self
-                .render_by(record.call_method0(intern!(self.py, "getMessage")), &msg)
-                .into();
-        }
-    }
-
-    /// Microseconds since the epoch of a record's `created`; now, if it is no time.
-    fn created(&self, created: Option<&Bound<'py, PyAny>>) -> i64 {
-        let seconds = created.and_then(|created| self.ok(created.extract::<f64>()));
-        match seconds {
-            // Well within i64 after the check.
-            #[allow(clippy::cast_possible_truncation)]
-            Some(seconds) if seconds.abs() < 1e12 => (seconds * 1e6).round() as i64,
-            _ => jiff::Timestamp::now().as_microsecond(),
-        }
-    }
-
-    /// `,"event":…` and, where an event was passed and differs, `,"message":…`.
-    fn write_event(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
-        out.extend_from_slice(b",\"event\":\"");
-        let Some(event) = &parts.promoted[EVENT] else {
-            self.write_message(out, parts);
-            out.push(b'"');
-            return;
-        };
-        out.pop();
-        let start = out.len();
-        self.write_as_text(out, event);
-        let end = out.len();
-        out.extend_from_slice(b",\"message\":");
-        let message = out.len();
-        out.push(b'"');
-        self.write_message(out, parts);
-        out.push(b'"');
-        if out[start..end] == out[message..] {
-            out.truncate(end);
-        }
-    }
-
-    fn write_message(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
-        let Some(msg) = parts.slot(Slot::Msg) else {
-            return;
-        };
-        let template = Template {
-            msg,
-            args: parts.slot(Slot::Args),
-        };
-        if parts.message.get().is_some() || !self.write_template(out, template) {
-            let message = parts.message.get_or_init(|| self.render(template));
-            self.write_inner(out, message.text.as_borrowed());
-        }
-    }
-
-    fn write_as_text_or(
-        &self,
-        out: &mut Vec<u8>,
-        value: Option<&Bound<'py, PyAny>>,
-        missing: &str,
-    ) {
-        match value {
-            Some(value) => self.write_as_text(out, value),
-            None => json::write_str(out, missing),
-        }
-    }
-
-    /// Appends an object as a JSON string.
-    #[inline]
-    pub(super) fn write_as_text(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
-        if class_of(value.as_borrowed()) == &raw mut ffi::PyUnicode_Type {
-            self.write_text(out, value.as_borrowed());
-        } else {
-            out.push(b'"');
-            out.extend_from_slice(&self.text_of(value.as_borrowed()));
-            out.push(b'"');
-        }
-    }
-
-    /// Appends the correlation ids and the tool, those there are.
-    pub(super) fn write_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
-        for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
-            if let Some(value) = value {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
-                self.write_id(out, name, value);
-            }
-        }
-    }
-
-    /// Appends a correlation id; OpenTelemetry's own ints as the hexadecimal text it writes for them.
-    fn write_id(&self, out: &mut Vec<u8>, name: &str, value: &Bound<'py, PyAny>) {
-        let width = match name {
-            "trace_id" => 32,
-            "span_id" => 16,
-            "trace_flags" => 2,
-            _ => 0,
-        };
-        if width > 0
-            && class_of(value.as_borrowed()) == &raw mut ffi::PyLong_Type
-            && let Some(id) = self.ok(value.extract::<u128>())
-        {
-            out.extend_from_slice(format!("\"{id:0width$x}\"").as_bytes());
-        } else {
-            self.write_as_text(out, value);
-        }
-    }
-}
-
-/// Whether a value has structure, so that it belongs in `fields` even under a promoted name.
-pub(super) fn is_container(value: Borrowed<'_, '_, PyAny>) -> bool {
-    let class = class_of(value);
-    class == &raw mut ffi::PyDict_Type
-        || class == &raw mut ffi::PyList_Type
-        || class == &raw mut ffi::PyTuple_Type
 }

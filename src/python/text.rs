@@ -42,19 +42,21 @@ pub(super) fn small_int(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
     (overflow == 0).then_some(small)
 }
 
+/// Whether a byte of UTF-8 begins a character.
+fn is_start(byte: u8) -> bool {
+    byte & 0xc0 != 0x80
+}
+
 /// The bytes that hold the first `count` characters of UTF-8 (surrogates allowed).
 fn prefix(text: &[u8], count: usize) -> &[u8] {
-    let starts = text
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| (**byte as i8) >= -0x40);
+    let starts = text.iter().enumerate().filter(|(_, byte)| is_start(**byte));
     let end = starts.map(|(at, _)| at).nth(count).unwrap_or(text.len());
     &text[..end]
 }
 
 /// How many characters UTF-8 has (surrogates allowed).
 fn characters(text: &[u8]) -> usize {
-    text.iter().filter(|byte| (**byte as i8) >= -0x40).count()
+    text.iter().filter(|byte| is_start(**byte)).count()
 }
 
 /// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were.
@@ -116,7 +118,7 @@ impl Encoder<'_> {
             // At most three bytes less, so that a character is not cut in two.
             let end = (limit.saturating_sub(3)..=limit)
                 .rev()
-                .find(|&end| (data[end] as i8) >= -0x40)
+                .find(|&end| is_start(data[end]))
                 .unwrap_or(limit);
             (kept, cut) = (&data[..end], true);
         }
@@ -125,7 +127,7 @@ impl Encoder<'_> {
             json::write_escaped(out, text.as_bytes());
         } else {
             for chunk in kept.utf8_chunks() {
-                for &byte in [chunk.valid().as_bytes(), chunk.invalid()].concat().iter() {
+                for byte in [chunk.valid().as_bytes(), chunk.invalid()].concat() {
                     if byte.is_ascii() {
                         json::write_escaped(out, &[byte]);
                     } else {

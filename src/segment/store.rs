@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Mode, OFlags, fchmod, fdatasync, fstat, openat};
+use rustix::fs::fdatasync;
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
@@ -16,10 +16,7 @@ use crate::error::{Context, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::segment::dir::LogDir;
-use crate::segment::link;
-use crate::segment::naming;
-use crate::segment::state::{Current, Intent, STAGING, State};
-use crate::segment::when::When;
+use crate::segment::state::{Intent, STAGING, State};
 
 /// Bytes staged before an append is worth making; one longer record may exceed it.
 const BATCH: usize = 256 << 10;
@@ -44,25 +41,25 @@ pub enum Room {
 /// One log of one directory: its state, its open segment and what is staged for it.
 #[derive(Debug)]
 pub struct Store {
-    dir: Arc<LogDir>,
-    name: String,
-    settings: LogSettings,
-    state: State,
-    segment: Option<Open>,
+    pub(super) dir: Arc<LogDir>,
+    pub(super) name: String,
+    pub(super) settings: LogSettings,
+    pub(super) state: State,
+    pub(super) segment: Option<Open>,
     locked: bool,
     staged: usize,
     records: u64,
     /// Set when a segment was closed, so that compression and retention have something to do.
     closed: bool,
-    unsynced: bool,
+    pub(super) unsynced: bool,
     /// Until when rotation is not tried again, after it failed.
     hold: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Open {
-    number: u64,
-    file: TrackedFd,
+pub(super) struct Open {
+    pub(super) number: u64,
+    pub(super) file: TrackedFd,
 }
 
 impl Store {
@@ -181,11 +178,11 @@ impl Store {
             && self.may_rotate()
     }
 
-    /// Stages a line (of at most [`MAX_LINE`] bytes).
-    pub fn stage(&mut self, line: &[u8]) {
+    /// Stages a line (of at most [`MAX_LINE`] bytes); `records` is 0 for one that no counter counts.
+    pub fn stage(&mut self, line: &[u8], records: u64) {
         self.state.stage(self.staged, line);
         self.staged += line.len();
-        self.records += 1;
+        self.records += records;
     }
 
     /// Bytes staged.
@@ -270,229 +267,6 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Completes the append a killed process left, comparing what the file already holds with staging.
-    fn finish_intent(&mut self, finished: &mut dyn FnMut(&Intent)) -> io::Result<()> {
-        let Some(intent) = self.state.intent() else {
-            return Ok(());
-        };
-        let len = usize::try_from(intent.len).unwrap_or(usize::MAX);
-        if len > STAGING || u64::from(crc32c::crc32c(self.state.staged(len))) != intent.crc {
-            // Staging is not what the intent speaks of: somebody damaged the file. The ring still has the records, as
-            // they were not marked done.
-            self.state.clear_intent();
-            return Ok(());
-        }
-        if !self.complete(&intent, len)? {
-            // The segment is gone or holds somebody else's bytes at our offset: the records go to a new one. The
-            // intent is stored anew before anything is written there.
-            self.create_segment()?;
-            let current = self.state.current();
-            self.state.set_intent(&Intent {
-                segment: current.number,
-                offset: 0,
-                ..intent
-            });
-            let open = self.segment.as_ref().ok_or(Errno::BADF)?;
-            write_all(&open.file, self.state.staged(len))?;
-            self.state.set_size(intent.len);
-        }
-        if self.settings.fsync == Fsync::Record
-            && let Some(open) = &self.segment
-        {
-            fdatasync(&open.file)?;
-        }
-        finished(&intent);
-        self.state.clear_intent();
-        Ok(())
-    }
-
-    /// Writes what the segment lacks of an intent; false when it is not the file the intent was made for.
-    fn complete(&mut self, intent: &Intent, len: usize) -> io::Result<bool> {
-        let current = self.state.current();
-        if current.number != intent.segment || !self.open_current(current)? {
-            return Ok(false);
-        }
-        let Some(open) = &self.segment else {
-            return Ok(false);
-        };
-        let size = u64::try_from(fstat(&open.file)?.st_size).unwrap_or(0);
-        let Some(held) = size.checked_sub(intent.offset) else {
-            return Ok(false);
-        };
-        let held = usize::try_from(held).unwrap_or(usize::MAX).min(len);
-        let staged = self.state.staged(len);
-        if !holds(&open.file, intent.offset, &staged[..held])? {
-            return Ok(false);
-        }
-        write_all(&open.file, &staged[held..])?;
-        self.unsynced = true;
-        self.state.set_size(intent.offset + intent.len);
-        Ok(true)
-    }
-
-    /// Makes sure that the current segment is open, ours and as long as the state says; else starts a new one.
-    fn refresh(&mut self) -> io::Result<()> {
-        self.adopt_settings();
-        let current = self.state.current();
-        if current.number == 0 {
-            // The first writer of this log: whatever stands under the plain name is kept as a segment.
-            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)?;
-            return self.create_segment();
-        }
-        if !self.open_current(current)? {
-            return self.create_segment();
-        }
-        let Some(open) = &self.segment else {
-            return Err(Errno::BADF.into());
-        };
-        let stat = fstat(&open.file)?;
-        if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
-            return self.create_segment();
-        }
-        if current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at {
-            // An empty segment that outlived its time is not closed; its time begins now.
-            self.state.set_current(Current {
-                rollover_at: self.next_rollover(),
-                ..current
-            });
-        }
-        if stat.st_nlink == 1 {
-            // Somebody removed or replaced the plain name; it is derived, so it is made again.
-            link::point_plain(
-                &self.dir,
-                &self.name,
-                &naming::segment_name(&self.name, current.number),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// The first writer's settings stand in the state; ours go in where there are none. Retention takes the larger.
-    fn adopt_settings(&mut self) {
-        match self.state.settings() {
-            None => self.state.set_settings(&self.settings),
-            Some(mut standing) if standing != self.settings => {
-                standing.backup_count = match (standing.backup_count, self.settings.backup_count) {
-                    (0, _) | (_, 0) => 0,
-                    (a, b) => a.max(b),
-                };
-                self.state.set_settings(&standing);
-                self.settings = standing;
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Opens the current segment unless it is open; false when the file of that name is not the one.
-    fn open_current(&mut self, current: Current) -> io::Result<bool> {
-        if self
-            .segment
-            .as_ref()
-            .is_some_and(|s| s.number == current.number)
-        {
-            return Ok(true);
-        }
-        let name = naming::segment_name(&self.name, current.number);
-        let file = match openat(
-            self.dir.fd(),
-            &name,
-            OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-        ) {
-            Ok(file) => TrackedFd::new(file),
-            Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
-            Err(e) => return Err(e.into()),
-        };
-        let stat = fstat(&file)?;
-        if (stat.st_dev, stat.st_ino) != current.id {
-            return Ok(false);
-        }
-        self.segment = Some(Open {
-            number: current.number,
-            file,
-        });
-        Ok(true)
-    }
-
-    /// Creates the next segment, makes it current and points the plain name at it.
-    fn create_segment(&mut self) -> io::Result<()> {
-        let listing = naming::list(self.dir.fd(), &self.name)?;
-        let pending = self.state.creating();
-        let (number, file) = match self.reuse_created(pending)? {
-            Some(file) => (pending, file),
-            None => self.create_numbered(naming::next_number(
-                self.state.current().number.max(pending),
-                &listing,
-            ))?,
-        };
-        failpoint::point("segment-created");
-        let stat = fstat(&file)?;
-        self.state.set_current(Current {
-            number,
-            id: (stat.st_dev, stat.st_ino),
-            size: 0,
-            rollover_at: self.next_rollover(),
-        });
-        self.state.set_creating(0);
-        self.segment = Some(Open { number, file });
-        failpoint::point("state-switched");
-        link::point_plain(
-            &self.dir,
-            &self.name,
-            &naming::segment_name(&self.name, number),
-        )?;
-        failpoint::point("link-made");
-        Ok(())
-    }
-
-    /// When a segment opened now is closed by time; 0 is never.
-    fn next_rollover(&self) -> u64 {
-        let now = i64::try_from(now()).unwrap_or(i64::MAX);
-        When::decode(self.settings.when).map_or(0, |when| {
-            let at = when.next_rollover(self.settings.interval, self.settings.utc, now);
-            u64::try_from(at).unwrap_or(0)
-        })
-    }
-
-    /// A segment whose creator was killed before it became current is empty and can be used.
-    fn reuse_created(&self, number: u64) -> io::Result<Option<TrackedFd>> {
-        if number == 0 {
-            return Ok(None);
-        }
-        let name = naming::segment_name(&self.name, number);
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match openat(self.dir.fd(), &name, flags, Mode::empty()) {
-            Ok(file) if fstat(&file)?.st_size == 0 => Ok(Some(TrackedFd::new(file))),
-            Ok(_) | Err(Errno::NOENT | Errno::LOOP) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {
-        let mode = Mode::from_raw_mode(self.settings.file_mode);
-        loop {
-            self.state.set_creating(number);
-            match openat(
-                self.dir.fd(),
-                naming::segment_name(&self.name, number),
-                OFlags::RDWR
-                    | OFlags::APPEND
-                    | OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::CLOEXEC
-                    | OFlags::NOFOLLOW,
-                mode,
-            ) {
-                Ok(file) => {
-                    fchmod(&file, mode)?;
-                    return Ok((number, TrackedFd::new(file)));
-                }
-                Err(Errno::EXIST) => number += 1,
-                Err(e) => return Err(e.into()),
-            }
-        }
-    }
 }
 
 impl Drop for Store {
@@ -502,7 +276,7 @@ impl Drop for Store {
 }
 
 /// Writes all of `bytes` at the end of the file.
-fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -514,27 +288,8 @@ fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the file holds `bytes` at `offset`.
-fn holds(file: &TrackedFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<bool> {
-    let mut buffer = vec![0; bytes.len().min(64 << 10)];
-    while !bytes.is_empty() {
-        let want = bytes.len().min(buffer.len());
-        let n = match rustix::io::pread(file, &mut buffer[..want], offset) {
-            Ok(n) => n,
-            Err(Errno::INTR) => continue,
-            Err(e) => return Err(e.into()),
-        };
-        if n == 0 || buffer[..n] != bytes[..n] {
-            return Ok(false);
-        }
-        bytes = &bytes[n..];
-        offset += n as u64;
-    }
-    Ok(true)
-}
-
 /// Seconds since the epoch.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs())

@@ -3,51 +3,26 @@
 //! A batch of frames is staged per log, each log stores its intent, appends, advances its `done` in the ring's header,
 //! and clears the intent. The ring's tail follows the slowest log. The same code serves a living ring and an orphan.
 
-use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
-use crate::config::{LogSettings, WhenFull};
-use crate::error::{Error, Result};
+use crate::config::WhenFull;
 use crate::failpoint;
 use crate::report;
-use crate::segment::dir::LogDir;
-use crate::segment::state::Intent;
 use crate::segment::store::{Room, Store};
-use crate::spool::frame::Found;
+use crate::spool::frame::{Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::Spool;
 use crate::spool::recover;
 use crate::spool::ring::{MAX_LOGS, Ring};
+use crate::spool::stores::Stores;
 
 /// Bytes of frames a batch looks at before it appends: `drop_oldest` holds the producer's mutex that long.
 const BATCH: u64 = 256 << 10;
 /// Bytes after which a pass gives the logs' locks back, so that other processes get their turn.
 const PASS: u64 = 4 << 20;
-const FIRST_RETRY: Duration = Duration::from_millis(20);
-const LAST_RETRY: Duration = Duration::from_secs(2);
-
-/// The open logs of one directory, by file name.
-#[derive(Debug)]
-pub struct Stores {
-    dir: Arc<LogDir>,
-    logs: HashMap<String, Log>,
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    store: Option<Store>,
-    trouble: Option<Trouble>,
-}
-
-/// A log that cannot be written just now: its records stay in the ring.
-#[derive(Debug)]
-struct Trouble {
-    retry_at: Instant,
-    delay: Duration,
-}
+/// Room an announcement needs.
+const MAX_NOTICE: usize = 512;
 
 /// What is drained: a living ring or an orphan.
 #[derive(Clone, Copy, Debug)]
@@ -94,55 +69,6 @@ enum Stop {
 }
 
 impl Stores {
-    /// No logs yet.
-    #[must_use]
-    pub fn new(dir: Arc<LogDir>) -> Self {
-        Self {
-            dir,
-            logs: HashMap::new(),
-        }
-    }
-
-    /// The store of log `name`, opened if need be.
-    ///
-    /// # Errors
-    /// When its state cannot be opened.
-    pub fn open(&mut self, name: &str, settings: &LogSettings) -> Result<&mut Store> {
-        let log = self.logs.entry(name.to_owned()).or_default();
-        if log.store.is_none() {
-            log.store = Some(Store::open(Arc::clone(&self.dir), name, settings.clone())?);
-        }
-        log.store
-            .as_mut()
-            .ok_or_else(|| Error::invalid("cannot open the log", name, "its state is not open"))
-    }
-
-    /// All open stores.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Store> {
-        self.logs.values_mut().filter_map(|l| l.store.as_mut())
-    }
-
-    /// Takes the lock of log `name` and finishes what a killed process left there, so that trouble shows at start.
-    ///
-    /// # Errors
-    /// When the log cannot be written.
-    pub fn prepare(
-        &mut self,
-        name: &str,
-        settings: &LogSettings,
-        source: Source<'_>,
-    ) -> Result<()> {
-        let shown = self.dir.path().join(name).display().to_string();
-        let store = self.open(name, settings)?;
-        let locked = store
-            .try_lock(&mut |intent| finished(source, intent))
-            .map_err(|e| Error::new("cannot write the log", shown, e))?;
-        if locked {
-            store.unlock();
-        }
-        Ok(())
-    }
-
     /// Carries what `source` holds into segments.
     pub fn drain(&mut self, source: Source<'_>) -> Pass {
         let mut pass = Pass::default();
@@ -176,96 +102,6 @@ impl Stores {
             }
         }
         pass
-    }
-
-    fn store(&mut self, name: &str) -> Option<&mut Store> {
-        self.logs.get_mut(name)?.store.as_mut()
-    }
-
-    /// Locks every log that may have something to write; by number in the ring, the names of those locked.
-    fn lock_pending(&mut self, source: Source<'_>, pass: &mut Pass) -> Vec<Option<String>> {
-        let mut ready = vec![None; MAX_LOGS];
-        for (slot, place) in ready.iter_mut().enumerate() {
-            let pending = source.spool.is_none_or(|s| s.is_pending(slot));
-            if !pending {
-                continue;
-            }
-            let Some(name) = source.ring.log_name(slot) else {
-                continue;
-            };
-            match self.lock(&name, slot, source) {
-                Ok(true) => *place = Some(name),
-                Ok(false) => pass.contended = true,
-                Err(()) => {}
-            }
-        }
-        ready
-    }
-
-    /// Locks one log, with back-off after trouble. `Err` while it is in trouble.
-    fn lock(
-        &mut self,
-        name: &str,
-        slot: usize,
-        source: Source<'_>,
-    ) -> std::result::Result<bool, ()> {
-        let now = Instant::now();
-        let log = self.logs.entry(name.to_owned()).or_default();
-        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at) {
-            return Err(());
-        }
-        let locked = self
-            .open(name, &source.ring.log_settings(slot))
-            .map_err(|e| e.to_string())
-            .and_then(|store| {
-                store
-                    .try_lock(&mut |intent| finished(source, intent))
-                    .map_err(|e| e.to_string())
-            });
-        match locked {
-            Ok(locked) => {
-                if locked {
-                    self.healed(name);
-                }
-                Ok(locked)
-            }
-            Err(e) => {
-                self.troubled(name, &e);
-                Err(())
-            }
-        }
-    }
-
-    fn troubled(&mut self, name: &str, error: &str) {
-        let path = self.dir.path().join(name);
-        let Some(log) = self.logs.get_mut(name) else {
-            return;
-        };
-        let delay = match &log.trouble {
-            None => {
-                report::say(&format!(
-                    "cannot write {}: {error}; records are kept in the spool and written when this heals",
-                    path.display()
-                ));
-                FIRST_RETRY
-            }
-            Some(t) => (t.delay * 2).min(LAST_RETRY),
-        };
-        log.trouble = Some(Trouble {
-            retry_at: Instant::now() + delay,
-            delay,
-        });
-    }
-
-    fn healed(&mut self, name: &str) {
-        if let Some(log) = self.logs.get_mut(name)
-            && log.trouble.take().is_some()
-        {
-            report::say(&format!(
-                "writing {} again",
-                self.dir.path().join(name).display()
-            ));
-        }
     }
 
     /// Stages frames from `position` on, then appends them log by log.
@@ -353,9 +189,14 @@ impl Stores {
                 return Stop::Append;
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
-            let (log, payload, next) =
+            let (log, kind, payload, next) =
                 match ring.region.find(*position, limit, source.spool.is_none()) {
-                    Found::Frame { log, payload, next } if log < MAX_LOGS => (log, payload, next),
+                    Found::Frame {
+                        log,
+                        kind,
+                        payload,
+                        next,
+                    } if log < MAX_LOGS => (log, kind, payload, next),
                     Found::Wrap { next } => {
                         *position = next;
                         continue;
@@ -391,17 +232,41 @@ impl Stores {
                 Room::Rotate => return Stop::Rotate(log),
                 Room::Fits => {}
             }
-            if ring.lost(log).1 > 0 && exclusively_old(source) {
+            if ring.lost(log).1 > 0 && drops_oldest(source) {
                 announce(source, log, store);
             }
             if let Some((from, to)) = pass.hole.take() {
-                store.stage(&notice::damaged(ring.id(), from, to));
+                store.stage(&notice::damaged(ring.id(), from, to), 0);
             }
-            store.stage(payload);
+            store.stage(payload, u64::from(kind == Kind::Record));
             first[log].get_or_insert(*position);
             *position = next;
         }
+        self.announce_rest(source, *position, ready, first);
         Stop::End
+    }
+
+    /// Announces drops that no frame of their log has followed: of the oldest, whose place is here, and those a dead
+    /// owner left.
+    fn announce_rest(
+        &mut self,
+        source: Source<'_>,
+        position: u64,
+        ready: &[Option<String>],
+        first: &mut [Option<u64>; MAX_LOGS],
+    ) {
+        if source.spool.is_some() && !drops_oldest(source) {
+            return; // The owner does so itself.
+        }
+        for (log, name) in ready.iter().enumerate() {
+            if source.ring.lost(log).1 > 0
+                && let Some(store) = name.as_ref().and_then(|n| self.store(n))
+                && store.room(MAX_NOTICE) == Room::Fits
+            {
+                announce(source, log, store);
+                first[log].get_or_insert(position);
+            }
+        }
     }
 
     fn rotate(&mut self, ready: &[Option<String>], slot: usize) {
@@ -421,24 +286,21 @@ impl Stores {
 }
 
 /// Whether drops of this ring are announced by the consumer: the oldest were dropped, so that the gap is here.
-fn exclusively_old(source: Source<'_>) -> bool {
-    source
-        .spool
-        .is_some_and(|s| s.settings.when_full == WhenFull::DropOldest)
+fn drops_oldest(source: Source<'_>) -> bool {
+    source.ring.drops_oldest()
 }
 
 /// Stages the announcement of what was dropped before the next frame of `log`.
 fn announce(source: Source<'_>, log: usize, store: &mut Store) {
     let (first, count) = source.ring.lost(log);
-    store.stage(&notice::dropped(
-        source.ring.id(),
-        Reason::Oldest,
-        first,
-        count,
-    ));
+    let reason = if drops_oldest(source) {
+        Reason::Oldest
+    } else {
+        Reason::Newest
+    };
+    store.stage(&notice::dropped(source.ring.id(), reason, first, count), 0);
     source.ring.set_lost(log, 0, 0);
     if let Some(spool) = source.spool {
-        spool.counters.accepted.fetch_add(1, Relaxed);
         spool.counters.announced.fetch_add(1, Relaxed);
     }
 }
@@ -448,21 +310,4 @@ fn staged(first: &[Option<u64>; MAX_LOGS]) -> impl Iterator<Item = (usize, u64)>
         .iter()
         .enumerate()
         .filter_map(|(slot, began)| began.map(|b| (slot, b)))
-}
-
-/// Advances the ring an inherited intent came from: this one, or another one of the directory.
-fn finished(source: Source<'_>, intent: &Intent) {
-    let slot = usize::try_from(intent.slot).unwrap_or(MAX_LOGS);
-    if slot >= MAX_LOGS {
-        return;
-    }
-    if intent.ring == source.ring.id() {
-        source.ring.advance(slot, intent.to, intent.records);
-        return;
-    }
-    match recover::find_ring(source.place, intent.ring) {
-        Ok(Some(other)) => other.advance(slot, intent.to, intent.records),
-        Ok(None) => {} // Drained and gone.
-        Err(e) => report::say(&format!("cannot look into another process's spool: {e}")),
-    }
 }

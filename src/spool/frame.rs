@@ -5,7 +5,7 @@
 //! 8  crc     u32   CRC-32C of everything from 12 to the end of the payload
 //! 12 len     u32   payload bytes; !0 is the wrap marker: the next frame is at the start of the ring
 //! 16 log     u32   number in the ring's log table
-//! 20 spare   u32
+//! 20 kind    u32   0 a record, 1 an announcement of logspool's own
 //! 24 payload, padded to 16
 //! ```
 //!
@@ -29,6 +29,15 @@ pub fn size(len: usize) -> u64 {
     ((HEADER + len) as u64).next_multiple_of(ALIGN)
 }
 
+/// What a frame's payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A record of the application's.
+    Record,
+    /// An announcement of logspool's own, which no counter of records counts.
+    Announcement,
+}
+
 /// The data region of a ring.
 #[derive(Debug)]
 pub struct Region {
@@ -49,6 +58,8 @@ pub enum Found<'a> {
     Frame {
         /// Number of its log.
         log: usize,
+        /// What it is.
+        kind: Kind,
         /// The line.
         payload: &'a [u8],
         /// Where the next frame starts.
@@ -90,11 +101,12 @@ impl Region {
     /// Commits a frame at `position`, which leaves room for it in its lap.
     #[allow(clippy::cast_possible_truncation)] // Lines are below 1 MiB.
     #[inline]
-    pub fn put(&self, position: u64, log: usize, payload: &[u8]) {
+    pub fn put(&self, position: u64, log: usize, kind: Kind, payload: &[u8]) {
         let at = self.at(position);
         let mut head = [0u8; 12];
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
+        head[8] = u8::from(kind == Kind::Announcement);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&head), payload);
         self.map.u32(at + 8).store(crc, Relaxed);
         self.map.write(at + 12, &head);
@@ -137,6 +149,11 @@ impl Region {
         }
         Found::Frame {
             log: self.map.u32(at + 16).load(Relaxed) as usize,
+            kind: if self.map.u32(at + 20).load(Relaxed) == 0 {
+                Kind::Record
+            } else {
+                Kind::Announcement
+            },
             payload,
             next: position + total,
         }
@@ -160,9 +177,9 @@ mod tests {
     #[test]
     fn an_earlier_lap_is_not_a_frame() {
         let r = region(4096);
-        r.put(0, 1, b"old");
+        r.put(0, 1, Kind::Record, b"old");
         assert_eq!(r.find(4096, 4096, true), Found::Nothing);
-        r.put(4096, 2, b"new");
+        r.put(4096, 2, Kind::Record, b"new");
         assert!(matches!(
             r.find(4096, 4096, true),
             Found::Frame {
@@ -177,7 +194,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_damage_and_not_a_record() {
         let r = region(4096);
-        r.put(32, 0, b"hello world");
+        r.put(32, 0, Kind::Record, b"hello world");
         r.map.write(32 + HEADER, b"j");
         assert_eq!(r.find(32, 4096, true), Found::Damaged);
     }
@@ -188,13 +205,13 @@ mod tests {
             let r = region(1 << 13);
             let mut position = 0;
             for (i, p) in payloads.iter().enumerate() {
-                r.put(position, i, p);
+                r.put(position, i, Kind::Record, p);
                 position += size(p.len());
             }
             let mut at = 0;
             for (i, p) in payloads.iter().enumerate() {
                 match r.find(at, r.capacity, true) {
-                    Found::Frame { log, payload, next } => {
+                    Found::Frame { log, payload, next, .. } => {
                         prop_assert_eq!((log, payload), (i, p.as_slice()));
                         at = next;
                     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::WhenFull;
 use crate::json::SEQ_TAIL;
-use crate::spool::frame::{self, Found};
+use crate::spool::frame::{self, Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
 use crate::spool::ring::MAX_LOGS;
@@ -90,10 +90,9 @@ impl Spool {
         if !self.has_room(producer, both) {
             return self.when_full(producer, slot, line, numbered);
         }
-        self.put(producer, slot, &mut text, false);
-        self.counters.announced.fetch_add(1, Relaxed);
+        self.put(producer, slot, Kind::Announcement, &mut text, false);
         self.ring.set_lost(slot, 0, 0);
-        self.put(producer, slot, line, numbered);
+        self.put(producer, slot, Kind::Record, line, numbered);
         Tried::Accepted
     }
 
@@ -108,8 +107,7 @@ impl Spool {
             if count > 0 {
                 let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
                 if self.has_room(&producer, frame::size(text.len())) {
-                    self.put(&mut producer, slot, &mut text, false);
-                    self.counters.announced.fetch_add(1, Relaxed);
+                    self.put(&mut producer, slot, Kind::Announcement, &mut text, false);
                     self.ring.set_lost(slot, 0, 0);
                 }
             }
@@ -133,7 +131,7 @@ impl Spool {
             }
             WhenFull::DropOldest => {
                 if self.drop_old(producer, frame::size(line.len())) {
-                    self.put(producer, slot, line, numbered);
+                    self.put(producer, slot, Kind::Record, line, numbered);
                     Tried::Accepted
                 } else {
                     self.drop_new(producer, slot, numbered);
@@ -164,7 +162,9 @@ impl Spool {
                 return false;
             }
             match self.ring.region.find(tail, producer.head - tail, false) {
-                Found::Frame { log, payload, next } => {
+                Found::Frame {
+                    log, payload, next, ..
+                } => {
                     // What the consumer has claimed is staged with an intent: freeing it loses nothing.
                     if tail >= self.ring.done(log) && tail >= self.claimed.load(Relaxed) {
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);

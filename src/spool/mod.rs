@@ -12,3 +12,4 @@ pub mod place;
 pub mod producer;
 pub mod recover;
 pub mod ring;
+pub mod stores;

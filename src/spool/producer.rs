@@ -14,9 +14,9 @@ use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
-use crate::spool::drain::Stores;
-use crate::spool::frame;
+use crate::spool::frame::{self, Kind};
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::stores::Stores;
 use crate::wake::Waker;
 
 const NEVER: u64 = u64::MAX;
@@ -69,7 +69,7 @@ impl Producer {
 /// Counters of one spool.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Frames committed, announcements included.
+    /// Records committed.
     pub accepted: AtomicU64,
     /// Records dropped because the spool was full.
     pub dropped_newest: AtomicU64,
@@ -77,7 +77,7 @@ pub struct Counters {
     pub dropped_oldest: AtomicU64,
     /// Records dropped because this very thread held the lock, or a line was too large for the ring.
     pub dropped_other: AtomicU64,
-    /// Announcements among the accepted.
+    /// Announcements of drops, beside the records.
     pub announced: AtomicU64,
     /// Times a caller waited for room.
     pub waits: AtomicU64,
@@ -121,6 +121,7 @@ impl Spool {
         settings: SpoolSettings,
         waker: Arc<Waker>,
     ) -> Self {
+        ring.set_drops_oldest(settings.when_full == WhenFull::DropOldest);
         Self {
             stores: Mutex::new(Stores::new(Arc::clone(&dir))),
             ring,
@@ -275,7 +276,7 @@ impl Spool {
         if !self.has_room(producer, frame::size(line.len())) {
             return self.when_full(producer, slot, line, numbered);
         }
-        self.put(producer, slot, line, numbered);
+        self.put(producer, slot, Kind::Record, line, numbered);
         Tried::Accepted
     }
 
@@ -296,6 +297,7 @@ impl Spool {
         &self,
         producer: &mut Producer,
         slot: usize,
+        kind: Kind,
         line: &mut [u8],
         numbered: bool,
     ) {
@@ -309,13 +311,16 @@ impl Spool {
             region.put_wrap(producer.head);
             producer.head += to_end;
         }
-        region.put(producer.head, slot, line);
+        region.put(producer.head, slot, kind, line);
         self.last[slot].store(producer.head, Release);
         producer.head += need;
         self.head.store(producer.head, Release);
         // Only under the mutex: a plain load and store suffice.
-        let accepted = &self.counters.accepted;
-        accepted.store(accepted.load(Relaxed) + 1, Relaxed);
+        let counter = match kind {
+            Kind::Record => &self.counters.accepted,
+            Kind::Announcement => &self.counters.announced,
+        };
+        counter.store(counter.load(Relaxed) + 1, Relaxed);
     }
 
     /// Everything before `position` is staged with an intent or done: `drop_oldest` may overwrite it at no loss. The

@@ -12,9 +12,10 @@ use rustix::io::Errno;
 
 use crate::fork::TrackedFd;
 use crate::report;
-use crate::spool::drain::{Source, Stores};
+use crate::spool::drain::Source;
 use crate::spool::frame::{ALIGN, Found};
 use crate::spool::ring::{self, Ring};
+use crate::spool::stores::Stores;
 
 /// A temporary ring older than this was left by a process killed while it made it.
 const STALE: Duration = Duration::from_secs(60);

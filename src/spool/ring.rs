@@ -40,6 +40,7 @@ const AT_CAPACITY: usize = 16;
 const AT_SALT: usize = 24;
 const AT_ID: usize = 32;
 const AT_PID: usize = 40;
+const AT_DROPS_OLDEST: usize = 48;
 const AT_TAIL: usize = 64;
 
 // Words of a log table entry.
@@ -189,6 +190,19 @@ impl Ring {
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self._file.is_some()
+    }
+
+    /// Whether a full ring drops the oldest: then drops are announced where they happened, by the consumer.
+    pub fn drops_oldest(&self) -> bool {
+        self.region.map.u64(AT_DROPS_OLDEST).load(Relaxed) != 0
+    }
+
+    /// Says so, before the first record.
+    pub fn set_drops_oldest(&self, does: bool) {
+        self.region
+            .map
+            .u64(AT_DROPS_OLDEST)
+            .store(u64::from(does), Relaxed);
     }
 
     /// Everything before it is in segments.

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.faults.check import LOGS, Calls, check, log_of, message
 from tests.faults.kill import Plan, run
 from tests.faults.ledger import Ledger, Phase

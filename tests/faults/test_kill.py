@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tests.faults.directed import kill_at
 from tests.faults.failpoints import MISSING, STEPS, failpoints_built
 from tests.faults.kill import Plan, run

@@ -20,7 +20,7 @@ def segments(path: Path) -> list[Path]:
         number = re.fullmatch(re.escape(path.name) + r"\.(\d{6,})(\.gz)?", file.name)
         if number and (int(number[1]) not in found or not number[2]):
             found[int(number[1])] = file
-    return [found[number] for number in sorted(found)] or ([path] if path.exists() else [])
+    return [found[number] for number in sorted(found)]
 
 
 def lines(path: Path) -> list[str]:

@@ -10,10 +10,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import logspool
 import pytest
 from logfiles import events, lines, records
-
-import logspool
 
 Script = Callable[..., CompletedProcess[str]]
 
@@ -403,3 +402,57 @@ def test_standard_output_is_never_written(script: Script) -> None:
         env={"LOG_LEVEL": "unusable", "LOG_BACKUPS": "unusable"},
     )
     assert result.stdout == ""
+
+
+# req 84
+def test_files_and_directories_are_the_owners_alone(script: Script, tmp_path: Path) -> None:
+    script(
+        """
+        import os
+        os.umask(0o022)
+        import logging, logspool
+        logspool.basicConfig(filename="made/deep/app.jsonl")
+        logging.error("x")
+        logspool.basicConfig(filename="shared/app.jsonl", file_mode="640", dir_mode=0o750)
+        logging.error("x")
+        """
+    )
+
+    def modes(directory: str) -> set[int]:
+        return {path.stat().st_mode & 0o777 for path in (tmp_path / directory).glob("app.jsonl*")}
+
+    assert modes("made/deep") == {0o600}
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("made", "made/deep")} == {0o700}
+    assert modes("shared") == {0o640}
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "shared" / ".logspool").stat().st_mode & 0o777 == 0o700
+
+
+def test_reconfiguring_under_load_neither_loses_nor_doubles(script: Script, tmp_path: Path) -> None:
+    script(
+        """
+        import logging, logspool, threading
+        logspool.basicConfig(filename="a.jsonl", block_timeout=None)
+        threads = [threading.Thread(target=lambda k=k: [logging.error("%d-%d", k, n) for n in range(2000)]) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            logspool.basicConfig(filename="a.jsonl", block_timeout=None)
+        """
+    )
+    assert sorted(events(tmp_path / "a.jsonl")) == sorted(f"{k}-{n}" for k in range(4) for n in range(2000))
+
+
+def test_a_subinterpreter_is_refused_in_one_line(script: Script) -> None:
+    result = script(
+        """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        code = "try:\\n    import logspool\\nexcept ImportError as error:\\n    print(error, flush=True)"
+        interpreters.run_string(interpreters.create(), code)
+        """
+    )
+    assert "subinterpreter" in result.stdout
+    assert result.stdout.count("\n") == 1

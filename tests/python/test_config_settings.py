@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytest
-
 from logspool import _settings, _values
 from logspool._settings import UNSET, handler_settings
 
@@ -221,6 +220,7 @@ def test_sizes_are_read_as_people_write_them(given: object, bytes_: int) -> None
         ("static", {1: "a"}, TypeError),
         ("src", "maybe", ValueError),
         ("max_field", 0, ValueError),
+        ("max_record", 1023, ValueError),
         ("redact", 3.5, TypeError),
         ("sample", 0, ValueError),
         ("sample", {"httpx": "often"}, ValueError),

@@ -16,7 +16,7 @@ from logfiles import DEADLINE_SECONDS, events
 # Once the last record is seen, everything that was going to be mirrored before it has been.
 LOG = """
 import logging, logspool, sys
-logspool.basicConfig(filename="a.jsonl", level="DEBUG", **{settings!r})
+logspool.basicConfig(filename="a.jsonl", level="DEBUG", {arguments})
 log = logging.getLogger("app")
 log.debug("a debug record")
 log.info("an info record")
@@ -31,9 +31,9 @@ sys.stdin.read()
 """
 
 
-def start(settings: dict[str, object], tmp_path: Path, stderr: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(arguments: str, tmp_path: Path, stderr: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", LOG.format(settings=settings)],
+        [sys.executable, "-c", LOG.format(arguments=arguments)],
         cwd=tmp_path,
         env={**os.environ, **env},
         stdin=subprocess.PIPE,
@@ -64,10 +64,10 @@ def read_until(descriptor: int, marker: bytes) -> str:
     return text.decode().replace("\r\n", "\n")
 
 
-def mirrored(tmp_path: Path, *, terminal: bool = False, env: dict[str, str] | None = None, **settings: object) -> str:
+def mirrored(tmp_path: Path, arguments: str = "", *, terminal: bool = False, env: dict[str, str] | None = None) -> str:
     """What is mirrored, until the last record. The program is alive meanwhile: the mirror is not waited for at exit."""
     reader, writer = pty.openpty() if terminal else os.pipe()
-    program = start(settings, tmp_path, writer, env or {})
+    program = start(arguments, tmp_path, writer, env or {})
     os.close(writer)
     text = read_until(reader, b"the last record")
     end(program)
@@ -76,11 +76,11 @@ def mirrored(tmp_path: Path, *, terminal: bool = False, env: dict[str, str] | No
 
 
 def not_mirrored(
-    tmp_path: Path, *, terminal: bool = False, env: dict[str, str] | None = None, **settings: object
+    tmp_path: Path, arguments: str = "", *, terminal: bool = False, env: dict[str, str] | None = None
 ) -> str:
     """All that the program wrote to standard error, where no mirror is expected."""
     reader, writer = pty.openpty() if terminal else os.pipe()
-    program = start(settings, tmp_path, writer, env or {})
+    program = start(arguments, tmp_path, writer, env or {})
     os.close(writer)
     end(program)
     text = read_until(reader, b"no such marker")
@@ -90,7 +90,7 @@ def not_mirrored(
 
 @pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "pipe"])
 def test_shows_warning_and_above_when_it_is_on(tmp_path: Path, terminal: bool) -> None:  # req 8
-    text = mirrored(tmp_path, terminal=terminal, console=True)
+    text = mirrored(tmp_path, "console=True", terminal=terminal)
     assert "WARNING app: a warning record\n" in text
     assert "ERROR app: an exception record\n" in text
     assert "ZeroDivisionError: division by zero" in text
@@ -109,8 +109,8 @@ def test_auto_is_off_when_standard_error_is_not_a_terminal(tmp_path: Path) -> No
 
 
 def test_off_means_off_on_a_terminal_too(tmp_path: Path) -> None:
-    assert not_mirrored(tmp_path, terminal=True, console=False) == ""
-    assert not_mirrored(tmp_path, terminal=True, console=None) == ""
+    assert not_mirrored(tmp_path, "console=False", terminal=True) == ""
+    assert not_mirrored(tmp_path, "console=None", terminal=True) == ""
     assert not_mirrored(tmp_path, terminal=True, env={"LOG_CONSOLE": "off"}) == ""
 
 
@@ -122,20 +122,35 @@ def test_the_variables_switch_it_and_set_its_level(tmp_path: Path) -> None:  # r
 
 def test_the_argument_goes_before_the_variable(tmp_path: Path) -> None:
     text = mirrored(
-        tmp_path, console=True, console_level="ERROR", env={"LOG_CONSOLE": "no", "LOG_CONSOLE_LEVEL": "DEBUG"}
+        tmp_path, "console=True, console_level='ERROR'", env={"LOG_CONSOLE": "no", "LOG_CONSOLE_LEVEL": "DEBUG"}
     )
     assert "the last record" in text
     assert "a warning record" not in text
 
 
 def test_the_format_shapes_it(tmp_path: Path) -> None:  # req 20
-    text = mirrored(tmp_path, console=True, format="{levelname}~{message}~", style="{")
+    text = mirrored(tmp_path, "console=True, format='{levelname}~{message}~', style='{'")
     assert text.startswith("WARNING~a warning record~\n")
     assert events(tmp_path / "a.jsonl")[0] == "a debug record"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["stream=sys.stderr", "handlers=[logging.StreamHandler()]", "handlers=[logging.StreamHandler(sys.stdout)]"],
+)
+def test_a_stream_handler_that_is_asked_for_is_the_mirror(tmp_path: Path, arguments: str) -> None:  # req 7, 8
+    assert "a warning record" in mirrored(tmp_path, arguments)
+
+
+def test_a_stream_handlers_level_is_the_mirrors(tmp_path: Path) -> None:  # req 7, 21
+    prepared = "handlers=[(errors := logging.StreamHandler(), errors.setLevel('ERROR'))[0]]"
+    text = mirrored(tmp_path, prepared)
+    assert "the last record" in text
+    assert "a warning record" not in text
+
+
 def test_a_text_log_is_mirrored_too(tmp_path: Path) -> None:  # req 20
-    assert "a warning record" in mirrored(tmp_path, console=True, json=False)
+    assert "a warning record" in mirrored(tmp_path, "console=True, json=False")
 
 
 def test_a_closed_standard_error_is_survived(
@@ -156,7 +171,7 @@ def test_a_closed_standard_error_is_survived(
 def test_a_reader_that_is_gone_is_survived(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    program = start({"console": True}, tmp_path, writer, {})
+    program = start("console=True", tmp_path, writer, {})
     os.close(writer)
     end(program)
     assert events(tmp_path / "a.jsonl")[-1] == "the last record"

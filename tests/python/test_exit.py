@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import run
 from tests.faults.reading import events
 from tests.faults.stall import stalled

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import run
 from tests.faults.reading import events
 from tests.faults.stall import stalled

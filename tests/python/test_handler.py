@@ -11,10 +11,9 @@ import threading
 from pathlib import Path
 from unittest import mock
 
+import logspool
 import pytest
 from logfiles import events, lines, records
-
-import logspool
 
 
 def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.SpoolHandler:
@@ -24,9 +23,9 @@ def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.Spoo
 
 
 def test_takes_the_place_of_a_file_handler_at_a_module_logger(logger: logging.Logger, tmp_path: Path) -> None:  # req 7
-    add(logger, tmp_path / "module.jsonl")
+    handler = add(logger, tmp_path / "module.jsonl")
     logger.info("started %s", "now")
-    logger.handlers[0].flush()
+    handler.flush()
     (record,) = records(tmp_path / "module.jsonl")
     assert (record["logger"], record["event"]) == (logger.name, "started now")
 
@@ -224,10 +223,10 @@ def test_a_subclass_that_replaces_nothing_of_the_handling_works(logger: logging.
     assert events(tmp_path / "x.jsonl") == ["x"]
 
 
-def test_a_subclass_takes_part_in_handling(logger: logging.Logger, tmp_path: Path) -> None:
+def test_a_subclass_takes_part_in_handling_as_in_the_standard_library(logger: logging.Logger, tmp_path: Path) -> None:
     called: list[str] = []
 
-    class Part(logspool.SpoolHandler):
+    class Part(logging.Handler):
         def filter(self, record: logging.LogRecord) -> bool:  # type: ignore[override,unused-ignore]
             called.append("filter")
             return super().filter(record)  # type: ignore[return-value,unused-ignore]
@@ -244,13 +243,29 @@ def test_a_subclass_takes_part_in_handling(logger: logging.Logger, tmp_path: Pat
             called.append("emit")
             super().emit(record)
 
-    handler = Part(tmp_path / "x.jsonl")
-    logger.addHandler(handler)
-    called.clear()
-    logger.info("x")
-    assert called == ["filter", "acquire", "emit", "release"]
+    class Ours(Part, logspool.SpoolHandler):
+        pass
+
+    class Theirs(Part, logging.NullHandler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            return logging.Handler.handle(self, record)
+
+        def createLock(self) -> None:
+            logging.Handler.createLock(self)
+
+    handler = Ours(tmp_path / "x.jsonl")
+    seen = []
+    for each in (Theirs(), handler):
+        logger.addHandler(each)
+        called.clear()
+        logger.info("x")
+        seen.append(called[:])
+        logger.removeHandler(each)
+    assert seen[0] == seen[1]
+    assert "emit" in seen[1]
     handler.flush()
     assert events(tmp_path / "x.jsonl") == ["x"]
+    handler.close()
 
 
 def test_a_subclass_that_replaces_handle_or_format_is_asked(logger: logging.Logger, tmp_path: Path) -> None:
@@ -299,28 +314,39 @@ def test_the_lock_is_a_real_one(logger: logging.Logger, tmp_path: Path) -> None:
     assert taken == [False]
 
 
-def test_an_error_while_handling_goes_to_handle_error_and_not_to_the_caller(
+class Broken(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        raise RuntimeError("no formatting today")
+
+
+def test_a_formatter_that_fails_does_not_cost_the_record(
+    logger: logging.Logger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # req 16
+    handler = add(logger, tmp_path / "x.jsonl")
+    handler.setFormatter(Broken())
+    logger.info("kept %d", 1)
+    handler.flush()
+    (record,) = records(tmp_path / "x.jsonl")
+    assert "kept" in record["event"]
+    assert "no formatting today" in str(record["fields"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_text_line_that_cannot_be_made_goes_to_handle_error_and_not_to_the_caller(
     logger: logging.Logger, tmp_path: Path
 ) -> None:
-    class Broken(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            raise RuntimeError("no")
-
-    handler = add(logger, tmp_path / "x.jsonl")
+    handler = add(logger, tmp_path / "x.log", json=False)
     handler.setFormatter(Broken())
     with mock.patch.object(handler, "handleError") as handle_error:
         logger.info("x")
-    handle_error.assert_called_once()
+    ((record,), _) = handle_error.call_args
+    assert record.msg == "x"
 
 
 def test_raise_exceptions_says_whether_an_error_is_shown(
     logger: logging.Logger, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            raise RuntimeError("no formatting today")
-
-    handler = add(logger, tmp_path / "x.jsonl")
+    handler = add(logger, tmp_path / "x.log", json=False)
     handler.setFormatter(Broken())
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logger.info("silent")

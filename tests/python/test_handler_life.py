@@ -15,10 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import logspool
 import pytest
 from logfiles import events, records
-
-import logspool
 
 
 def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.SpoolHandler:
@@ -55,9 +54,9 @@ def test_logging_shutdown_flushes_and_closes_unless_told_otherwise(logger: loggi
     for flush_on_close in (True, False):
         handler.flushOnClose = flush_on_close
         logger.info("x")
-        with mock.patch.object(logspool.SpoolHandler, "_close", autospec=True) as close:
+        with mock.patch.object(logspool.SpoolHandler, "_flush", autospec=True) as flush:
             handler.close()
-        assert close.called is flush_on_close
+        assert flush.called is flush_on_close
     handler.flushOnClose = True
     logging.shutdown([weakref.ref(handler)])
     assert events(tmp_path / "x.jsonl") == ["x", "x"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.faults.program import end, read_line, running, start, tell
 from tests.faults.reading import events, records
 from tests.faults.stall import fill, small_disk, stalled

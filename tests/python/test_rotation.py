@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records, segments
 

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import end, read_line, run, running, start, tell
 from tests.faults.reading import events
 from tests.faults.stall import stalled

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import run
 from tests.faults.reading import events, records
 from tests.faults.stall import stalled

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.faults.program import DEADLINE, run
 
 TRACED = "trace=%file,%desc"

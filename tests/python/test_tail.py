@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.faults.kill import wait_for
 from tests.faults.program import end, read_line, running, tell
 from tests.faults.reading import segments

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import assert_type
-
 import logspool
+from typing_extensions import assert_type
 
 assert_type(logspool.__version__, str)
 

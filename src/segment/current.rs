@@ -1,0 +1,179 @@
+//! The current segment: opened and checked under the lock, created, made current, pointed at by the plain name.
+
+use std::io;
+
+use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
+use rustix::io::Errno;
+
+use crate::failpoint;
+use crate::fork::TrackedFd;
+use crate::segment::link;
+use crate::segment::naming;
+use crate::segment::state::Current;
+use crate::segment::store::{Open, Store, now};
+use crate::segment::when::When;
+
+impl Store {
+    /// Makes sure that the current segment is open, ours and as long as the state says; else starts a new one.
+    pub(super) fn refresh(&mut self) -> io::Result<()> {
+        self.adopt_settings();
+        let current = self.state.current();
+        if current.number == 0 {
+            // The first writer of this log: whatever stands under the plain name is kept as a segment.
+            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)?;
+            return self.create_segment();
+        }
+        if !self.open_current(current)? {
+            return self.create_segment();
+        }
+        let Some(open) = &self.segment else {
+            return Err(Errno::BADF.into());
+        };
+        let stat = fstat(&open.file)?;
+        if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
+            return self.create_segment();
+        }
+        if current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at {
+            // An empty segment that outlived its time is not closed; its time begins now.
+            self.state.set_current(Current {
+                rollover_at: self.next_rollover(),
+                ..current
+            });
+        }
+        if stat.st_nlink == 1 {
+            // Somebody removed or replaced the plain name; it is derived, so it is made again.
+            link::point_plain(
+                &self.dir,
+                &self.name,
+                &naming::segment_name(&self.name, current.number),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The first writer's settings stand in the state; ours go in where there are none. Retention takes the larger.
+    fn adopt_settings(&mut self) {
+        match self.state.settings() {
+            None => self.state.set_settings(&self.settings),
+            Some(mut standing) if standing != self.settings => {
+                standing.backup_count = match (standing.backup_count, self.settings.backup_count) {
+                    (0, _) | (_, 0) => 0,
+                    (a, b) => a.max(b),
+                };
+                self.state.set_settings(&standing);
+                self.settings = standing;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Opens the current segment unless it is open; false when the file of that name is not the one.
+    pub(super) fn open_current(&mut self, current: Current) -> io::Result<bool> {
+        if self
+            .segment
+            .as_ref()
+            .is_some_and(|s| s.number == current.number)
+        {
+            return Ok(true);
+        }
+        let name = naming::segment_name(&self.name, current.number);
+        let file = match openat(
+            self.dir.fd(),
+            &name,
+            OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+        ) {
+            Ok(file) => TrackedFd::new(file),
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
+            Err(e) => return Err(e.into()),
+        };
+        let stat = fstat(&file)?;
+        if (stat.st_dev, stat.st_ino) != current.id {
+            return Ok(false);
+        }
+        self.segment = Some(Open {
+            number: current.number,
+            file,
+        });
+        Ok(true)
+    }
+
+    /// Creates the next segment, makes it current and points the plain name at it.
+    pub(super) fn create_segment(&mut self) -> io::Result<()> {
+        let listing = naming::list(self.dir.fd(), &self.name)?;
+        let pending = self.state.creating();
+        let (number, file) = match self.reuse_created(pending)? {
+            Some(file) => (pending, file),
+            None => self.create_numbered(naming::next_number(
+                self.state.current().number.max(pending),
+                &listing,
+            ))?,
+        };
+        failpoint::point("segment-created");
+        let stat = fstat(&file)?;
+        self.state.set_current(Current {
+            number,
+            id: (stat.st_dev, stat.st_ino),
+            size: 0,
+            rollover_at: self.next_rollover(),
+        });
+        self.state.set_creating(0);
+        self.segment = Some(Open { number, file });
+        failpoint::point("state-switched");
+        link::point_plain(
+            &self.dir,
+            &self.name,
+            &naming::segment_name(&self.name, number),
+        )?;
+        failpoint::point("link-made");
+        Ok(())
+    }
+
+    /// When a segment opened now is closed by time; 0 is never.
+    fn next_rollover(&self) -> u64 {
+        let now = i64::try_from(now()).unwrap_or(i64::MAX);
+        When::decode(self.settings.when).map_or(0, |when| {
+            let at = when.next_rollover(self.settings.interval, self.settings.utc, now);
+            u64::try_from(at).unwrap_or(0)
+        })
+    }
+
+    /// A segment whose creator was killed before it became current is empty and can be used.
+    fn reuse_created(&self, number: u64) -> io::Result<Option<TrackedFd>> {
+        if number == 0 {
+            return Ok(None);
+        }
+        let name = naming::segment_name(&self.name, number);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat(self.dir.fd(), &name, flags, Mode::empty()) {
+            Ok(file) if fstat(&file)?.st_size == 0 => Ok(Some(TrackedFd::new(file))),
+            Ok(_) | Err(Errno::NOENT | Errno::LOOP) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {
+        let mode = Mode::from_raw_mode(self.settings.file_mode);
+        loop {
+            self.state.set_creating(number);
+            match openat(
+                self.dir.fd(),
+                naming::segment_name(&self.name, number),
+                OFlags::RDWR
+                    | OFlags::APPEND
+                    | OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::CLOEXEC
+                    | OFlags::NOFOLLOW,
+                mode,
+            ) {
+                Ok(file) => {
+                    fchmod(&file, mode)?;
+                    return Ok((number, TrackedFd::new(file)));
+                }
+                Err(Errno::EXIST) => number += 1,
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+"""The checks of the demo and of the example tests can fail: each notices what it is there for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+import _check as check  # noqa: E402
+from _drive import API_KEY, LLM, ROUTING, Call, Outcome, Session  # noqa: E402
+from provider import Entry  # noqa: E402
+
+ENTRY = Entry("req_1", "gen-1", "m", False, "ok", 200, 3, 4, Decimal("0.00000361"))
+
+
+def cost(request_id: str = "req_1", amount: str | None = "3.61e-06") -> dict[str, Any]:
+    """A cost record as it is read back; by default the one that belongs to ENTRY."""
+    fields = {
+        "tier_id": "fast",
+        "model": "m",
+        "http_status": 200,
+        "tokens": {"prompt": 3, "completion": 4, "total": 7},
+        "cost": {"total": amount and Decimal(amount)},
+        "latency_ms": 1,
+    }
+    return {"request_id": request_id, "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("costs", "complaint"),
+    [
+        ([cost()], None),
+        ([], "has no cost record"),
+        ([cost(), cost()], "two cost records"),
+        ([cost(), cost("req_2")], "does not know"),
+        ([cost(amount="0.00000362")], "cost is 0.00000362 here"),
+        ([cost(amount=None)], "cost is None here"),
+    ],
+)
+def test_it_notices_a_cost_that_is_wrong(costs: list[dict[str, Any]], complaint: str | None) -> None:
+    found = check.ledger_complaints(costs, [ENTRY])
+    assert [complaint is not None and complaint in text for text in found] == ([True] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "notices"),
+    [((0, 1, 2), False), ((0, 2), True), ((0, 1, 1), True), ((1, 0), True), ((5, 6), False)],
+)
+def test_it_notices_a_gap_and_a_repetition(numbers: tuple[int, ...], notices: bool) -> None:
+    written = [{"seq": f"abcdefgh-{number:010x}"} for number in numbers]
+    assert bool(check.sequence_complaints("x.jsonl", written)) is notices
+
+
+def write(path: Path, *records: dict[str, Any]) -> None:
+    """A log of these records, each with its place in the sequence."""
+    numbered = ({**record, "seq": f"abcdefgh-{number:010x}"} for number, record in enumerate(records))
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in numbered))
+
+
+REQUEST = {"event": "openrouter_request", "request_id": "req_1"}
+TRACKED = {"event": "routing_tracked"}
+
+
+@pytest.mark.parametrize(
+    ("inference", "routing", "complaint"),
+    [
+        ([REQUEST], [TRACKED], None),
+        ([], [TRACKED], "request req_1 has 0 records, not 1"),
+        ([REQUEST, REQUEST], [TRACKED], "request req_1 has 2 records, not 1"),
+        ([REQUEST, {**REQUEST, "request_id": "req_2"}], [TRACKED], "request req_2 has 1 records, not 0"),
+        ([REQUEST], [], "0 records of routing_tracked, not 1"),
+        ([REQUEST], [TRACKED, TRACKED], "2 records of routing_tracked, not 1"),
+    ],
+)
+def test_it_notices_a_log_line_that_is_missing_or_doubled(
+    tmp_path: Path, inference: list[dict[str, Any]], routing: list[dict[str, Any]], complaint: str | None
+) -> None:
+    write(tmp_path / f"{LLM}.jsonl.000001", *inference)
+    write(tmp_path / f"{ROUTING}.jsonl.000001", *routing)
+    outcomes = [Outcome(Call(LLM, "infer", {}), False, ""), Outcome(Call(ROUTING, "track_routing", {}), False, "")]
+    found = check.log_complaints(tmp_path, outcomes, [ENTRY])
+    assert [complaint is not None and complaint in text for text in found] == ([True] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("failed", "fails", "provider", "notices"),
+    [
+        (False, False, "ok", False),
+        (False, False, "limited", False),
+        (True, False, "error", False),
+        (True, True, None, False),
+        (True, False, "ok", True),
+        (False, False, "error", True),
+        (False, True, None, True),
+    ],
+)
+def test_it_notices_a_call_that_failed_for_another_reason(
+    failed: bool, fails: bool, provider: str | None, notices: bool
+) -> None:
+    ledger = [Entry("req_1", "gen-1", "m", False, provider)] if provider else []
+    outcome = Outcome(Call(LLM, "infer", {}, fails), failed, "")
+    assert bool(check.failure_complaints([outcome], ledger)) is notices
+
+
+MESSAGE = '{"jsonrpc":"2.0","id":1,"result":{}}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaints"),
+    [
+        (MESSAGE, 0),
+        (f"{MESSAGE}hello\n{MESSAGE}", 1),
+        (f"{MESSAGE}{{}}\n", 1),
+        (f"{MESSAGE}\n", 1),
+        (MESSAGE[:-1], 1),
+        ('{"jsonrpc":"2.0"', 2),
+    ],
+)
+def test_it_notices_anything_else_on_standard_output(tmp_path: Path, text: str, complaints: int) -> None:
+    session = Session(LLM, tmp_path, client=cast(Any, None))
+    session.stdout.write_text(text)
+    assert len(check.stdout_complaints(session)) == complaints
+
+
+@pytest.mark.parametrize("line", ['{"a":NaN}', '{"a":1', "text"])
+def test_it_reads_only_strict_json(tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.jsonl.000001").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"."):
+        check.records(tmp_path, "x.jsonl")
+
+
+def test_it_reads_every_segment_once_and_in_order(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        (tmp_path / f"x.jsonl.{number:06}.gz").write_bytes(gzip.compress(f"{number}\n".encode()))
+    (tmp_path / "x.jsonl.000010").write_text("10\n")  # being compressed: both are there for a moment
+    (tmp_path / "x.jsonl.1000011").write_text("1000011\n")
+    (tmp_path / "x.jsonl").hardlink_to(tmp_path / "x.jsonl.1000011")
+    (tmp_path / "xy.jsonl.000001").write_text("0\n")
+    assert [str(record) for record in check.records(tmp_path, "x.jsonl")] == ["1", "2", "10", "1000011"]
+
+
+def test_it_notices_the_key_of_the_provider_in_a_log(tmp_path: Path) -> None:  # req 30
+    (tmp_path / "x.jsonl").write_text("nothing")
+    assert check.secret_complaints(tmp_path) == []
+    line = f'{{"headers":"Bearer {API_KEY}"}}'
+    (tmp_path / "x.jsonl").write_text(line)
+    (tmp_path / "x.jsonl.000001.gz").write_bytes(gzip.compress(line.encode()))
+    assert len(check.secret_complaints(tmp_path)) == 2
