@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -152,10 +153,16 @@ def running(
 def read_line(process: subprocess.Popen[str]) -> str:
     """The program's next line of standard output, without the newline; fails with its errors if it ended instead."""
     assert process.stdout is not None
-    line = process.stdout.readline()
+    # One that says nothing for too long is aborted: its last words are where each of its threads stood.
+    watchdog = threading.Timer(DEADLINE, process.send_signal, [signal.SIGABRT])
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        watchdog.cancel()
     if not line:
         _, err = end(process)
-        raise AssertionError(f"the program ended with {process.returncode}\n{err}")
+        raise AssertionError(f"the program ended with {process.returncode} instead of saying something\n{err}")
     return line.rstrip("\n")
 
 

@@ -129,7 +129,7 @@ def test_queue_max_bounds_the_records_in_flight(tmp_path: Path) -> None:  # req 
         tell(process, "end")
         end(process)
         assert process.returncode == 0
-    assert [e for e in events(path.parent, path.name) if e.startswith("record")] == [f"record {n}" for n in range(100)]
+    assert [e for e in events(path.parent, path.name) if e.startswith("record ")] == [f"record {n}" for n in range(100)]
 
 
 def test_block_without_a_timeout_waits_and_loses_nothing(tmp_path: Path) -> None:  # req 4
