@@ -342,7 +342,8 @@ impl Log {
         urgent: bool,
         caller: &mut dyn Caller,
     ) -> Appended {
-        let appended = self.spool.append(self.slot, line, numbered, urgent, caller);
+        let tended = &mut Tended { log: self, caller };
+        let appended = self.spool.append(self.slot, line, numbered, urgent, tended);
         if self.durable || !self.shared.is_running() {
             self.follow_up(appended, caller);
         }
@@ -372,6 +373,18 @@ impl Log {
         }
     }
 
+    /// Sees to it that somebody makes the room a caller is about to wait for.
+    fn tend(&self) {
+        if self.shared.is_running() {
+            return;
+        }
+        if self.spool.is_closed() {
+            self.shared.drain(&self.spool);
+        } else {
+            self.shared.start();
+        }
+    }
+
     /// Whether this log is of another process's making, or of a spool that was shut down while others are open.
     #[inline]
     #[must_use]
@@ -390,6 +403,22 @@ impl Log {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.spool.dir.path().join(&self.name)
+    }
+}
+
+/// A caller that does not wait for a writer that is not there: a fork stopped it, or the process is ending.
+struct Tended<'a> {
+    log: &'a Log,
+    caller: &'a mut dyn Caller,
+}
+
+impl Caller for Tended<'_> {
+    fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
+        let log = self.log;
+        self.caller.detached(&mut || {
+            log.tend();
+            wait();
+        })
     }
 }
 
