@@ -40,15 +40,28 @@ impl Store {
                 ..current
             });
         }
-        if stat.st_nlink == 1 {
-            // Somebody removed or replaced the plain name; it is derived, so it is made again.
-            link::point_plain(
-                &self.dir,
-                &self.name,
-                &naming::segment_name(&self.name, current.number),
-            )?;
+        self.keep_plain(current)
+    }
+
+    /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
+    /// wrote under it meanwhile is kept as a segment.
+    fn keep_plain(&mut self, current: Current) -> io::Result<()> {
+        match link::standing(self.dir.fd(), &self.name)? {
+            Some(plain) if plain.id == current.id => return Ok(()),
+            Some(plain)
+                if plain.has_text
+                    && link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)? =>
+            {
+                self.closed = true;
+                return self.create_segment();
+            }
+            _ => {}
         }
-        Ok(())
+        link::point_plain(
+            &self.dir,
+            &self.name,
+            &naming::segment_name(&self.name, current.number),
+        )
     }
 
     /// The first writer's settings stand in the state; ours go in where there are none. Retention takes the larger.

@@ -24,8 +24,8 @@ const BATCH: usize = 256 << 10;
 /// How long a segment that could not be followed by a new one is written on before the next try.
 const ROTATION_RETRY: Duration = Duration::from_secs(5);
 
-/// The largest line that can be stored.
-pub const MAX_LINE: usize = STAGING;
+/// The largest line that can be stored: beside it there is room for an announcement.
+pub const MAX_LINE: usize = STAGING - 4096;
 
 /// Whether a line can be staged now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Store {
     staged: usize,
     records: u64,
     /// Set when a segment was closed, so that compression and retention have something to do.
-    closed: bool,
+    pub(super) closed: bool,
     pub(super) unsynced: bool,
     /// Until when rotation is not tried again, after it failed.
     hold: Option<Instant>,
