@@ -22,6 +22,8 @@ use crate::report;
 use crate::spool::producer::Appended;
 
 const ERROR: i64 = 40;
+/// Ends a text line that was cut.
+const CUT: &str = "… (cut)";
 /// A buffer that grew beyond this for one large record is not kept.
 const KEEP: usize = 64 << 10;
 
@@ -57,9 +59,10 @@ impl Open {
         let log = py
             .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
             .map_err(|e| to_python(&e))?;
+        let encoder = RecordEncoder::new(settings)?.within(log.spool.max_line());
         Ok(Self {
             log,
-            encoder: Arc::new(RecordEncoder::new(settings)?),
+            encoder: Arc::new(encoder),
             settings: Arc::new(opened),
             mirror,
         })
@@ -280,7 +283,12 @@ impl NativeHandler {
         let level = if open.settings.json {
             open.encoder.encode(record, formatter, &mut line.bytes)
         } else {
-            text_line(record, formatter, &mut line.bytes)?
+            text_line(
+                record,
+                formatter,
+                open.log.spool.max_line(),
+                &mut line.bytes,
+            )?
         };
         if let Some(mirror) = &open.mirror
             && level >= mirror.level
@@ -307,10 +315,11 @@ impl NativeHandler {
     }
 }
 
-/// A line of text as the formatter made it.
+/// A line of text as the formatter made it, of at most `max` bytes.
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
+    max: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
     let py = record.py();
@@ -318,7 +327,18 @@ fn text_line(
         formatter.ok_or_else(|| PyRuntimeError::new_err("a text log has no formatter; set one"))?;
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
-    out.extend_from_slice(text.to_string_lossy().as_bytes());
+    let text = text.to_string_lossy();
+    if text.len() < max {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        // Longer than the spool can take: a cut record is better than none.
+        let mut end = max - CUT.len() - 1;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        out.extend_from_slice(text[..end].as_bytes());
+        out.extend_from_slice(CUT.as_bytes());
+    }
     out.push(b'\n');
     record.getattr(intern!(py, "levelno"))?.extract()
 }

@@ -177,10 +177,10 @@ impl Spool {
         Ok(slot)
     }
 
-    /// The largest line it takes.
+    /// The largest line it takes: one that fits into an empty ring wherever that begins, with an announcement.
     #[must_use]
     pub fn max_line(&self) -> usize {
-        usize::try_from(self.ring.region.capacity / 4)
+        usize::try_from(self.ring.region.capacity / 2 - 2048)
             .unwrap_or(usize::MAX)
             .min(crate::segment::store::MAX_LINE)
     }
@@ -324,9 +324,10 @@ impl Spool {
     }
 
     /// Everything before `position` is staged with an intent or done: `drop_oldest` may overwrite it at no loss. The
-    /// consumer says so while it holds the producer's mutex.
+    /// consumer says so while it holds the producer's mutex. It never goes back: an intent that could not be finished
+    /// yet (a full disk) still stands for what it claimed.
     pub fn set_claimed(&self, position: u64) {
-        self.claimed.store(position, Relaxed);
+        self.claimed.fetch_max(position, Relaxed);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.
