@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with Provider(arguments.seed, port=arguments.port) as provider:
-        print(f"OPENROUTER_BASE_URL={provider.url}")
+        print(f"OPENROUTER_BASE_URL={provider.url}", flush=True)
         try:
             provider.closing.wait()
         except KeyboardInterrupt:

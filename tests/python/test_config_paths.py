@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from logfiles import events
+
 from logspool import _paths
 
 Script = Callable[..., CompletedProcess[str]]

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+
 from logspool import _settings, _values
 from logspool._settings import UNSET, handler_settings
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import logspool
 import pytest
 from logfiles import events, records
+
+import logspool
 
 Script = Callable[..., CompletedProcess[str]]
 

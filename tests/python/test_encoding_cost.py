@@ -6,8 +6,9 @@ import types
 from typing import Any
 
 import pytest
-from logspool import _core
 from strict_json import SETTINGS, parse
+
+from logspool import _core
 
 
 def cost(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -22,8 +22,9 @@ import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logspool import _core
 from strict_json import SETTINGS, encoded, field, line, parse, record
+
+from logspool import _core
 
 
 class Colour(enum.Enum):

@@ -11,9 +11,10 @@ import threading
 from pathlib import Path
 from unittest import mock
 
-import logspool
 import pytest
 from logfiles import events, lines, records
+
+import logspool
 
 
 def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.SpoolHandler:

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-import logspool
 import pytest
 from logfiles import events, records
+
+import logspool
 
 
 def add(logger: logging.Logger, path: Path, **settings: object) -> logspool.SpoolHandler:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import logspool
 from typing_extensions import assert_type
+
+import logspool
 
 assert_type(logspool.__version__, str)
 
