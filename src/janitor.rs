@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::LogSettings;
+use crate::failpoint;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::{compress, retain};
@@ -104,6 +105,14 @@ impl Janitor {
 
     /// One pass; true when it was stopped and has to go on later.
     fn work(&self, job: &Job) -> bool {
+        let passing = |step| {
+            match step {
+                compress::Step::TempWritten => failpoint::point("gz-written"),
+                compress::Step::Renamed => failpoint::point("gz-renamed"),
+                _ => {}
+            }
+            Ok(())
+        };
         let options = retain::Options {
             backup_count: job.settings.backup_count,
             gzip: job.settings.gzip,
@@ -111,7 +120,7 @@ impl Janitor {
             level: compress::DEFAULT_LEVEL,
             keep_from: None,
             checkpoint: &|| self.stopping.load(Relaxed),
-            on_step: None,
+            on_step: Some(&passing),
         };
         let shown = job.dir.path().join(&job.name);
         match retain::maintain(

@@ -59,18 +59,11 @@ impl Open {
         let log = py
             .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
             .map_err(|e| to_python(&e))?;
-        // No line may be larger than the spool can hold: it is cut, with a note, rather than dropped.
-        let fitting = settings.copy()?;
-        let largest = log.spool.max_line();
-        if settings
-            .get_item("max_record")?
-            .is_some_and(|m| m.gt(largest).unwrap_or(false))
-        {
-            fitting.set_item("max_record", largest)?;
-        }
+        // A line larger than the spool can hold is cut, with a note, rather than dropped.
+        let encoder = RecordEncoder::new(settings)?.within(log.spool.max_line());
         Ok(Self {
             log,
-            encoder: Arc::new(RecordEncoder::new(&fitting)?),
+            encoder: Arc::new(encoder),
             settings: Arc::new(opened),
             mirror,
         })

@@ -143,6 +143,13 @@ impl RecordEncoder {
         parts.integer(Slot::LevelNo).unwrap_or(0)
     }
 
+    /// Never more than `bytes` a line: what the spool can take.
+    #[must_use]
+    pub(crate) fn within(mut self, bytes: usize) -> Self {
+        self.max_record = self.max_record.min(bytes);
+        self
+    }
+
     /// The limits of a first attempt at a line that begins here.
     pub(super) fn limits(&self, out: &[u8]) -> Limits {
         let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fstat, openat, statat};
+use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
 use rustix::io::Errno;
 
 use crate::config::LogSettings;
@@ -44,15 +44,28 @@ impl Store {
                 ..current
             });
         }
-        let plain = statat(self.dir.fd(), &self.name, AtFlags::empty());
-        if !plain.is_ok_and(|p| (p.st_dev, p.st_ino) == current.id) {
-            // Somebody removed, moved or replaced the plain name. It is derived, so it is made again; a file of
-            // somebody else's that stands there is kept as a segment.
-            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)?;
-            let segment = naming::segment_name(&self.name, current.number);
-            link::point_plain(&self.dir, &self.name, &segment)?;
+        self.keep_plain(current)
+    }
+
+    /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
+    /// wrote under it meanwhile is kept as a segment.
+    fn keep_plain(&mut self, current: Current) -> io::Result<()> {
+        match link::standing(self.dir.fd(), &self.name)? {
+            Some(plain) if plain.id == current.id => return Ok(()),
+            Some(plain)
+                if plain.has_text
+                    && link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)? =>
+            {
+                self.closed = true;
+                return self.create_segment();
+            }
+            _ => {}
         }
-        Ok(())
+        link::point_plain(
+            &self.dir,
+            &self.name,
+            &naming::segment_name(&self.name, current.number),
+        )
     }
 
     /// The first writer's settings stand in the state; ours go in where there are none. Retention takes the larger.

@@ -11,19 +11,44 @@ use rustix::io::Errno;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
 
-/// Keeps a regular file that stands under the plain name as a segment of its own. `link` decides between two
-/// processes: the loser finds the name taken and the file adopted. Its bytes are never touched.
+/// What stands under a plain name.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Device and inode, of its target where it is a symbolic link.
+    pub id: (u64, u64),
+    /// Whether it is a file that holds something.
+    pub has_text: bool,
+}
+
+/// Looks at what stands under the plain name; `None` when nothing does.
 ///
 /// # Errors
-/// When something other than a regular file stands there, or it cannot be linked.
-pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
+/// When it cannot be looked at.
+pub fn standing(dir: BorrowedFd<'_>, name: &str) -> io::Result<Option<Standing>> {
+    match statat(dir, name, AtFlags::empty()) {
+        Ok(stat) => Ok(Some(Standing {
+            id: (stat.st_dev, stat.st_ino),
+            has_text: stat.st_size > 0,
+        })),
+        Err(Errno::NOENT | Errno::LOOP) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Keeps a regular file that stands under the plain name as a segment of its own. `link` decides between two
+/// processes: the loser finds the name taken and the file adopted. Its bytes are never touched. False when there is no
+/// such file, or it is a segment already.
+///
+/// # Errors
+/// When it cannot be linked.
+pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<bool> {
     let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(false),
         Err(e) => return Err(e.into()),
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Ok(());
+        return Ok(false);
     }
     let listing = naming::list(dir, name)?;
     for segment in listing.iter().filter(|s| !s.gz) {
@@ -33,7 +58,7 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()>
             AtFlags::SYMLINK_NOFOLLOW,
         );
         if seen.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino)) {
-            return Ok(()); // The plain name of an earlier life, whose state was deleted: already a segment.
+            return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
         }
     }
     let mut number = naming::next_number(0, &listing);
@@ -43,13 +68,13 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()>
             Ok(()) => {
                 // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
                 let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
-                return Ok(());
+                return Ok(true);
             }
             Err(Errno::EXIST) => number += 1,
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
                 // No hard links here: a rename keeps it just as well.
                 renameat(dir, name, dir, &segment)?;
-                return Ok(());
+                return Ok(true);
             }
             Err(e) => return Err(e.into()),
         }

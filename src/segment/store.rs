@@ -50,7 +50,7 @@ pub struct Store {
     staged: usize,
     records: u64,
     /// Set when a segment was closed, so that compression and retention have something to do.
-    closed: bool,
+    pub(super) closed: bool,
     pub(super) unsynced: bool,
     /// Until when rotation is not tried again, after it failed.
     hold: Option<Instant>,

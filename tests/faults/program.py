@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 DEADLINE = 60.0
+_started: list[subprocess.Popen[str]] = []
 
 # What every program has at hand.
 PRELUDE = '''\
@@ -76,7 +78,7 @@ def start(
     """Start the program in a session of its own, its output in pipes."""
     path = _write(directory, source)
     command = [*prefix, sys.executable, "-X", "faulthandler", str(path), *map(str, arguments)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=directory,
         env=_environment(env),
@@ -86,6 +88,8 @@ def start(
         text=True,
         start_new_session=True,
     )
+    _started.append(process)
+    return process
 
 
 def end(process: subprocess.Popen[str], *, deadline: float = DEADLINE) -> tuple[str, str]:
@@ -118,6 +122,15 @@ def run(
     return out
 
 
+def end_all() -> None:
+    """End every program that was started, and its children; a test's last act."""
+    while _started:
+        process = _started.pop()
+        if process.returncode is None:
+            kill_session(process)
+            process.communicate()
+
+
 def kill_session(process: subprocess.Popen[str]) -> None:
     """End the program and all its children."""
     with contextlib.suppress(ProcessLookupError):
@@ -140,10 +153,16 @@ def running(
 def read_line(process: subprocess.Popen[str]) -> str:
     """The program's next line of standard output, without the newline; fails with its errors if it ended instead."""
     assert process.stdout is not None
-    line = process.stdout.readline()
+    # One that says nothing for too long is aborted: its last words are where each of its threads stood.
+    watchdog = threading.Timer(DEADLINE, process.send_signal, [signal.SIGABRT])
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        watchdog.cancel()
     if not line:
         _, err = end(process)
-        raise AssertionError(f"the program ended with {process.returncode}\n{err}")
+        raise AssertionError(f"the program ended with {process.returncode} instead of saying something\n{err}")
     return line.rstrip("\n")
 
 

@@ -40,7 +40,6 @@ def test_a_kill_at_every_step_of_the_protocol_loses_nothing(tmp_path: Path, step
     for nth in range(1, 21) if LONG else (1, 2, 5):
         report = kill_at(tmp_path / str(nth), step, nth, Plan())
         assert report.clean, f"{step}, {nth}. time: {report}"
-        assert report.accepted > 0, f"{step}, {nth}. time: {report}"
 
 
 @needs_failpoints

@@ -116,7 +116,7 @@ def test_threads_that_log_through_the_exit_neither_hang_nor_tear(tmp_path: Path)
     out = run(
         tmp_path,
         """
-        log = open_log(sys.argv[1], block_timeout=None)
+        log = open_log(sys.argv[1], block_timeout=None, backupCount=0)
         counts = [0] * 4
         def work(t):
             while True:
