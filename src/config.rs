@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Spool size when nothing else is asked for: about 20,000 records, a second of a fast burst.
 pub const DEFAULT_SPOOL_BYTES: u64 = 8 << 20;
-/// The smallest spool: a line is cut at about half of it.
+/// The smallest spool: no line is longer than it.
 pub const MIN_SPOOL_BYTES: u64 = 64 << 10;
 /// The largest spool: beyond this a log server is the better tool.
 pub const MAX_SPOOL_BYTES: u64 = 4 << 30;

@@ -342,8 +342,10 @@ impl Log {
         urgent: bool,
         caller: &mut dyn Caller,
     ) -> Appended {
-        let tended = &mut Tended { log: self, caller };
-        let appended = self.spool.append(self.slot, line, numbered, urgent, tended);
+        let mut tended = Tended { log: self, caller };
+        let appended = self
+            .spool
+            .append(self.slot, line, numbered, urgent, &mut tended);
         if self.durable || !self.shared.is_running() {
             self.follow_up(appended, caller);
         }
@@ -373,18 +375,6 @@ impl Log {
         }
     }
 
-    /// Sees to it that somebody makes the room a caller is about to wait for.
-    fn tend(&self) {
-        if self.shared.is_running() {
-            return;
-        }
-        if self.spool.is_closed() {
-            self.shared.drain(&self.spool);
-        } else {
-            self.shared.start();
-        }
-    }
-
     /// Whether this log is of another process's making, or of a spool that was shut down while others are open.
     #[inline]
     #[must_use]
@@ -406,7 +396,7 @@ impl Log {
     }
 }
 
-/// A caller that does not wait for a writer that is not there: a fork stopped it, or the process is ending.
+/// A caller that sees to it, before it waits, that somebody will make room: after a fork the writer is not running.
 struct Tended<'a> {
     log: &'a Log,
     caller: &'a mut dyn Caller,
@@ -416,7 +406,11 @@ impl Caller for Tended<'_> {
     fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
         let log = self.log;
         self.caller.detached(&mut || {
-            log.tend();
+            if log.spool.is_closed() {
+                log.shared.drain(&log.spool);
+            } else if !log.shared.is_running() {
+                log.shared.start();
+            }
             wait();
         })
     }

@@ -22,10 +22,10 @@ use crate::report;
 use crate::spool::producer::Appended;
 
 const ERROR: i64 = 40;
-/// Ends a text line that was cut.
-const CUT: &str = "… (cut)";
 /// A buffer that grew beyond this for one large record is not kept.
 const KEEP: usize = 64 << 10;
+/// Room for the note that says how much of a text line was cut.
+const MAX_CUT_NOTE: usize = 64;
 
 /// The native half of a handler.
 #[pyclass(subclass, frozen, module = "logspool._core")]
@@ -59,6 +59,7 @@ impl Open {
         let log = py
             .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
             .map_err(|e| to_python(&e))?;
+        // A line larger than the spool can hold is cut, with a note, rather than dropped.
         let encoder = RecordEncoder::new(settings)?.within(log.spool.max_line());
         Ok(Self {
             log,
@@ -171,10 +172,7 @@ impl NativeHandler {
         let outcome = catch_unwind(AssertUnwindSafe(|| Self::append(slf, record, &mut caller)));
         match outcome {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => {
-                e.restore(slf.py());
-                let _handling = PyErr::take(slf.py()).map(|e| raise_and_handle(slf, record, &e));
-            }
+            Ok(Err(e)) => handle_error(slf, record, &e)?,
             Err(_) => {
                 engine().count_unopened();
                 report::say("a record could not be encoded; this is a defect of logspool");
@@ -315,11 +313,11 @@ impl NativeHandler {
     }
 }
 
-/// A line of text as the formatter made it, of at most `max` bytes.
+/// A line of text as the formatter made it.
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
-    max: usize,
+    largest: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
     let py = record.py();
@@ -328,23 +326,23 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
-    if text.len() < max {
-        out.extend_from_slice(text.as_bytes());
+    let kept = if text.len() < largest {
+        text.len()
     } else {
-        // Longer than the spool can take: a cut record is better than none.
-        let mut end = max - CUT.len() - 1;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        out.extend_from_slice(text[..end].as_bytes());
-        out.extend_from_slice(CUT.as_bytes());
+        text.floor_char_boundary(largest.saturating_sub(MAX_CUT_NOTE))
+    };
+    out.extend_from_slice(&text.as_bytes()[..kept]);
+    if kept < text.len() {
+        let cut = text[kept..].chars().count();
+        out.extend_from_slice(format!("…(truncated, {cut} chars)").as_bytes());
     }
     out.push(b'\n');
     record.getattr(intern!(py, "levelno"))?.extract()
 }
 
-/// What `logging.Handler.emit` implementations do with an exception.
-fn raise_and_handle(
+/// What `logging.Handler.emit` implementations do with an exception: an `Exception` goes to `handleError`, what is not one
+/// (a `KeyboardInterrupt` in a user's formatter) goes on.
+fn handle_error(
     handler: &Bound<'_, NativeHandler>,
     record: &Bound<'_, PyAny>,
     error: &PyErr,
@@ -399,7 +397,7 @@ fn stdlib(py: Python<'_>) -> PyResult<&'static Stdlib> {
         let logging = py.import("logging")?;
         let handle_error = PyModule::from_code(
             py,
-            c"def handle_error(handler, record, error):\n    try:\n        raise error\n    except BaseException:\n        handler.handleError(record)\n",
+            c"def handle_error(handler, record, error):\n    try:\n        raise error\n    except Exception:\n        handler.handleError(record)\n",
             c"logspool/_core",
             c"logspool._core._errors",
         )?;

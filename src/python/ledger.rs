@@ -144,7 +144,13 @@ fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
         .and_then(|opened| Ok(opened.cast_into::<NativeHandler>()?));
     match opened {
         Ok(opened) => {
-            set_cost_handler(py, Some(opened.clone().unbind()));
+            // Unless another thread has configured one meanwhile.
+            let ours = opened.clone().unbind();
+            let refused = LEDGER.with(py, |ledger| match ledger.handler {
+                Some(_) => Some(ours),
+                None => ledger.handler.replace(ours),
+            });
+            drop(refused);
             Some(opened)
         }
         Err(e) => {

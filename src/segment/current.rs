@@ -5,8 +5,10 @@ use std::io;
 use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
 use rustix::io::Errno;
 
+use crate::config::LogSettings;
 use crate::failpoint;
 use crate::fork::TrackedFd;
+use crate::report;
 use crate::segment::link;
 use crate::segment::naming;
 use crate::segment::state::Current;
@@ -33,8 +35,10 @@ impl Store {
         if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
             return self.create_segment();
         }
-        if current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at {
-            // An empty segment that outlived its time is not closed; its time begins now.
+        let outlived = current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at;
+        if outlived || std::mem::take(&mut self.retimed) {
+            // An empty segment that outlived its time is not closed; its time begins now. So does that of a segment
+            // opened under another `when`.
             self.state.set_current(Current {
                 rollover_at: self.next_rollover(),
                 ..current
@@ -69,6 +73,18 @@ impl Store {
         match self.state.settings() {
             None => self.state.set_settings(&self.settings),
             Some(mut standing) if standing != self.settings => {
+                if (LogSettings {
+                    backup_count: 0,
+                    ..standing.clone()
+                }) != (LogSettings {
+                    backup_count: 0,
+                    ..self.settings.clone()
+                }) {
+                    report::say(&format!(
+                        "{} is open in another process with other rotation settings; those stand, as long as it runs",
+                        self.dir.path().join(&self.name).display()
+                    ));
+                }
                 standing.backup_count = match (standing.backup_count, self.settings.backup_count) {
                     (0, _) | (_, 0) => 0,
                     (a, b) => a.max(b),

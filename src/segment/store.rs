@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::fdatasync;
+use rustix::fs::{FlockOperation, Mode, OFlags, fdatasync, flock, openat};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
@@ -24,7 +24,7 @@ const BATCH: usize = 256 << 10;
 /// How long a segment that could not be followed by a new one is written on before the next try.
 const ROTATION_RETRY: Duration = Duration::from_secs(5);
 
-/// The largest line that can be stored: beside it there is room for an announcement.
+/// The largest line that can be stored, with announcements before it.
 pub const MAX_LINE: usize = STAGING - 4096;
 
 /// Whether a line can be staged now.
@@ -54,6 +54,10 @@ pub struct Store {
     pub(super) unsynced: bool,
     /// Until when rotation is not tried again, after it failed.
     hold: Option<Instant>,
+    /// Held shared by every process that has the log open: who gets it exclusively is the first.
+    users: Option<TrackedFd>,
+    /// Set when other settings are in force since the current segment was opened.
+    pub(super) retimed: bool,
 }
 
 #[derive(Debug)]
@@ -87,7 +91,43 @@ impl Store {
             closed: false,
             unsynced: false,
             hold: None,
+            users: None,
+            retimed: false,
         })
+    }
+
+    /// Puts `settings` in force if no other process has the log open; else the ones that stand are adopted, which is
+    /// said, and retention takes the larger count.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn claim(&mut self, settings: &LogSettings) -> io::Result<()> {
+        if self.users.is_some() {
+            return Ok(());
+        }
+        let file = TrackedFd::new(openat(
+            self.dir.own(),
+            format!("{}.users", self.name),
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::RUSR | Mode::WUSR,
+        )?);
+        let alone = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(Errno::WOULDBLOCK) => false,
+            Err(e) => return Err(e.into()),
+        };
+        self.settings = settings.clone();
+        if alone {
+            self.retimed = self.state.settings().is_some_and(|s| {
+                (s.when, s.interval, s.utc) != (settings.when, settings.interval, settings.utc)
+            });
+            self.state.set_settings(settings);
+        }
+        // Shared from now on. Another process' moment of exclusiveness is over before it can be noticed; if not, this
+        // one merely does not count as a user.
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+        self.users = Some(file);
+        Ok(())
     }
 
     /// The log's file name.

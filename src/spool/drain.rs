@@ -127,10 +127,10 @@ impl Stores {
         for (slot, _) in staged(&first) {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
                 store.intend(ring.id(), slot, *position);
+                if let Some(spool) = exclusive {
+                    spool.set_claimed(slot, *position);
+                }
             }
-        }
-        if let Some(spool) = exclusive {
-            spool.set_claimed(unsent.unwrap_or(*position));
         }
         drop(guard);
         if failpoint::switched("tail-first") {

@@ -87,7 +87,13 @@ impl Spool {
         let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
         // Both or neither; a wrap between them costs at most one frame more.
         let both = frame::size(text.len()) * 2 + frame::size(line.len());
-        if !self.has_room(producer, both) {
+        if !self.has_room(producer, both) && !self.start_afresh(producer, both) {
+            let alone = frame::size(text.len());
+            if both > self.ring.region.capacity && self.has_room(producer, alone) {
+                // A line nearly as large as the ring: the announcement goes ahead.
+                self.put(producer, slot, Kind::Announcement, &mut text, false);
+                self.ring.set_lost(slot, 0, 0);
+            }
             return self.when_full(producer, slot, line, numbered);
         }
         self.put(producer, slot, Kind::Announcement, &mut text, false);
@@ -166,7 +172,7 @@ impl Spool {
                     log, payload, next, ..
                 } => {
                     // What the consumer has claimed is staged with an intent: freeing it loses nothing.
-                    if tail >= self.ring.done(log) && tail >= self.claimed.load(Relaxed) {
+                    if tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed) {
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);
                         let (first, count) = self.ring.lost(log);
                         let first = if count == 0 {

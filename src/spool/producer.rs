@@ -102,7 +102,7 @@ pub struct Spool {
     owner: AtomicUsize,
     head: AtomicU64,
     last: [AtomicU64; MAX_LOGS],
-    pub(super) claimed: AtomicU64,
+    pub(super) claimed: [AtomicU64; MAX_LOGS],
     pub(super) stalled_at: AtomicU64,
     pub(super) waiters: AtomicUsize,
     pub(super) space_lock: Mutex<()>,
@@ -133,7 +133,7 @@ impl Spool {
             owner: AtomicUsize::new(0),
             head: AtomicU64::new(0),
             last: [const { AtomicU64::new(NEVER) }; MAX_LOGS],
-            claimed: AtomicU64::new(0),
+            claimed: [const { AtomicU64::new(0) }; MAX_LOGS],
             stalled_at: AtomicU64::new(NEVER),
             waiters: AtomicUsize::new(0),
             space_lock: Mutex::new(()),
@@ -177,12 +177,14 @@ impl Spool {
         Ok(slot)
     }
 
-    /// The largest line it takes: one that fits into an empty ring wherever that begins, with an announcement.
+    /// The largest line it takes.
     #[must_use]
     pub fn max_line(&self) -> usize {
-        usize::try_from(self.ring.region.capacity / 2 - 2048)
+        usize::try_from(self.ring.region.capacity)
             .unwrap_or(usize::MAX)
             .min(crate::segment::store::MAX_LINE)
+            - frame::HEADER
+            - usize::from(frame::ALIGN.to_le_bytes()[0])
     }
 
     /// Where the next frame goes.
@@ -273,11 +275,28 @@ impl Spool {
         if lost.1 > 0 && self.settings.when_full != WhenFull::DropOldest {
             return self.commit_after_notice(producer, slot, line, numbered, lost);
         }
-        if !self.has_room(producer, frame::size(line.len())) {
+        let need = frame::size(line.len());
+        if !self.has_room(producer, need) && !self.start_afresh(producer, need) {
             return self.when_full(producer, slot, line, numbered);
         }
         self.put(producer, slot, Kind::Record, line, numbered);
         Tried::Accepted
+    }
+
+    /// An empty ring holds a line of any size up to its own: the rest of the lap is skipped. Nobody else moves the tail
+    /// of an empty ring.
+    #[cold]
+    pub(super) fn start_afresh(&self, producer: &mut Producer, need: u64) -> bool {
+        if producer.head != self.ring.tail() {
+            return false;
+        }
+        let to_end = self.ring.region.to_end(producer.head);
+        if need > to_end {
+            producer.head += to_end;
+            self.head.store(producer.head, Release);
+            self.ring.set_tail(producer.head);
+        }
+        self.has_room(producer, need)
     }
 
     #[inline]
@@ -323,11 +342,10 @@ impl Spool {
         counter.store(counter.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Everything before `position` is staged with an intent or done: `drop_oldest` may overwrite it at no loss. The
-    /// consumer says so while it holds the producer's mutex. It never goes back: an intent that could not be finished
-    /// yet (a full disk) still stands for what it claimed.
-    pub fn set_claimed(&self, position: u64) {
-        self.claimed.fetch_max(position, Relaxed);
+    /// What log `slot` has before `position` is staged with an intent or done: `drop_oldest` may overwrite it at no
+    /// loss. The consumer says so while it holds the producer's mutex.
+    pub fn set_claimed(&self, slot: usize, position: u64) {
+        self.claimed[slot].store(position, Relaxed);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.

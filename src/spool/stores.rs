@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::LogSettings;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::state::Intent;
@@ -78,6 +78,9 @@ impl Stores {
     ) -> Result<()> {
         let shown = self.dir.path().join(name).display().to_string();
         let store = self.open(name, settings)?;
+        store
+            .claim(settings)
+            .context("cannot open the log", &shown)?;
         let locked = store
             .try_lock(&mut |intent| finished(source, intent))
             .map_err(|e| Error::new("cannot write the log", shown, e))?;

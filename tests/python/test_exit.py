@@ -16,7 +16,7 @@ log = open_log(sys.argv[1])
 for n in range(500):
     log.info("record %d", n)
 """
-RECOVER = "open_log(sys.argv[1])"
+RECOVER = "open_log(sys.argv[1], backupCount=0)"
 
 ORDINARY = {
     "end of the program": ("", 0),

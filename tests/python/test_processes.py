@@ -60,7 +60,7 @@ def test_one_process_that_is_killed_takes_nothing_of_the_others_with_it(tmp_path
     end(victim)
     _, err = end(survivor)
     assert survivor.returncode == 0, err
-    run(tmp_path, "open_log(sys.argv[1])", path)
+    run(tmp_path, "open_log(sys.argv[1], backupCount=0)", path)
     found = events(path.parent, path.name)
     assert [int(e.split()[1]) for e in found if not e.startswith("victim")] == list(range(5000))
     numbers = [int(e.split()[1]) for e in found if e.startswith("victim")]

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records, segments
 
-RECOVER = "open_log(sys.argv[1])"
+RECOVER = "open_log(sys.argv[1], backupCount=0)"
 LOG = """
 log = open_log(sys.argv[1], **eval(sys.argv[2]))
 for n in range(int(sys.argv[3])):

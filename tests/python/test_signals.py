@@ -10,7 +10,7 @@ from tests.faults.program import end, read_line, run, running, start, tell
 from tests.faults.reading import events
 from tests.faults.stall import stalled
 
-RECOVER = "open_log(sys.argv[1])"
+RECOVER = "open_log(sys.argv[1], backupCount=0)"
 
 
 def log_path(tmp_path: Path) -> Path:

@@ -11,7 +11,7 @@ from tests.faults.program import run
 from tests.faults.reading import events, records
 from tests.faults.stall import stalled
 
-RECOVER = "open_log(sys.argv[1])"
+RECOVER = "open_log(sys.argv[1], backupCount=0)"
 
 
 def orphan(tmp_path: Path, path: Path, count: int = 300, **settings: object) -> Path:
