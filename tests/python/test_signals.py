@@ -48,8 +48,10 @@ def test_a_signal_handler_that_logs_interrupts_logging_without_harm(tmp_path: Pa
     found = events(path.parent, path.name)
     for word, count in (("main", n), ("tick", ticks)):
         numbers = [int(e.split()[1]) for e in found if e.startswith(word)]
-        assert numbers == sorted(set(numbers))
+        assert len(numbers) == len(set(numbers)), "doubled"
         assert len(numbers) >= count - dropped
+        # A second tick may interrupt the first between taking its number and logging it: only the main program's are in order.
+        assert word == "tick" or numbers == sorted(numbers)
 
 
 def test_the_default_action_of_sigterm_still_ends_the_process_and_nothing_is_lost(tmp_path: Path) -> None:
