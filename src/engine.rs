@@ -198,7 +198,9 @@ impl Engine {
     /// Waits until everything accepted before the call is in segments.
     pub fn flush(&self, timeout: Option<Duration>, caller: &mut dyn Caller) -> Flushed {
         let spools = self.shared.spools.lock().clone();
-        spools.iter().for_each(|s| s.announce_drops());
+        for spool in &spools {
+            spool.announce_drops();
+        }
         let mut targets: Vec<_> = spools.iter().map(|s| (s, s.head())).collect();
         let mut retargets = 3;
         let deadline = timeout.map(|t| Instant::now() + t);
@@ -316,7 +318,7 @@ impl Engine {
         self.finished.load(Ordering::SeqCst)
     }
 
-    /// Stops our threads for a fork: CPython counts them when it warns, and a child of a quiet process starts clean.
+    /// Stops our threads for a fork: `CPython` counts them when it warns, and a child of a quiet process starts clean.
     pub fn before_fork(&self) {
         let deadline = Instant::now() + FORK_WAIT;
         self.shared.stop(deadline);

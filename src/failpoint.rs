@@ -65,12 +65,12 @@ pub use enabled::{point, switched};
 
 /// Passes the point `name`.
 #[cfg(not(feature = "failpoints"))]
-#[inline(always)]
+#[inline]
 pub fn point(_name: &str) {}
 
 /// Whether the mutation `name` is on: never, without the feature.
 #[cfg(not(feature = "failpoints"))]
-#[inline(always)]
+#[inline]
 #[must_use]
 pub fn switched(_name: &str) -> bool {
     false

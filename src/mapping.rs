@@ -5,6 +5,8 @@
 //! [`crate::spool`] and [`crate::segment`] guarantee with a mutex, a file lock or a claim, and everything that several
 //! parties look at without a lock is an atomic.
 #![allow(unsafe_code)]
+// The asserts are what makes the accesses sound: out of bounds is a defect of ours, never input.
+#![allow(clippy::missing_panics_doc)]
 
 use std::ffi::c_void;
 use std::io;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::console::Console;
 use crate::fork;
 
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 const WARNING: i32 = 30;
 
 struct Reporter {
@@ -39,11 +39,10 @@ fn reporter() -> &'static Reporter {
     }));
     match REPORTER.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
-            // SAFETY: never freed. The inherited descriptor would keep a pipe open that others wait on.
-            if let Some(Reporter {
-                console: Some(old), ..
-            }) = unsafe { standing.as_ref() }
-            {
+            // The inherited descriptor would keep a pipe open that others wait on.
+            // SAFETY: never freed.
+            let inherited = unsafe { standing.as_ref() };
+            if let Some(old) = inherited.and_then(|r| r.console.as_ref()) {
                 old.abandon();
             }
             fresh

@@ -145,11 +145,15 @@ impl Shared {
             let now = Instant::now();
             if now >= sync_at {
                 sync_at = now + SYNC_EVERY;
-                spools.iter().for_each(|spool| sync(spool));
+                for spool in &spools {
+                    sync(spool);
+                }
             }
             if now >= adopt_at {
                 adopt_at = now + ADOPT_EVERY;
-                spools.iter().for_each(|spool| self.adopt(spool));
+                for spool in &spools {
+                    self.adopt(spool);
+                }
             }
             if !more {
                 nap = if busy {

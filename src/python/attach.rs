@@ -24,7 +24,7 @@ impl<'py> Attached<'py> {
 
 impl Caller for Attached<'_> {
     fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
-        self.py.detach(|| wait());
+        self.py.detach(wait);
         match self.py.check_signals() {
             Ok(()) => true,
             Err(raised) => {

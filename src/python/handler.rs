@@ -182,14 +182,10 @@ impl NativeHandler {
     }
 
     /// Waits until everything accepted before the call is in segments; false when `timeout` (seconds) passed first.
-    fn _flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let _ = self;
+    #[pyo3(name = "_flush")]
+    #[allow(clippy::unused_self)] // A method of a handler, though all logs are flushed together.
+    fn wait_flushed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         flush(py, timeout)
-    }
-
-    /// Flushes; a later record goes on in the same log.
-    fn _close(&self, py: Python<'_>) -> PyResult<()> {
-        self._flush(py, None).map(drop)
     }
 
     /// Absolute plain path.
@@ -197,6 +193,7 @@ impl NativeHandler {
         Ok(self.open(py)?.log.path().display().to_string())
     }
 
+    #[allow(clippy::needless_pass_by_value)] // The protocol's signature.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         // The collector runs attached, between bytecodes or allocations, where nobody is inside `with`.
         self.inner.while_collecting(|inner| {

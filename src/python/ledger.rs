@@ -138,20 +138,20 @@ fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
     if let Some(handler) = standing {
         return Some(handler.into_bound(py));
     }
-    let opened = opener
+    let outcome = opener
         .ok_or_else(|| PyRuntimeError::new_err("there is no cost log"))
-        .and_then(|opener| opener.bind(py).call0())
-        .and_then(|opened| Ok(opened.cast_into::<NativeHandler>()?));
-    match opened {
-        Ok(opened) => {
+        .and_then(|callback| callback.bind(py).call0())
+        .and_then(|object| Ok(object.cast_into::<NativeHandler>()?));
+    match outcome {
+        Ok(cost_log) => {
             // Unless another thread has configured one meanwhile.
-            let ours = opened.clone().unbind();
+            let ours = cost_log.clone().unbind();
             let refused = LEDGER.with(py, |ledger| match ledger.handler {
                 Some(_) => Some(ours),
                 None => ledger.handler.replace(ours),
             });
             drop(refused);
-            Some(opened)
+            Some(cost_log)
         }
         Err(e) => {
             lost(&format!("the cost log cannot be opened: {e}"));

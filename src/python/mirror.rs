@@ -126,11 +126,10 @@ fn console() -> Option<&'static Console> {
     }));
     match CONSOLE.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
-            // SAFETY: never freed. The inherited descriptor would keep a pipe open that others wait on.
-            if let Some(Owned {
-                console: Some(old), ..
-            }) = unsafe { standing.as_ref() }
-            {
+            // The inherited descriptor would keep a pipe open that others wait on.
+            // SAFETY: never freed.
+            let inherited = unsafe { standing.as_ref() };
+            if let Some(old) = inherited.and_then(|o| o.console.as_ref()) {
                 old.abandon();
             }
             fresh.console.as_ref()

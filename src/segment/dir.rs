@@ -51,7 +51,7 @@ impl LogDir {
 
     fn from_fd(fd: OwnedFd, path: PathBuf) -> Result<Self> {
         let shown = path.display().to_string();
-        let stat = fstat(&fd).context("cannot inspect the log directory", &shown)?;
+        let found = fstat(&fd).context("cannot inspect the log directory", &shown)?;
         let own = open_own(fd.as_fd()).map_err(|e| {
             let e: io::Error = e;
             Error::new(
@@ -64,7 +64,7 @@ impl LogDir {
             fd,
             own,
             path: std::path::absolute(&path).unwrap_or(path),
-            id: (stat.st_dev, stat.st_ino),
+            id: (found.st_dev, found.st_ino),
         })
     }
 
@@ -113,8 +113,8 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     }
     match mkdirat(CWD, path, Mode::RWXU) {
         Ok(()) => {
-            let made = open_dir(CWD, path)?;
-            fchmod(&made, Mode::from_raw_mode(mode))?;
+            let fd = open_dir(CWD, path)?;
+            fchmod(&fd, Mode::from_raw_mode(mode))?;
             Ok(())
         }
         Err(Errno::EXIST) if path.is_dir() => Ok(()),

@@ -229,6 +229,9 @@ impl State {
     }
 
     /// Copies `bytes` into staging at `offset`.
+    ///
+    /// # Panics
+    /// When they do not fit: lines are bounded before they get here.
     pub fn stage(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= STAGING);
         self.map.write(HEADER + offset, bytes);

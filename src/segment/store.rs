@@ -40,6 +40,7 @@ pub enum Room {
 
 /// One log of one directory: its state, its open segment and what is staged for it.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent facts, not the states of one machine.
 pub struct Store {
     pub(super) dir: Arc<LogDir>,
     pub(super) name: String,

@@ -18,7 +18,11 @@ use crate::spool::ring::{self, Ring};
 use crate::spool::stores::Stores;
 
 /// A temporary ring older than this was left by a process killed while it made it.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);
+
+/// How rings are named, and rings that are being made. Our own names: case matters.
+const RING: &str = ".ring";
+const TEMPORARY: &str = ".ring.tmp";
 
 /// What was found and done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +53,7 @@ impl Recovered {
 pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<Recovered> {
     let mut total = Recovered::default();
     for name in rings(place)? {
-        if name.ends_with(".tmp") {
+        if name.ends_with(TEMPORARY) {
             remove_stale(place, &name);
             continue;
         }
@@ -71,7 +75,7 @@ fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
     for entry in Dir::read_from(place)? {
         let entry = entry?;
         if let Ok(name) = entry.file_name().to_str()
-            && (name.ends_with(".ring") || name.ends_with(".ring.tmp"))
+            && (name.ends_with(RING) || name.ends_with(TEMPORARY))
         {
             found.push(name.to_owned());
         }

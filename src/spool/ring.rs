@@ -62,7 +62,7 @@ pub struct Ring {
     pub region: Region,
     id: [u8; 8],
     /// Holds the lock that says the owner lives; absent for a ring in memory.
-    _file: Option<TrackedFd>,
+    file: Option<TrackedFd>,
 }
 
 impl Ring {
@@ -89,7 +89,7 @@ impl Ring {
             Ok(region) => Ok(Self {
                 region,
                 id,
-                _file: Some(file),
+                file: Some(file),
             }),
             Err(e) => {
                 let _ = unlinkat(place, &temporary, AtFlags::empty());
@@ -116,7 +116,7 @@ impl Ring {
         Ok(Self {
             region: Self::format(Mapping::anonymous(len)?, capacity, id),
             id,
-            _file: None,
+            file: None,
         })
     }
 
@@ -176,7 +176,7 @@ impl Ring {
                 salt,
             },
             id,
-            _file: Some(file),
+            file: Some(file),
         }))
     }
 
@@ -189,7 +189,7 @@ impl Ring {
     /// Whether a file backs it.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self._file.is_some()
+        self.file.is_some()
     }
 
     /// Whether a full ring drops the oldest: then drops are announced where they happened, by the consumer.
@@ -245,6 +245,9 @@ impl Ring {
 
     /// Enters a log in a free slot; everything before `done` is none of its business. The length of the name goes
     /// last: it makes the entry valid.
+    ///
+    /// # Panics
+    /// When the slot or the name is out of bounds: the producer checks both.
     pub fn enter_log(&self, slot: usize, name: &str, settings: &LogSettings, done: u64) {
         assert!(slot < MAX_LOGS && name.len() <= MAX_NAME);
         for (i, v) in pack_settings(settings).into_iter().enumerate() {

@@ -27,8 +27,9 @@ def test_a_signal_handler_that_logs_interrupts_logging_without_harm(tmp_path: Pa
         ticks = 0
         def tick(number, frame):
             global ticks
-            log.info("tick %d", ticks)
+            n = ticks  # a second signal may arrive inside the call: the number is taken before it
             ticks += 1
+            log.info("tick %d", n)
         signal.signal(signal.SIGALRM, tick)
         signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
         n = 0

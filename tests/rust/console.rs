@@ -12,7 +12,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{FdFlags, fcntl_getfd};
 
 /// Far more than anything here needs; only a failing test waits that long.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 const INFO: i32 = 20;
 const ERROR: i32 = 40;

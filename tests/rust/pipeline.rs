@@ -90,7 +90,9 @@ fn every_record_of_every_thread_is_in_segments_once_and_in_order_after_a_flush()
             })
         })
         .collect();
-    threads.into_iter().for_each(|t| t.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!(
         engine().flush(Some(Duration::from_secs(20)), &mut Plain),
         Flushed::Complete
