@@ -359,9 +359,7 @@ impl Log {
     #[cold]
     fn follow_up(&self, appended: Appended, caller: &mut dyn Caller) {
         if self.spool.is_closed() {
-            caller.detached(&mut || {
-                self.shared.drain(&self.spool);
-            });
+            self.drain_late(caller);
             return;
         }
         self.shared.start();
@@ -374,6 +372,34 @@ impl Log {
                     self.shared.wait_progress(Duration::from_millis(5));
                 })
             {}
+        }
+    }
+
+    /// After the end nothing outlives the process but what is in segments: the caller waits for a log that another
+    /// process holds, or a full disk, as long as it would for room in the spool.
+    fn drain_late(&self, caller: &mut dyn Caller) {
+        let head = self.spool.head();
+        let deadline = self
+            .spool
+            .settings
+            .block_timeout
+            .map(|t| Instant::now() + t);
+        let mut wait = Duration::ZERO;
+        while caller.detached(&mut || {
+            self.shared.wait_progress(wait);
+            self.shared.drain(&self.spool);
+        }) && self.spool.ring.tail() < head
+            && !self.spool.is_stalled()
+        {
+            if deadline.is_some_and(|d| Instant::now() >= d) {
+                self.spool.set_stalled();
+                report::say(&format!(
+                    "a record logged after shutdown could not be written to {} yet; unless that succeeds with a later \
+                     record it is lost when the process ends",
+                    self.path().display()
+                ));
+            }
+            wait = Duration::from_millis(2);
         }
     }
 

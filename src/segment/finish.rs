@@ -7,12 +7,15 @@ use rustix::io::Errno;
 
 use crate::config::Fsync;
 use crate::fork::TrackedFd;
-use crate::segment::state::{Intent, STAGING};
+use crate::segment::state::{Intent, Note, STAGING};
 use crate::segment::store::{Store, write_all};
 
 impl Store {
     /// Completes the append a killed process left, comparing what the file already holds with staging.
-    pub(super) fn finish_intent(&mut self, finished: &mut dyn FnMut(&Intent)) -> io::Result<()> {
+    pub(super) fn finish_intent(
+        &mut self,
+        finished: &mut dyn FnMut(&Intent) -> bool,
+    ) -> io::Result<()> {
         let Some(intent) = self.state.intent() else {
             return Ok(());
         };
@@ -42,9 +45,22 @@ impl Store {
         {
             fdatasync(&open.file)?;
         }
-        finished(&intent);
+        if !finished(&intent) {
+            self.state.note_finished(&intent);
+        }
         self.state.clear_intent();
         Ok(())
+    }
+
+    /// What others who could not see `ring` have finished for it.
+    #[must_use]
+    pub fn finished_for(&self, ring: [u8; 8]) -> Option<Note> {
+        self.state.note(ring)
+    }
+
+    /// Forgets that, once the ring itself knows.
+    pub fn forget_finished(&self, ring: [u8; 8]) {
+        self.state.clear_note(ring);
     }
 
     /// Writes what the segment lacks of an intent; false when it is not the file the intent was made for.

@@ -34,6 +34,10 @@ const AT_SEGMENT: usize = 128;
 const AT_CREATING: usize = 192;
 const AT_CURRENT: usize = 256;
 const AT_INTENTS: [usize; 2] = [320, 448];
+const AT_NEXT_NOTE: usize = 1016;
+const AT_NOTES: usize = 1024;
+const NOTE: usize = 32;
+const NOTES: usize = 64;
 
 /// The segment being written: its number (0 is none yet), identity, length and time of rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +71,18 @@ pub struct Intent {
     pub len: u64,
     /// CRC-32C of the staged bytes.
     pub crc: u64,
+}
+
+/// What was finished for a ring that its finisher could not see: one in another place, such as another container's
+/// shared memory. Whoever drains that ring learns from here what is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The log's number in that ring.
+    pub slot: u64,
+    /// Everything of this log below it is done.
+    pub to: u64,
+    /// Records that were finished.
+    pub records: u64,
 }
 
 /// A mapped state file.
@@ -279,6 +295,48 @@ impl State {
             self.map.u64(base + i * 8).store(v, Release);
         }
         self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+    }
+
+    /// Notes that `intent` was completed, for whoever drains its ring. The ring's name goes last: without it there is no
+    /// note. Of more than 64 rings that were never seen again the oldest are forgotten.
+    pub fn note_finished(&self, intent: &Intent) {
+        let ring = u64::from_le_bytes(intent.ring);
+        let at = self.find_note(ring).unwrap_or_else(|| {
+            let next = self.map.u64(AT_NEXT_NOTE).fetch_add(1, Relaxed);
+            AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
+        });
+        self.map.u64(at).store(0, Release);
+        for (i, v) in [intent.slot, intent.to, intent.records]
+            .into_iter()
+            .enumerate()
+        {
+            self.map.u64(at + 8 + i * 8).store(v, Release);
+        }
+        self.map.u64(at).store(ring, Release);
+    }
+
+    /// What was finished for `ring` elsewhere.
+    pub fn note(&self, ring: [u8; 8]) -> Option<Note> {
+        let at = self.find_note(u64::from_le_bytes(ring))?;
+        let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
+        Some(Note {
+            slot: word(1),
+            to: word(2),
+            records: word(3),
+        })
+    }
+
+    /// Forgets the note for `ring`: the ring itself knows now.
+    pub fn clear_note(&self, ring: [u8; 8]) {
+        if let Some(at) = self.find_note(u64::from_le_bytes(ring)) {
+            self.map.u64(at).store(0, Release);
+        }
+    }
+
+    fn find_note(&self, ring: u64) -> Option<usize> {
+        (0..NOTES)
+            .map(|i| AT_NOTES + i * NOTE)
+            .find(|at| self.map.u64(*at).load(Acquire) == ring)
     }
 
     /// The append is complete.

@@ -161,11 +161,11 @@ impl Store {
     }
 
     /// Takes the lock if it is free. An intent left behind is finished first: `finished` hears of it before it is
-    /// cleared, to advance its ring.
+    /// cleared, to advance its ring, and says whether that was to be found.
     ///
     /// # Errors
     /// What stands in the way of finishing it or of having a segment to append to; the lock is then not held.
-    pub fn try_lock(&mut self, finished: &mut dyn FnMut(&Intent)) -> io::Result<bool> {
+    pub fn try_lock(&mut self, finished: &mut dyn FnMut(&Intent) -> bool) -> io::Result<bool> {
         if self.locked {
             return Ok(true);
         }

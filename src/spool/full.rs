@@ -43,7 +43,7 @@ impl Spool {
             let now = Instant::now();
             let left = deadline.map_or(SLICE, |d| d.saturating_duration_since(now));
             if goes_on && left.is_zero() {
-                self.stalled_at.store(self.ring.tail(), Relaxed);
+                self.set_stalled();
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Dropped;
             }
@@ -52,6 +52,16 @@ impl Spool {
                 return Appended::Interrupted;
             }
         }
+    }
+
+    /// Whether a wait has run out and the consumer has not moved since: then nobody waits again.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled_at.load(Relaxed) == self.ring.tail()
+    }
+
+    /// A wait has run out.
+    pub fn set_stalled(&self) {
+        self.stalled_at.store(self.ring.tail(), Relaxed);
     }
 
     /// Waits until the consumer has freed something, at most `timeout`.
@@ -129,7 +139,7 @@ impl Spool {
         numbered: bool,
     ) -> Tried {
         match self.settings.when_full {
-            WhenFull::Block if self.stalled_at.load(Relaxed) != self.ring.tail() => Tried::Full,
+            WhenFull::Block if !self.is_stalled() => Tried::Full,
             WhenFull::Block | WhenFull::DropNewest => {
                 self.drop_new(producer, slot, numbered);
                 self.waker.wake();

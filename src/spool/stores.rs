@@ -12,7 +12,7 @@ use crate::segment::state::Intent;
 use crate::segment::store::Store;
 use crate::spool::drain::{Pass, Source};
 use crate::spool::recover;
-use crate::spool::ring::MAX_LOGS;
+use crate::spool::ring::{MAX_LOGS, Ring};
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(2);
@@ -134,9 +134,13 @@ impl Stores {
             .open(name, &source.ring.log_settings(slot))
             .map_err(|e| e.to_string())
             .and_then(|store| {
-                store
+                let locked = store
                     .try_lock(&mut |intent| finished(source, intent))
-                    .map_err(|e| e.to_string())
+                    .map_err(|e| e.to_string())?;
+                if locked {
+                    settle(source.ring, store);
+                }
+                Ok(locked)
             });
         match locked {
             Ok(locked) => {
@@ -185,19 +189,36 @@ impl Stores {
     }
 }
 
-/// Advances the ring an inherited intent came from: this one, or another one of the directory.
-fn finished(source: Source<'_>, intent: &Intent) {
+/// Tells `ring` what others who could not see it have finished for it; the note goes when the ring knows.
+fn settle(ring: &Ring, store: &Store) {
+    let Some(note) = store.finished_for(ring.id()) else {
+        return;
+    };
+    if let Ok(slot) = usize::try_from(note.slot)
+        && slot < MAX_LOGS
+    {
+        ring.advance(slot, note.to, note.records);
+    }
+    store.forget_finished(ring.id());
+}
+
+/// Advances the ring an inherited intent came from: this one, or another one of the directory. False when it cannot be
+/// seen from here.
+fn finished(source: Source<'_>, intent: &Intent) -> bool {
     let slot = usize::try_from(intent.slot).unwrap_or(MAX_LOGS);
     if slot >= MAX_LOGS {
-        return;
+        return true;
     }
     if intent.ring == source.ring.id() {
         source.ring.advance(slot, intent.to, intent.records);
-        return;
+        return true;
     }
     match recover::find_ring(source.place, intent.ring) {
-        Ok(Some(other)) => other.advance(slot, intent.to, intent.records),
-        Ok(None) => {} // Drained and gone.
-        Err(e) => report::say(&format!("cannot look into another process's spool: {e}")),
+        Ok(Some(other)) => {
+            other.advance(slot, intent.to, intent.records);
+            true
+        }
+        // Drained and gone, or in a place of its own, or we are out of descriptors.
+        Ok(None) | Err(_) => false,
     }
 }

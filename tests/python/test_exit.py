@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.faults.program import run
+from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events
 from tests.faults.stall import stalled
 
@@ -158,3 +158,34 @@ def test_records_of_objects_dying_with_the_interpreter_do_no_harm(tmp_path: Path
     found = events(path.parent, path.name)
     assert found[0] == "alive"
     assert set(found[1:]) <= {"dying"}
+
+
+def test_a_record_logged_after_shutdown_waits_for_a_log_that_another_process_holds(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(
+        tmp_path,
+        """
+        log = open_log(sys.argv[1], block_timeout=None)
+        log.info("before")
+        logspool.shutdown()
+        say("down")
+        sys.stdin.readline()
+        logging_thread = threading.Thread(target=log.info, args=("after",))
+        logging_thread.start()
+        wait_until(lambda: stands_still(logging_thread.is_alive), "it waits, or has come back")
+        say("logged" if not logging_thread.is_alive() else "waits")
+        sys.stdin.readline()
+        logging_thread.join()
+        os._exit(0)
+        """,
+        path,
+    )
+    assert read_line(process) == "down"
+    with stalled(path.parent, path.name):
+        tell(process, "log")
+        assert read_line(process) in ("logged", "waits")
+    tell(process, "end")
+    _, err = end(process)
+    assert process.returncode == 0, err
+    run(tmp_path, RECOVER, path)
+    assert events(path.parent, path.name) == ["before", "after"]
