@@ -83,6 +83,14 @@ impl Region {
         self.offset + (position % self.capacity) as usize
     }
 
+    /// The same, where the caller keeps count of the lap: a division is a tenth of an append.
+    #[allow(clippy::cast_possible_truncation)] // As above.
+    #[inline]
+    fn within(&self, position: u64, offset: u64) -> usize {
+        debug_assert_eq!(position % self.capacity, offset);
+        self.offset + offset as usize
+    }
+
     /// Bytes from `position` to the end of its lap.
     #[inline]
     #[must_use]
@@ -90,19 +98,19 @@ impl Region {
         self.capacity - position % self.capacity
     }
 
-    /// Commits the wrap marker at `position`.
-    pub fn put_wrap(&self, position: u64) {
-        let at = self.at(position);
+    /// Commits the wrap marker at `position`, which is `offset` bytes into its lap.
+    pub fn put_wrap(&self, position: u64, offset: u64) {
+        let at = self.within(position, offset);
         self.map.u32(at + 8).store(0, Relaxed);
         self.map.u32(at + 12).store(WRAP, Relaxed);
         self.map.u64(at).store(position ^ self.salt, Release);
     }
 
-    /// Commits a frame at `position`, which leaves room for it in its lap.
+    /// Commits a frame at `position`, which is `offset` bytes into its lap and leaves room for it there.
     #[allow(clippy::cast_possible_truncation)] // Lines are below 1 MiB.
     #[inline]
-    pub fn put(&self, position: u64, log: usize, kind: Kind, payload: &[u8]) {
-        let at = self.at(position);
+    pub fn put(&self, position: u64, offset: u64, log: usize, kind: Kind, payload: &[u8]) {
+        let at = self.within(position, offset);
         let mut head = [0u8; 12];
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
@@ -177,9 +185,9 @@ mod tests {
     #[test]
     fn an_earlier_lap_is_not_a_frame() {
         let r = region(4096);
-        r.put(0, 1, Kind::Record, b"old");
+        r.put(0, 0 % r.capacity, 1, Kind::Record, b"old");
         assert_eq!(r.find(4096, 4096, true), Found::Nothing);
-        r.put(4096, 2, Kind::Record, b"new");
+        r.put(4096, 4096 % r.capacity, 2, Kind::Record, b"new");
         assert!(matches!(
             r.find(4096, 4096, true),
             Found::Frame {
@@ -194,7 +202,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_damage_and_not_a_record() {
         let r = region(4096);
-        r.put(32, 0, Kind::Record, b"hello world");
+        r.put(32, 32 % r.capacity, 0, Kind::Record, b"hello world");
         r.map.write(32 + HEADER, b"j");
         assert_eq!(r.find(32, 4096, true), Found::Damaged);
     }
@@ -205,7 +213,7 @@ mod tests {
             let r = region(1 << 13);
             let mut position = 0;
             for (i, p) in payloads.iter().enumerate() {
-                r.put(position, i, Kind::Record, p);
+                r.put(position, position % r.capacity, i, Kind::Record, p);
                 position += size(p.len());
             }
             let mut at = 0;

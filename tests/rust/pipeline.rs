@@ -196,3 +196,35 @@ fn a_file_that_stood_under_the_plain_name_is_kept_as_a_segment() {
         "the plain name is the newest segment"
     );
 }
+
+#[test]
+fn a_ring_that_is_drained_as_fast_as_it_fills_keeps_to_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = LogSettings {
+        max_bytes: 0,
+        ..LogSettings::default()
+    };
+    let spool = SpoolSettings {
+        bytes: 1 << 20,
+        ..SpoolSettings::default()
+    };
+    let log = engine()
+        .open(&dir.path().join("app.jsonl"), &settings, &spool)
+        .unwrap();
+    let mut laps = 0;
+    let mut before = 0;
+    for n in 0..6_000 {
+        log.append(&mut line(0, n), true, false, &mut Plain);
+        if n % 16 == 15 {
+            assert_eq!(engine().flush(None, &mut Plain), Flushed::Complete);
+        }
+        let offset = log.spool.head() % (1 << 20);
+        assert!(offset < 300 << 10, "record {n} went to {offset}");
+        laps += u32::from(offset < before);
+        before = offset;
+    }
+    assert!(laps >= 3, "{laps} laps of a quarter of a ring");
+    let all = records(dir.path(), "app.jsonl");
+    let numbers: Vec<_> = all.iter().map(|r| r["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..6_000).collect::<Vec<_>>());
+}
