@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.faults.failpoints import MISSING, failpoint_environment, failpoints_built
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events
