@@ -201,9 +201,15 @@ impl RecordEncoder {
         out.extend_from_slice(b"\"ts\":");
         json::write_time(out, encoder.created(parts.slot(Slot::Created)));
         out.extend_from_slice(b",\"level\":");
-        encoder.write_as_text_or(out, parts.slot(Slot::LevelName), "NOTSET");
+        match parts.slot(Slot::LevelName) {
+            Some(level) => encoder.write_repeated(out, level),
+            None => json::write_str(out, "NOTSET"),
+        }
         out.extend_from_slice(b",\"logger\":");
-        encoder.write_as_text_or(out, parts.slot(Slot::Name), "root");
+        match parts.slot(Slot::Name) {
+            Some(name) => encoder.write_repeated(out, name),
+            None => json::write_str(out, "root"),
+        }
         encoder.check(out)?;
         encoder.write_event(out, parts);
         if keep != Keep::Core {
@@ -221,7 +227,7 @@ impl RecordEncoder {
         ] {
             if let Some(value) = parts.slot(slot).filter(|value| !value.is_none()) {
                 out.extend_from_slice(key);
-                encoder.write_as_text(out, value);
+                encoder.write_repeated(out, value);
             }
         }
         encoder.write_ids(out, &parts.promoted);
@@ -237,13 +243,7 @@ impl RecordEncoder {
             encoder.write_stack(out, stack);
         }
         if self.src {
-            out.extend_from_slice(b",\"src\":{\"file\":");
-            encoder.write_as_text_or(out, parts.slot(Slot::PathName), "");
-            out.extend_from_slice(b",\"line\":");
-            json::write_int(out, parts.integer(Slot::LineNo).unwrap_or(0));
-            out.extend_from_slice(b",\"function\":");
-            encoder.write_as_text_or(out, parts.slot(Slot::FuncName), "");
-            out.push(b'}');
+            encoder.write_source(out, parts);
         }
         encoder.check(out)
     }
