@@ -56,47 +56,92 @@ static ODD: [bool; 256] = {
 };
 
 /// Appends UTF-8 (lone surrogates allowed) escaped, without quotes.
+#[inline]
 pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    // Room for the text unescaped and for one whole word stored past the end of it.
+    out.reserve(text.len() + 8);
+    let clean = copy_clean(out, text);
+    if clean < text.len() {
+        write_escaped_from(out, &text[clean..]);
+    }
+}
+
+/// Copies whole words and then the rest, up to the first byte that may need escaping; returns how many bytes. `out` has room
+/// for `text` and eight bytes more.
+#[inline]
+fn copy_clean(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    debug_assert!(out.capacity() - out.len() >= text.len() + 8);
     let mut at = 0;
     loop {
-        // Room for the rest unescaped and for one whole word stored past the end of it.
-        out.reserve(text.len() - at + 8);
-        while let Some(word) = text[at..].first_chunk::<8>() {
-            let word = u64::from_le_bytes(*word);
-            let hit = special(word);
-            // SAFETY: at least `text.len() - at + 8` spare bytes were reserved at this `at`, and as much of both was used up
-            // since, so eight bytes fit after `len`; of them only those that were copied from `text` become part of `out`.
-            unsafe {
-                let len = out.len();
-                out.as_mut_ptr()
-                    .add(len)
-                    .cast::<[u8; 8]>()
-                    .write_unaligned(word.to_le_bytes());
-                let clean = if hit == 0 {
-                    8
-                } else {
-                    hit.trailing_zeros() as usize / 8
-                };
-                out.set_len(len + clean);
-                at += clean;
-            }
-            if hit != 0 {
-                break;
-            }
+        let rest = &text[at..];
+        let (word, whole) = match rest.first_chunk::<8>() {
+            Some(word) => (u64::from_le_bytes(*word), 8),
+            None => (last_word(rest), rest.len()),
+        };
+        let hit = special(word);
+        let clean = if hit == 0 {
+            whole
+        } else {
+            hit.trailing_zeros() as usize / 8
+        };
+        // SAFETY: no more than `text.len()` bytes were appended before, so that eight bytes fit after `len`; of them only
+        // those that were copied from `text` become part of `out`.
+        unsafe {
+            let len = out.len();
+            out.as_mut_ptr()
+                .add(len)
+                .cast::<[u8; 8]>()
+                .write_unaligned(word.to_le_bytes());
+            out.set_len(len + clean);
         }
-        // Fewer than eight bytes left, or a byte that is odd or not ASCII: byte by byte, back to whole words at the next ASCII.
-        let tail = text.len() - at < 8;
+        at += clean;
+        if clean < 8 {
+            return at;
+        }
+    }
+}
+
+/// Fewer than eight bytes as a word, in memory order, filled up with spaces.
+#[inline]
+fn last_word(rest: &[u8]) -> u64 {
+    let spaces = LOW * 0x20;
+    let len = rest.len();
+    let word = if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>())
+    {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u64::from(first) | u64::from(last) << ((len - 4) * 8)
+    } else if len > 0 {
+        // One to three bytes: the first, the middle (or one of the others again) and the last.
+        u64::from(rest[0])
+            | u64::from(rest[len / 2]) << (len / 2 * 8)
+            | u64::from(rest[len - 1]) << ((len - 1) * 8)
+    } else {
+        0
+    };
+    // `len` is below eight: the shift is in range.
+    word | spaces << (len * 8)
+}
+
+/// The same as [`write_escaped`], of text that begins with a byte that is odd or not ASCII.
+#[cold]
+fn write_escaped_from(out: &mut Vec<u8>, text: &[u8]) {
+    let mut at = 0;
+    while at < text.len() {
+        // Byte by byte, back to whole words at the next ASCII.
         let rest = &text[at..];
         let run = rest
             .iter()
-            .position(|&byte| ODD[usize::from(byte)] || (!tail && byte.is_ascii()))
+            .position(|&byte| ODD[usize::from(byte)] || byte.is_ascii())
             .unwrap_or(rest.len());
         out.extend_from_slice(&rest[..run]);
         at += run;
         match text.get(at) {
             None => return,
             Some(&byte) if ODD[usize::from(byte)] => at += write_odd(out, &text[at..]),
-            Some(_) => {}
+            Some(_) => {
+                out.reserve(text.len() - at + 8);
+                at += copy_clean(out, &text[at..]);
+            }
         }
     }
 }

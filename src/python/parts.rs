@@ -133,34 +133,39 @@ impl<'py> Encoder<'py> {
             }
             return;
         };
-        let mut expected = self.names.order.iter();
-        let mut next = expected.next();
         let mut position = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: a live dict, in which no code changes anything while this loop runs: whatever it holds is taken along.
-        while unsafe {
-            ffi::PyDict_Next(
+        // SAFETY: a live dict, in which no code changes anything while the loops run: whatever it holds is taken along.
+        let mut next = || unsafe {
+            let more = ffi::PyDict_Next(
                 attributes.as_ptr(),
                 &raw mut position,
                 &raw mut key,
                 &raw mut value,
-            )
-        } != 0
-        {
-            // SAFETY: borrowed from the dict, as above.
-            let value = unsafe { Borrowed::from_ptr(self.py, value) };
-            if let Some((name, slot)) = next
-                && name.as_ptr() == key
-            {
-                next = expected.next();
-                if *slot != Slot::Ignored {
-                    parts.slots[*slot as usize] = Some(value.to_owned());
+            );
+            (more != 0).then(|| {
+                (
+                    Borrowed::from_ptr(self.py, key),
+                    Borrowed::from_ptr(self.py, value),
+                )
+            })
+        };
+        let mut entry = next();
+        for (name, slot) in &self.names.order {
+            match entry {
+                Some((key, value)) if key.as_ptr() == name.as_ptr() => {
+                    if *slot != Slot::Ignored {
+                        // Each has one attribute: nothing is dropped.
+                        std::mem::forget(parts.slots[*slot as usize].replace(value.to_owned()));
+                    }
+                    entry = next();
                 }
-                continue;
+                _ => break,
             }
-            // SAFETY: as above.
-            let key = unsafe { Borrowed::from_ptr(self.py, key) };
+        }
+        while let Some((key, value)) = entry {
             Self::sort_in(key, value, parts);
+            entry = next();
         }
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
             parts

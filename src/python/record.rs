@@ -15,6 +15,9 @@ use crate::json;
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
 pub(super) const MIN_MAX_RECORD: usize = 1024;
 
+/// Bytes that most lines need.
+const USUAL: usize = 1024;
+
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
 
@@ -162,9 +165,23 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
+        if write(encoder, Keep::All, out).is_err() {
+            out.truncate(start);
+            self.write_tighter(encoder, out, write);
+        }
+        out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    #[cold]
+    fn write_tighter<'py>(
+        &self,
+        encoder: &mut Encoder<'py>,
+        out: &mut Vec<u8>,
+        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
+    ) {
+        let start = out.len();
         let Limits { end, .. } = encoder.limits;
         let attempts = [
-            (self.max_field, usize::MAX, MAX_DEPTH, Keep::All),
             (1024, 64, 16, Keep::All),
             (128, 8, 4, Keep::All),
             (64, 4, 2, Keep::NoFields),
@@ -182,7 +199,6 @@ impl RecordEncoder {
             }
             out.truncate(start);
         }
-        out.extend_from_slice(json::SEQ_PLACEHOLDER);
     }
 
     fn write_line<'py>(
@@ -192,6 +208,8 @@ impl RecordEncoder {
         keep: Keep,
         out: &mut Vec<u8>,
     ) -> Written {
+        // Most lines fit, so that the buffer is not grown piece by piece.
+        out.reserve(USUAL);
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
