@@ -33,10 +33,15 @@ pub fn write_quoted(out: &mut Vec<u8>, text: &[u8]) {
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
+/// High bit set in the first byte (in memory order) that is zero; of later ones perhaps.
+#[inline]
+fn zero(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word
+}
+
 /// High bit set in the first byte (in memory order) that may need escaping; bits after that one mean nothing.
 #[inline]
 fn special(word: u64) -> u64 {
-    let zero = |value: u64| value.wrapping_sub(LOW) & !value;
     let control = word.wrapping_sub(LOW * 0x20) & !word;
     let quote = zero(word ^ (LOW * 0x22));
     let backslash = zero(word ^ (LOW * 0x5c));
@@ -56,47 +61,108 @@ static ODD: [bool; 256] = {
 };
 
 /// Appends UTF-8 (lone surrogates allowed) escaped, without quotes.
+#[inline]
 pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    // Room for the text unescaped and for one whole word stored past the end of it.
+    out.reserve(text.len() + 8);
+    let clean = copy_clean(out, text, |_| 0);
+    if clean < text.len() {
+        write_escaped_from(out, &text[clean..]);
+    }
+}
+
+/// Appends `text` escaped up to the first `%`, and returns where that stands: the length of `text` if there is none.
+#[inline]
+pub fn write_to_percent(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    out.reserve(text.len() + 8);
+    let clean = copy_clean(out, text, |word| zero(word ^ (LOW * 0x25)) & HIGH);
+    match text.get(clean) {
+        None | Some(b'%') => clean,
+        Some(_) => {
+            let rest = &text[clean..];
+            let end = memchr::memchr(b'%', rest).unwrap_or(rest.len());
+            write_escaped(out, &rest[..end]);
+            clean + end
+        }
+    }
+}
+
+/// Copies whole words and then the rest, up to the first byte that may need escaping; returns how many bytes. `out` has room
+/// for `text` and eight bytes more. `also` marks more bytes to stop at, as [`special`] does.
+#[inline]
+fn copy_clean(out: &mut Vec<u8>, text: &[u8], also: impl Fn(u64) -> u64) -> usize {
+    debug_assert!(out.capacity() - out.len() >= text.len() + 8);
     let mut at = 0;
     loop {
-        // Room for the rest unescaped and for one whole word stored past the end of it.
-        out.reserve(text.len() - at + 8);
-        while let Some(word) = text[at..].first_chunk::<8>() {
-            let word = u64::from_le_bytes(*word);
-            let hit = special(word);
-            // SAFETY: at least `text.len() - at + 8` spare bytes were reserved at this `at`, and as much of both was used up
-            // since, so eight bytes fit after `len`; of them only those that were copied from `text` become part of `out`.
-            unsafe {
-                let len = out.len();
-                out.as_mut_ptr()
-                    .add(len)
-                    .cast::<[u8; 8]>()
-                    .write_unaligned(word.to_le_bytes());
-                let clean = if hit == 0 {
-                    8
-                } else {
-                    hit.trailing_zeros() as usize / 8
-                };
-                out.set_len(len + clean);
-                at += clean;
-            }
-            if hit != 0 {
-                break;
-            }
+        let rest = &text[at..];
+        let (word, whole) = match rest.first_chunk::<8>() {
+            Some(word) => (u64::from_le_bytes(*word), 8),
+            None => (last_word(rest), rest.len()),
+        };
+        let hit = special(word) | also(word);
+        let clean = if hit == 0 {
+            whole
+        } else {
+            hit.trailing_zeros() as usize / 8
+        };
+        // SAFETY: no more than `text.len()` bytes were appended before, so that eight bytes fit after `len`; of them only
+        // those that were copied from `text` become part of `out`.
+        unsafe {
+            let len = out.len();
+            out.as_mut_ptr()
+                .add(len)
+                .cast::<[u8; 8]>()
+                .write_unaligned(word.to_le_bytes());
+            out.set_len(len + clean);
         }
-        // Fewer than eight bytes left, or a byte that is odd or not ASCII: byte by byte, back to whole words at the next ASCII.
-        let tail = text.len() - at < 8;
+        at += clean;
+        if clean < 8 {
+            return at;
+        }
+    }
+}
+
+/// Fewer than eight bytes as a word, in memory order, filled up with spaces.
+#[inline]
+fn last_word(rest: &[u8]) -> u64 {
+    let spaces = LOW * 0x20;
+    let len = rest.len();
+    let word = if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>())
+    {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u64::from(first) | u64::from(last) << ((len - 4) * 8)
+    } else if len > 0 {
+        // One to three bytes: the first, the middle (or one of the others again) and the last.
+        u64::from(rest[0])
+            | u64::from(rest[len / 2]) << (len / 2 * 8)
+            | u64::from(rest[len - 1]) << ((len - 1) * 8)
+    } else {
+        0
+    };
+    // `len` is below eight: the shift is in range.
+    word | spaces << (len * 8)
+}
+
+/// The same as [`write_escaped`], of text that begins with a byte that is odd or not ASCII.
+#[cold]
+fn write_escaped_from(out: &mut Vec<u8>, text: &[u8]) {
+    let mut at = 0;
+    while at < text.len() {
+        // Byte by byte, back to whole words at the next ASCII.
         let rest = &text[at..];
         let run = rest
             .iter()
-            .position(|&byte| ODD[usize::from(byte)] || (!tail && byte.is_ascii()))
+            .position(|&byte| ODD[usize::from(byte)] || byte.is_ascii())
             .unwrap_or(rest.len());
         out.extend_from_slice(&rest[..run]);
         at += run;
         match text.get(at) {
             None => return,
             Some(&byte) if ODD[usize::from(byte)] => at += write_odd(out, &text[at..]),
-            Some(_) => {}
+            Some(_) => {
+                out.reserve(text.len() - at + 8);
+                at += copy_clean(out, &text[at..], |_| 0);
+            }
         }
     }
 }
@@ -137,17 +203,48 @@ fn write_short(out: &mut Vec<u8>, letter: u8) -> usize {
     1
 }
 
+/// Appends at most 32 bytes without a call: the runs of numbers are short.
+#[inline]
+fn push_short(out: &mut Vec<u8>, text: &[u8]) {
+    const WIDE: usize = 16;
+    let len = text.len();
+    debug_assert!(len <= 2 * WIDE);
+    out.reserve(2 * WIDE);
+    // SAFETY: at least 32 bytes were reserved, and each branch writes the first `len` of them: with two moves that overlap,
+    // both within `text`.
+    unsafe {
+        let (from, to) = (text.as_ptr(), out.as_mut_ptr().add(out.len()));
+        if len >= WIDE {
+            to.cast::<[u8; WIDE]>()
+                .write(from.cast::<[u8; WIDE]>().read());
+            to.add(len - WIDE)
+                .cast::<[u8; WIDE]>()
+                .write(from.add(len - WIDE).cast::<[u8; WIDE]>().read());
+        } else if len >= 8 {
+            to.cast::<[u8; 8]>().write(from.cast::<[u8; 8]>().read());
+            to.add(len - 8)
+                .cast::<[u8; 8]>()
+                .write(from.add(len - 8).cast::<[u8; 8]>().read());
+        } else {
+            for at in 0..len {
+                to.add(at).write(from.add(at).read());
+            }
+        }
+        out.set_len(out.len() + len);
+    }
+}
+
 /// Appends an integer.
 #[inline]
 pub fn write_int(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    push_short(out, itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends a float in the shortest form that reads back as the same double (`1.0` keeps its point); `null` where JSON has none.
 #[inline]
 pub fn write_float(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        push_short(out, zmij::Buffer::new().format_finite(value).as_bytes());
     } else {
         out.extend_from_slice(b"null");
     }

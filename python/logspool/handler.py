@@ -127,7 +127,9 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
         """Tell the native half which of the handling methods it has to call."""
 
         def replaced(name: str) -> bool:
-            return getattr(type(self), name) is not getattr(SpoolHandler, name) or name in self.__dict__
+            ours = getattr(SpoolHandler, name)
+            # Not by a look into __dict__: that would make one, and CPython finds attributes faster in objects without.
+            return getattr(type(self), name) is not ours or bool(getattr(self, name) != ours.__get__(self))
 
         self._set_plain(not any(map(replaced, _HANDLING)), replaced("format"))
 

@@ -124,7 +124,7 @@ impl RecordEncoder {
             for (key, value) in [(&b",\"thread\":"[..], &thread), (b",\"task\":", &task)] {
                 if let Some(value) = value {
                     out.extend_from_slice(key);
-                    encoder.write_as_text(out, value);
+                    encoder.write_repeated(out, value);
                 }
             }
             encoder.write_ids(out, &promoted);

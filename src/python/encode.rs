@@ -379,13 +379,15 @@ impl<'py> Encoder<'py> {
                     self.write_odd_key(out, key.as_borrowed(), &mut keys);
                 }
                 self.write_value(out, value.as_borrowed(), &nest)?;
+                // Only here can code have run.
+                if size() != length {
+                    out.extend_from_slice(",\"…\":\"<changed while it was logged>\"".as_bytes());
+                    self.check(out)?;
+                    break;
+                }
             }
             self.check(out)?;
             here = position;
-            if size() != length {
-                out.extend_from_slice(",\"…\":\"<changed while it was logged>\"".as_bytes());
-                break;
-            }
         }
         out.push(b'}');
         self.check(out)

@@ -40,13 +40,15 @@ struct Inner {
     formatter: Option<Py<PyAny>>,
     plain: bool,
     formats: bool,
-    open: Option<Arc<Open>>,
+    open: Option<Py<Open>>,
 }
 
-/// An open log and how records are encoded for it.
-struct Open {
+/// An open log and how records are encoded for it. A Python object, though Python never sees it, because each record takes and
+/// gives back a reference: under the GIL that needs no atomic operations.
+#[pyclass(frozen, module = "logspool._core")]
+pub(crate) struct Open {
     log: Log,
-    encoder: Arc<RecordEncoder>,
+    pub(crate) encoder: Arc<RecordEncoder>,
     settings: Arc<OpenSettings>,
     mirror: Option<Arc<Mirror>>,
 }
@@ -119,7 +121,7 @@ impl NativeHandler {
 
     /// Opens (or shares) the log.
     fn _open(&self, settings: &Bound<'_, PyDict>) -> PyResult<()> {
-        let open = Arc::new(Open::new(settings)?);
+        let open = Py::new(settings.py(), Open::new(settings)?)?;
         self.replace(settings.py(), open);
         Ok(())
     }
@@ -140,17 +142,18 @@ impl NativeHandler {
         record: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (plain, filters) = slf.get().inner.with(py, |inner| {
-            (inner.plain, inner.filters.as_ref().map(|f| f.clone_ref(py)))
+        let (plain, unfiltered) = slf.get().inner.with(py, |inner| {
+            // Types and sizes of built-in objects: nothing of Python's runs.
+            let unfiltered = inner.filters.as_ref().is_none_or(|f| {
+                f.bind(py)
+                    .cast::<PyList>()
+                    .is_ok_and(PyListMethods::is_empty)
+            });
+            (inner.plain, unfiltered)
         });
         if !plain {
             return stdlib(py)?.handle.bind(py).call1((slf, record));
         }
-        let unfiltered = filters.as_ref().is_none_or(|f| {
-            f.bind(py)
-                .cast::<PyList>()
-                .is_ok_and(PyListMethods::is_empty)
-        });
         if unfiltered {
             Self::emit(slf, record)?;
             return Ok(true.into_pyobject(py)?.to_owned().into_any());
@@ -190,7 +193,7 @@ impl NativeHandler {
 
     /// Absolute plain path.
     fn _path(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.open(py)?.log.path().display().to_string())
+        Ok(self.open(py)?.get().log.path().display().to_string())
     }
 
     #[allow(clippy::needless_pass_by_value)] // The protocol's signature.
@@ -211,41 +214,43 @@ impl NativeHandler {
 }
 
 impl NativeHandler {
-    fn open(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
-        self.inner
-            .with(py, |inner| inner.open.clone())
-            .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Open>> {
+        let open = self.inner.with(py, |inner| {
+            inner.open.as_ref().map(|open| open.bind(py).clone())
+        });
+        open.ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))
     }
 
     /// Puts another log in place; what a forked child inherited is leaked, as its parent's threads still use it.
-    fn replace(&self, py: Python<'_>, open: Arc<Open>) {
+    fn replace(&self, py: Python<'_>, open: Py<Open>) {
         let old = self.inner.with(py, |inner| inner.open.replace(open));
         match old {
-            Some(old) if old.log.is_inherited() => std::mem::forget(old),
+            Some(old) if old.get().log.is_inherited() => std::mem::forget(old),
             old => drop(old),
         }
     }
 
     /// The open log, opened again where a fork or a shutdown lies in between.
     #[inline]
-    fn current(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
+    pub(crate) fn current<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Open>> {
         let open = self.open(py)?;
-        if !open.log.is_stale() {
+        if !open.get().log.is_stale() {
             return Ok(open);
         }
-        self.renew(py, open)
+        self.renew(open)
     }
 
     #[cold]
-    fn renew(&self, py: Python<'_>, old: Arc<Open>) -> PyResult<Arc<Open>> {
-        let again = old.again();
-        if old.log.is_inherited() {
+    fn renew<'py>(&self, old: Bound<'py, Open>) -> PyResult<Bound<'py, Open>> {
+        let py = old.py();
+        let again = old.get().again();
+        if old.get().log.is_inherited() {
             std::mem::forget(old);
         }
         match again {
             Ok(open) => {
-                let open = Arc::new(open);
-                self.replace(py, Arc::clone(&open));
+                let open = Bound::new(py, open)?;
+                self.replace(py, open.clone().unbind());
                 Ok(open)
             }
             Err(e) => {
@@ -262,6 +267,7 @@ impl NativeHandler {
     ) -> PyResult<()> {
         let py = record.py();
         let open = slf.get().current(py)?;
+        let open = open.get();
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
                 inner.formatter.as_ref().map(|f| f.clone_ref(py)),
@@ -295,16 +301,11 @@ impl NativeHandler {
         Ok(())
     }
 
-    /// How records are encoded for this log.
-    pub(crate) fn encoder(&self, py: Python<'_>) -> PyResult<Arc<RecordEncoder>> {
-        Ok(Arc::clone(&self.current(py)?.encoder))
-    }
-
     /// Appends a line that is already finished: a cost record.
     pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
         let mut caller = Attached::new(py);
         let open = self.current(py)?;
-        let appended = open.log.append(line, true, false, &mut caller);
+        let appended = open.get().log.append(line, true, false, &mut caller);
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
         caller.raised.map_or(Ok(()), Err)
     }

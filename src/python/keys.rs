@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::encode::{Encoder, Nest, class_of};
+use super::fragments;
 use super::text::utf8;
 use crate::json;
 
@@ -14,6 +15,13 @@ impl<'py> Encoder<'py> {
     /// Appends `"key":` if the key is an ordinary string; `false`, with nothing written, otherwise.
     #[inline]
     pub(super) fn write_plain_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
+        fragments::write_key(self.py, out, key.as_ptr(), self.limits.text)
+            || self.write_new_key(out, key)
+    }
+
+    /// The same for a key that is not known yet.
+    #[inline(never)]
+    fn write_new_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
         if class_of(key) != &raw mut ffi::PyUnicode_Type {
             return false;
         }
@@ -21,6 +29,7 @@ impl<'py> Encoder<'py> {
             Some(text) if text.len() <= self.limits.text => {
                 json::write_quoted(out, text);
                 out.push(b':');
+                fragments::remember(key, text);
                 true
             }
             _ => false,

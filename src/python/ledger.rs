@@ -109,8 +109,8 @@ pub fn log_cost<'py>(
     let mut line = Buffer::take();
     // A defect of ours must not become the application's.
     let encoded = catch_unwind(AssertUnwindSafe(|| {
-        let encoder = handler.get().encoder(py)?;
-        encoder.encode_cost(py, &call, &mut line.bytes);
+        let open = handler.get().current(py)?;
+        open.get().encoder.encode_cost(py, &call, &mut line.bytes);
         Ok::<_, PyErr>(())
     }));
     match encoded {

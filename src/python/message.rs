@@ -70,8 +70,11 @@ impl<'py> Encoder<'py> {
         count: isize,
     ) -> Option<()> {
         let mut index = 0;
-        while let Some(at) = memchr::memchr(b'%', text) {
-            json::write_escaped(out, &text[..at]);
+        loop {
+            let at = json::write_to_percent(out, text);
+            if at == text.len() {
+                break;
+            }
             let spec = text.get(at + 1)?;
             text = &text[at + 2..];
             if *spec == b'%' {
@@ -111,7 +114,6 @@ impl<'py> Encoder<'py> {
                 return None;
             }
         }
-        json::write_escaped(out, text);
         (index == count).then_some(())
     }
 

@@ -7,12 +7,15 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use smallvec::SmallVec;
 
 use super::encode::{Encoder, class_of};
+use super::fragments;
 use super::message::{Rendered, Template};
 use super::names::{SLOTS, Slot};
+use super::sites;
 use super::task::task_name;
-use super::text::utf8;
+use super::text::{small_int, utf8};
 use crate::json;
 
 /// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
@@ -49,8 +52,37 @@ pub(super) fn promoted_place(name: &[u8]) -> Option<usize> {
     }
 }
 
+/// What an attribute is to a record, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A field of the caller's.
+    Extra,
+    /// Stands at the top of the line, at this place of [`PROMOTED`].
+    Promoted(u8),
+    /// `fields`: a mapping of more of them.
+    Nested,
+    /// Standard.
+    Slot(Slot),
+}
+
+impl Role {
+    pub(super) fn of(name: &[u8]) -> Self {
+        if let Some(place) = promoted_place(name) {
+            return Role::Promoted(u8::try_from(place).unwrap_or(0));
+        }
+        match Slot::of(name) {
+            Some(slot) => Role::Slot(slot),
+            None if name == b"fields" => Role::Nested,
+            None => Role::Extra,
+        }
+    }
+}
+
 /// An attribute passed in `extra`.
 pub(super) type Extra<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// So many extras take no memory from the heap.
+const EXTRAS: usize = 16;
 
 /// A record taken apart, everything held.
 #[derive(Default)]
@@ -58,7 +90,7 @@ pub(super) struct Parts<'py> {
     pub(super) slots: [Option<Bound<'py, PyAny>>; SLOTS],
     pub(super) promoted: Promoted<'py>,
     pub(super) nested: Option<Bound<'py, PyAny>>,
-    pub(super) extras: Vec<Extra<'py>>,
+    pub(super) extras: SmallVec<[Extra<'py>; EXTRAS]>,
     /// Whether a key may need a change to stand apart from the others.
     pub(super) odd_keys: bool,
     /// What Python rendered, empty as long as the template can be written as it is.
@@ -71,7 +103,11 @@ impl<'py> Parts<'py> {
     }
 
     pub(super) fn integer(&self, slot: Slot) -> Option<i64> {
-        self.slot(slot).and_then(|value| value.extract().ok())
+        let value = self.slot(slot)?;
+        if class_of(value.as_borrowed()) == &raw mut ffi::PyLong_Type {
+            return small_int(value.as_borrowed());
+        }
+        value.extract().ok()
     }
 }
 
@@ -97,34 +133,39 @@ impl<'py> Encoder<'py> {
             }
             return;
         };
-        let mut expected = self.names.order.iter();
-        let mut next = expected.next();
         let mut position = 0;
         let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
-        // SAFETY: a live dict, in which no code changes anything while this loop runs: whatever it holds is taken along.
-        while unsafe {
-            ffi::PyDict_Next(
+        // SAFETY: a live dict, in which no code changes anything while the loops run: whatever it holds is taken along.
+        let mut next = || unsafe {
+            let more = ffi::PyDict_Next(
                 attributes.as_ptr(),
                 &raw mut position,
                 &raw mut key,
                 &raw mut value,
-            )
-        } != 0
-        {
-            // SAFETY: borrowed from the dict, as above.
-            let value = unsafe { Borrowed::from_ptr(self.py, value) };
-            if let Some((name, slot)) = next
-                && name.as_ptr() == key
-            {
-                next = expected.next();
-                if *slot != Slot::Ignored {
-                    parts.slots[*slot as usize] = Some(value.to_owned());
+            );
+            (more != 0).then(|| {
+                (
+                    Borrowed::from_ptr(self.py, key),
+                    Borrowed::from_ptr(self.py, value),
+                )
+            })
+        };
+        let mut entry = next();
+        for (name, slot) in &self.names.order {
+            match entry {
+                Some((key, value)) if key.as_ptr() == name.as_ptr() => {
+                    if *slot != Slot::Ignored {
+                        // Each has one attribute: nothing is dropped.
+                        std::mem::forget(parts.slots[*slot as usize].replace(value.to_owned()));
+                    }
+                    entry = next();
                 }
-                continue;
+                _ => break,
             }
-            // SAFETY: as above.
-            let key = unsafe { Borrowed::from_ptr(self.py, key) };
+        }
+        while let Some((key, value)) = entry {
             Self::sort_in(key, value, parts);
+            entry = next();
         }
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
             parts
@@ -144,30 +185,54 @@ impl<'py> Encoder<'py> {
     ) {
         // Held before the look at its text, which may raise.
         let (key, value) = (key.to_owned(), value.to_owned());
-        if class_of(key.as_borrowed()) == &raw mut ffi::PyUnicode_Type
-            && let Some(name) = utf8(key.as_borrowed())
-        {
-            if let Some(place) = promoted_place(name) {
+        let role = match fragments::role(key.py(), key.as_ptr()) {
+            Some(role) => role,
+            None => match Self::new_role(key.as_borrowed()) {
+                Some(role) => role,
+                None => {
+                    parts.odd_keys = true;
+                    Role::Extra
+                }
+            },
+        };
+        match role {
+            Role::Promoted(place) => {
                 if value.is_none() {
                     return;
                 }
                 if !is_container(value.as_borrowed()) {
-                    parts.promoted[place] = Some(value);
+                    parts.promoted[usize::from(place)] = Some(value);
                     return;
                 }
-            } else if name == b"fields" {
+            }
+            Role::Nested => {
                 parts.nested = Some(value);
                 return;
-            } else if let Some(slot) = Slot::of(name) {
+            }
+            Role::Slot(slot) => {
                 if slot != Slot::Ignored {
                     parts.slots[slot as usize] = Some(value);
                 }
                 return;
             }
-        } else {
-            parts.odd_keys = true;
+            Role::Extra => {}
         }
         parts.extras.push((key, value));
+    }
+
+    /// The role of a name that is not known yet; `None` for a key that is no ordinary string.
+    #[inline(never)]
+    fn new_role(key: Borrowed<'_, 'py, PyAny>) -> Option<Role> {
+        if class_of(key) != &raw mut ffi::PyUnicode_Type {
+            return None;
+        }
+        let name = utf8(key)?;
+        let role = Role::of(name);
+        if role != Role::Extra {
+            // The others are remembered when they are written.
+            fragments::remember(key, name);
+        }
+        Some(role)
     }
 
     /// Has Python render the message unless it can be written without.
@@ -192,8 +257,17 @@ impl<'py> Encoder<'py> {
 
     /// Microseconds since the epoch of a record's `created`; now, if it is no time.
     pub(super) fn created(&self, created: Option<&Bound<'py, PyAny>>) -> i64 {
-        let seconds = created.and_then(|created| self.ok(created.extract::<f64>()));
+        let seconds = created.and_then(|created| {
+            if class_of(created.as_borrowed()) == &raw mut ffi::PyFloat_Type {
+                // SAFETY: a live float.
+                return Some(unsafe { ffi::PyFloat_AsDouble(created.as_ptr()) });
+            }
+            self.ok(created.extract::<f64>())
+        });
         match seconds {
+            // Halves away from zero as `round` has it, without a call: below 2^52 the sum is exact enough.
+            #[allow(clippy::cast_possible_truncation)]
+            Some(seconds) if (1.0..1e9 * 4.0).contains(&seconds) => (seconds * 1e6 + 0.5) as i64,
             // Well within i64 after the check.
             #[allow(clippy::cast_possible_truncation)]
             Some(seconds) if seconds.abs() < 1e12 => (seconds * 1e6).round() as i64,
@@ -237,6 +311,24 @@ impl<'py> Encoder<'py> {
         }
     }
 
+    /// Appends text that many records share, such as the name of a logger, as a JSON string.
+    #[inline]
+    pub(super) fn write_repeated(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
+        if !fragments::write_quoted(self.py, out, value.as_ptr(), self.limits.text) {
+            self.write_new(out, value);
+        }
+    }
+
+    #[inline(never)]
+    fn write_new(&self, out: &mut Vec<u8>, value: &Bound<'py, PyAny>) {
+        self.write_as_text(out, value);
+        if class_of(value.as_borrowed()) == &raw mut ffi::PyUnicode_Type
+            && let Some(plain) = utf8(value.as_borrowed())
+        {
+            fragments::remember(value.as_borrowed(), plain);
+        }
+    }
+
     pub(super) fn write_as_text_or(
         &self,
         out: &mut Vec<u8>,
@@ -246,6 +338,29 @@ impl<'py> Encoder<'py> {
         match value {
             Some(value) => self.write_as_text(out, value),
             None => json::write_str(out, missing),
+        }
+    }
+
+    /// `,"src":{…}`: where the record was logged.
+    pub(super) fn write_source(&self, out: &mut Vec<u8>, parts: &Parts<'py>) {
+        let line = parts.integer(Slot::LineNo).unwrap_or(0);
+        let (path, function) = (parts.slot(Slot::PathName), parts.slot(Slot::FuncName));
+        let site = path.zip(function);
+        if let Some((path, function)) = site
+            && sites::write(out, path, function, line, self.limits.text)
+        {
+            return;
+        }
+        let start = out.len();
+        out.extend_from_slice(b",\"src\":{\"file\":");
+        self.write_as_text_or(out, path, "");
+        out.extend_from_slice(b",\"line\":");
+        json::write_int(out, line);
+        out.extend_from_slice(b",\"function\":");
+        self.write_as_text_or(out, function, "");
+        out.push(b'}');
+        if let Some((path, function)) = site {
+            sites::remember(path, function, line, self.limits.text, &out[start..]);
         }
     }
 
@@ -262,7 +377,14 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends the correlation ids and the tool, those there are.
+    #[inline]
     pub(super) fn write_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
+        if promoted[EVENT + 1..CATEGORY].iter().any(Option::is_some) {
+            self.write_some_ids(out, promoted);
+        }
+    }
+
+    fn write_some_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
         for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
             if let Some(value) = value {
                 out.extend_from_slice(b",\"");

@@ -15,6 +15,9 @@ use crate::json;
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
 pub(super) const MIN_MAX_RECORD: usize = 1024;
 
+/// Bytes that most lines need.
+const USUAL: usize = 1024;
+
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
 
@@ -169,9 +172,23 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
+        if write(encoder, Keep::All, out).is_err() {
+            out.truncate(start);
+            self.write_tighter(encoder, out, write);
+        }
+        out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    #[cold]
+    fn write_tighter<'py>(
+        &self,
+        encoder: &mut Encoder<'py>,
+        out: &mut Vec<u8>,
+        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
+    ) {
+        let start = out.len();
         let Limits { end, .. } = encoder.limits;
         let attempts = [
-            (self.max_field, usize::MAX, MAX_DEPTH, Keep::All),
             (1024, 64, 16, Keep::All),
             (128, 8, 4, Keep::All),
             (64, 4, 2, Keep::NoFields),
@@ -189,7 +206,6 @@ impl RecordEncoder {
             }
             out.truncate(start);
         }
-        out.extend_from_slice(json::SEQ_PLACEHOLDER);
     }
 
     fn write_line<'py>(
@@ -199,6 +215,8 @@ impl RecordEncoder {
         keep: Keep,
         out: &mut Vec<u8>,
     ) -> Written {
+        // Most lines fit, so that the buffer is not grown piece by piece.
+        out.reserve(USUAL);
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
@@ -208,9 +226,15 @@ impl RecordEncoder {
         out.extend_from_slice(b"\"ts\":");
         json::write_time(out, encoder.created(parts.slot(Slot::Created)));
         out.extend_from_slice(b",\"level\":");
-        encoder.write_as_text_or(out, parts.slot(Slot::LevelName), "NOTSET");
+        match parts.slot(Slot::LevelName) {
+            Some(level) => encoder.write_repeated(out, level),
+            None => json::write_str(out, "NOTSET"),
+        }
         out.extend_from_slice(b",\"logger\":");
-        encoder.write_as_text_or(out, parts.slot(Slot::Name), "root");
+        match parts.slot(Slot::Name) {
+            Some(name) => encoder.write_repeated(out, name),
+            None => json::write_str(out, "root"),
+        }
         encoder.check(out)?;
         encoder.write_event(out, parts);
         if keep != Keep::Core {
@@ -228,7 +252,7 @@ impl RecordEncoder {
         ] {
             if let Some(value) = parts.slot(slot).filter(|value| !value.is_none()) {
                 out.extend_from_slice(key);
-                encoder.write_as_text(out, value);
+                encoder.write_repeated(out, value);
             }
         }
         encoder.write_ids(out, &parts.promoted);
@@ -244,13 +268,7 @@ impl RecordEncoder {
             encoder.write_stack(out, stack);
         }
         if self.src {
-            out.extend_from_slice(b",\"src\":{\"file\":");
-            encoder.write_as_text_or(out, parts.slot(Slot::PathName), "");
-            out.extend_from_slice(b",\"line\":");
-            json::write_int(out, parts.integer(Slot::LineNo).unwrap_or(0));
-            out.extend_from_slice(b",\"function\":");
-            encoder.write_as_text_or(out, parts.slot(Slot::FuncName), "");
-            out.push(b'}');
+            encoder.write_source(out, parts);
         }
         encoder.check(out)
     }

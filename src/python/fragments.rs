@@ -1,0 +1,160 @@
+//! Strings that records repeat, as finished JSON: keys, and names of loggers, levels and threads.
+//!
+//! A program logs the same few `str` objects over and over. The table holds a reference to each, so that an equal pointer
+//! proves that it is the same immutable text: one compare and one copy then stand for type check, UTF-8 and escaping. Text is
+//! entered when it comes for the second time in a row, so that keys made for one record only pass by.
+#![allow(unsafe_code)]
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::attach::AttachedCell;
+use super::parts::Role;
+
+/// Two to a set: a pair that shares a set does not push itself out.
+const WAYS: usize = 2;
+const SETS: usize = 256;
+/// Bytes of a fragment, quotes and colon included; longer text is not kept. Copied whole: three vector moves.
+const ROOM: usize = 48;
+
+/// One text: a cache line.
+#[repr(align(64))]
+struct Entry {
+    text: Option<Py<PyAny>>,
+    /// Bytes used, from `"` to `":`.
+    len: u8,
+    role: Role,
+    bytes: [u8; ROOM],
+}
+
+const _: () = assert!(size_of::<Entry>() == 64);
+
+struct Table {
+    sets: [[Entry; WAYS]; SETS],
+    /// The last text of each set that was not found: an address to compare, never followed.
+    seen: [usize; SETS],
+}
+
+static TABLE: AttachedCell<Table> = AttachedCell::new(Table {
+    sets: [const {
+        [const {
+            Entry {
+                text: None,
+                len: 0,
+                role: Role::Extra,
+                bytes: [0; ROOM],
+            }
+        }; WAYS]
+    }; SETS],
+    seen: [0; SETS],
+});
+
+#[inline]
+fn set_of(text: *mut ffi::PyObject) -> usize {
+    // Objects are 16 bytes apart at least, most strings 64.
+    let address = text as usize;
+    ((address >> 4) ^ (address >> 10)) % SETS
+}
+
+impl Table {
+    #[inline]
+    fn find(&self, text: *mut ffi::PyObject) -> Option<&Entry> {
+        self.sets[set_of(text)].iter().find(|entry| {
+            entry
+                .text
+                .as_ref()
+                .is_some_and(|known| known.as_ptr() == text)
+        })
+    }
+}
+
+/// Appends `"text":` if the text is known and has at most `limit` characters; `false`, with nothing written, otherwise.
+#[inline]
+pub(super) fn write_key(
+    py: Python<'_>,
+    out: &mut Vec<u8>,
+    text: *mut ffi::PyObject,
+    limit: usize,
+) -> bool {
+    write(py, out, text, limit, 0)
+}
+
+/// The same without the colon.
+#[inline]
+pub(super) fn write_quoted(
+    py: Python<'_>,
+    out: &mut Vec<u8>,
+    text: *mut ffi::PyObject,
+    limit: usize,
+) -> bool {
+    write(py, out, text, limit, 1)
+}
+
+#[inline]
+fn write(
+    py: Python<'_>,
+    out: &mut Vec<u8>,
+    text: *mut ffi::PyObject,
+    limit: usize,
+    without: usize,
+) -> bool {
+    TABLE.with(py, |table| {
+        let Some(entry) = table.find(text) else {
+            return false;
+        };
+        let len = usize::from(entry.len);
+        if len - 3 > limit {
+            return false;
+        }
+        out.reserve(ROOM);
+        // SAFETY: `ROOM` bytes were reserved, and the first `len` of those written become part of `out`.
+        unsafe {
+            let end = out.len();
+            out.as_mut_ptr()
+                .add(end)
+                .cast::<[u8; ROOM]>()
+                .write(entry.bytes);
+            out.set_len(end + len - without);
+        }
+        true
+    })
+}
+
+/// What an attribute of this name is to a record, if the name is known.
+#[inline]
+pub(super) fn role(py: Python<'_>, name: *mut ffi::PyObject) -> Option<Role> {
+    TABLE.with(py, |table| table.find(name).map(|entry| entry.role))
+}
+
+/// Enters a `str` (of exactly that class) whose UTF-8 is `plain`, if it came twice and is short and needs no escaping.
+#[cold]
+pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
+    let set = set_of(text.as_ptr());
+    let address = text.as_ptr() as usize;
+    let again = TABLE.with(text.py(), |table| {
+        std::mem::replace(&mut table.seen[set], address) == address
+    });
+    if !again || plain.len() + 3 > ROOM {
+        return;
+    }
+    let mut escaped = Vec::with_capacity(ROOM);
+    crate::json::write_quoted(&mut escaped, plain);
+    escaped.push(b':');
+    if escaped.len() != plain.len() + 3 {
+        return;
+    }
+    let mut bytes = [0; ROOM];
+    bytes[..escaped.len()].copy_from_slice(&escaped);
+    let entry = Entry {
+        text: Some(text.to_owned().unbind()),
+        len: u8::try_from(escaped.len()).unwrap_or(0),
+        role: Role::of(plain),
+        bytes,
+    };
+    let old = TABLE.with(text.py(), |table| {
+        let [first, second] = &mut table.sets[set];
+        std::mem::replace(second, std::mem::replace(first, entry))
+    });
+    // Not within `with`: this may free the text.
+    drop(old);
+}
