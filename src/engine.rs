@@ -198,9 +198,15 @@ impl Engine {
     /// Waits until everything accepted before the call is in segments.
     pub fn flush(&self, timeout: Option<Duration>, caller: &mut dyn Caller) -> Flushed {
         let spools = self.shared.spools.lock().clone();
-        for spool in &spools {
-            spool.announce_drops();
-        }
+        // Announces what there is room for. True while drops wait for it; asked before the heads are read, so that an
+        // announcement the writer commits meanwhile lies before them.
+        let announce = || {
+            for spool in &spools {
+                spool.announce_drops();
+            }
+            spools.iter().any(|s| s.has_unannounced())
+        };
+        let mut owed = announce();
         let mut targets: Vec<_> = spools.iter().map(|s| (s, s.head())).collect();
         let mut retargets = 3;
         let deadline = timeout.map(|t| Instant::now() + t);
@@ -208,12 +214,12 @@ impl Engine {
             if targets.iter().all(|(s, head)| s.ring.tail() >= *head) {
                 // Drops for whose announcement there was no room before belong to what came before the call. Under
                 // drops that never end, the rest of them is left to the writer.
-                if retargets == 0 || !spools.iter().any(|s| s.has_unannounced()) {
+                if !owed || retargets == 0 {
                     return Flushed::Complete;
                 }
                 retargets -= 1;
+                owed = announce();
                 for (spool, head) in &mut targets {
-                    spool.announce_drops();
                     *head = spool.head();
                 }
             }
