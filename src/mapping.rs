@@ -117,6 +117,23 @@ impl Mapping {
         }
     }
 
+    /// Has the processor fetch what will be written at `offset` soon; what lies outside is left out.
+    #[inline]
+    pub fn expect_write(&self, offset: usize, len: usize) {
+        const LINE: usize = 64;
+        let end = (offset + len).min(self.len);
+        let mut at = offset & !(LINE - 1);
+        while at < end {
+            // SAFETY: in bounds; a hint that changes nothing.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_ET0>(self.base.add(at).cast());
+            }
+            at += LINE;
+        }
+    }
+
     /// The bytes at `offset`. The caller holds the range (module docs): nobody writes it while the borrow lives.
     #[inline]
     #[must_use]

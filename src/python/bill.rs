@@ -1,5 +1,7 @@
 //! Tokens and cost of a call, from whatever shape the caller or the provider gives them in.
 
+use std::cell::Cell;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -36,16 +38,36 @@ enum Amount<'py> {
     Computed(f64),
 }
 
+/// What members are looked up in, each name once.
+struct Source<'a, 'py> {
+    object: &'a Bound<'py, PyAny>,
+    dict: Option<&'a Bound<'py, PyDict>>,
+    /// How many entries of the dict were not found yet: none, and the names that are left need no look.
+    left: Cell<usize>,
+}
+
+impl<'a, 'py> Source<'a, 'py> {
+    fn new(object: &'a Bound<'py, PyAny>) -> Self {
+        let dict = object.cast::<PyDict>().ok();
+        let left = Cell::new(dict.map_or(0, |dict| dict.len()));
+        Source { object, dict, left }
+    }
+}
+
 impl<'py> Encoder<'py> {
     /// The member of a mapping, or the attribute of an object, of the first of these names that is there and not `None`.
-    fn member(&self, object: &Bound<'py, PyAny>, names: &[&Bound<'py, PyString>]) -> Value<'py> {
-        if let Ok(dict) = object.cast::<PyDict>() {
+    fn member(&self, source: &Source<'_, 'py>, names: &[&Bound<'py, PyString>]) -> Value<'py> {
+        if let Some(dict) = source.dict {
             return names.iter().find_map(|name| {
-                self.ok(dict.get_item(name))
-                    .flatten()
-                    .filter(|value| !value.is_none())
+                if source.left.get() == 0 {
+                    return None;
+                }
+                let value = self.ok(dict.get_item(name)).flatten()?;
+                source.left.set(source.left.get() - 1);
+                Some(value).filter(|value| !value.is_none())
             });
         }
+        let object = source.object;
         if self.is_mapping(object) {
             return names.iter().find_map(|name| {
                 let value = self
@@ -66,6 +88,7 @@ impl<'py> Encoder<'py> {
         let py = self.py;
         let mut bill = Bill::default();
         if let Some(usage) = &call.usage {
+            let usage = &Source::new(usage);
             bill.prompt = self.member(
                 usage,
                 &[
@@ -86,7 +109,7 @@ impl<'py> Encoder<'py> {
             let inner = |outer: &[&Bound<'py, PyString>], name, flat: &[&Bound<'py, PyString>]| {
                 let details = self.member(usage, outer);
                 details
-                    .and_then(|details| self.member(&details, &[name]))
+                    .and_then(|details| self.member(&Source::new(&details), &[name]))
                     .or_else(|| self.member(usage, flat))
             };
             bill.cached = inner(
@@ -130,7 +153,7 @@ impl<'py> Encoder<'py> {
         let provided = || {
             call.usage
                 .as_ref()
-                .and_then(|usage| self.member(usage, &[intern!(py, "cost")]))
+                .and_then(|usage| self.member(&Source::new(usage), &[intern!(py, "cost")]))
         };
         let (cost, source) = match &call.cost {
             Some(cost) => (Some(cost.clone()), "caller"),
@@ -142,10 +165,12 @@ impl<'py> Encoder<'py> {
                 bill.total_cost = Amount::Given(cost);
                 return;
             }
-            let part = |name| self.member(&cost, &[name]);
-            bill.currency = part(intern!(py, "currency"));
+            let source = Source::new(&cost);
+            let part = |name| self.member(&source, &[name]);
             let (input, output) = (part(intern!(py, "input")), part(intern!(py, "output")));
-            bill.total_cost = match part(intern!(py, "total")) {
+            let total = part(intern!(py, "total"));
+            bill.currency = part(intern!(py, "currency"));
+            bill.total_cost = match total {
                 Some(total) => Amount::Given(total),
                 None => match (
                     input.as_ref().and_then(|cost| self.number(cost)),
@@ -162,7 +187,7 @@ impl<'py> Encoder<'py> {
         let Some(pricing) = &call.pricing else { return };
         let side = |tokens: &Value<'py>, name| {
             let tokens = self.number(tokens.as_ref()?)?;
-            Some(tokens * self.number(&self.member(pricing, &[name])?)? / 1e6)
+            Some(tokens * self.number(&self.member(&Source::new(pricing), &[name])?)? / 1e6)
         };
         let input = side(&bill.prompt, intern!(py, "input_per_1m"));
         let output = side(&bill.completion, intern!(py, "output_per_1m"));

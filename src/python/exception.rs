@@ -38,6 +38,7 @@ impl<'py> Encoder<'py> {
 
     /// Appends `,"exception":{…}` for a record's `exc_info` (a tuple, an exception, or anything true for the one being handled),
     /// or for its `exc_text` alone; nothing if there is none.
+    #[inline(never)]
     pub(super) fn write_exception(
         &self,
         out: &mut Vec<u8>,
@@ -168,6 +169,7 @@ impl<'py> Encoder<'py> {
 
     /// Appends the text of a stack between quotes, without the newline at its end. A long one keeps its beginning and its end,
     /// where the error is.
+    #[inline(never)]
     pub(super) fn write_stack(&self, out: &mut Vec<u8>, text: &Bound<'py, PyAny>) {
         let Ok(text) = text.cast::<PyString>() else {
             self.write_str_of(out, text.as_borrowed());

@@ -37,6 +37,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// Appends `"key":` for a key of any kind; one that would stand for a second time gets `#2`, `#3` … appended.
+    #[inline(never)]
     pub(super) fn write_odd_key(
         &self,
         out: &mut Vec<u8>,
@@ -51,6 +52,7 @@ impl<'py> Encoder<'py> {
 
     /// The text that stands for an object where JSON wants a string: escaped, without quotes. A scalar as its JSON value reads,
     /// anything with structure as `str` gives it.
+    #[inline(never)]
     pub(super) fn text_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Vec<u8> {
         self.scalar_of(value).unwrap_or_else(|| {
             let mut text = Vec::new();

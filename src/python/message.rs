@@ -118,6 +118,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// The message as Python's `LogRecord.getMessage` renders it. Bad arguments give the raw message and the error.
+    #[inline(never)]
     pub(super) fn render(&self, template: Template<'_, 'py>) -> Rendered<'py> {
         let mut error = None;
         let text = self.text_or_placeholder(template.msg);
@@ -150,6 +151,7 @@ impl<'py> Encoder<'py> {
     }
 
     /// What a method that should give the message gives; the raw message and the error if it fails.
+    #[inline(never)]
     pub(super) fn render_by(
         &self,
         result: PyResult<Bound<'py, PyAny>>,

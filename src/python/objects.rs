@@ -39,6 +39,7 @@ static BUILTIN: LazyType = LazyType::new("types", "BuiltinFunctionType");
 
 impl<'py> Encoder<'py> {
     /// Appends an object of any other type than JSON's own exact ones.
+    #[inline(never)]
     pub(super) fn write_other(
         &self,
         out: &mut Vec<u8>,

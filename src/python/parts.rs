@@ -384,6 +384,7 @@ impl<'py> Encoder<'py> {
         }
     }
 
+    #[inline(never)]
     fn write_some_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
         for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
             if let Some(value) = value {

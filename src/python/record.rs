@@ -262,7 +262,14 @@ impl RecordEncoder {
         } else {
             self.write_dropped_note(out);
         }
-        encoder.write_exception(out, parts.slot(Slot::ExcInfo), parts.slot(Slot::ExcText))?;
+        let exception = (parts.slot(Slot::ExcInfo), parts.slot(Slot::ExcText));
+        if [exception.0, exception.1]
+            .into_iter()
+            .flatten()
+            .any(|part| !part.is_none())
+        {
+            encoder.write_exception(out, exception.0, exception.1)?;
+        }
         if let Some(stack) = parts.slot(Slot::StackInfo).filter(|stack| !stack.is_none()) {
             out.extend_from_slice(b",\"stack\":");
             encoder.write_stack(out, stack);
@@ -273,6 +280,7 @@ impl RecordEncoder {
         encoder.check(out)
     }
 
+    #[cold]
     pub(super) fn write_dropped_note(&self, out: &mut Vec<u8>) {
         let note = format!(
             ",\"fields\":{{\"truncated\":\"fields left out: the record is larger than {} bytes (LOG_MAX_RECORD)\"}}",
@@ -292,25 +300,44 @@ impl RecordEncoder {
             .message
             .get()
             .and_then(|message| message.error.as_ref());
-        if self.fixed.is_empty()
-            && parts.extras.is_empty()
-            && parts.nested.is_none()
-            && error.is_none()
-        {
+        // Names can meet only where the call's own are not all there is.
+        if !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some() {
+            return self.write_mixed_fields(encoder, parts, error, out);
+        }
+        if parts.extras.is_empty() {
             return Ok(());
         }
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
-        // Names can meet only where the call's own are not all there is.
-        let several =
-            !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some();
-        let mut keys = several.then(Keys::default);
-        if let Some(keys) = &mut keys {
-            for (key, _) in &parts.extras {
-                let mut plain = Vec::new();
-                if encoder.write_plain_key(&mut plain, key.as_borrowed()) {
-                    keys.take(&plain[1..plain.len() - 2]);
-                }
+        // For those that are cut: two may then read alike.
+        let mut odd = Keys::default();
+        for (key, value) in &parts.extras {
+            separate(out, open);
+            if !encoder.write_plain_key(out, key.as_borrowed()) {
+                encoder.write_odd_key(out, key.as_borrowed(), &mut odd);
+            }
+            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+        }
+        out.push(b'}');
+        encoder.check(out)
+    }
+
+    /// Fields from several sources, or with keys that need a change to stand apart.
+    #[inline(never)]
+    fn write_mixed_fields<'py>(
+        &self,
+        encoder: &Encoder<'py>,
+        parts: &Parts<'py>,
+        error: Option<&String>,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        out.extend_from_slice(b",\"fields\":{");
+        let open = out.len();
+        let mut keys = Keys::default();
+        for (key, _) in &parts.extras {
+            let mut plain = Vec::new();
+            if encoder.write_plain_key(&mut plain, key.as_borrowed()) {
+                keys.take(&plain[1..plain.len() - 2]);
             }
         }
         let nested = parts
@@ -319,7 +346,7 @@ impl RecordEncoder {
             .and_then(|nested| encoder.pairs_of(nested))
             .unwrap_or_default();
         for (escaped, value) in &self.fixed {
-            let overridden = keys.as_ref().is_some_and(|keys| keys.holds(escaped))
+            let overridden = keys.holds(escaped)
                 || nested
                     .iter()
                     .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
@@ -332,29 +359,26 @@ impl RecordEncoder {
             }
         }
         encoder.check(out)?;
-        let mut odd = Keys::default();
         for (key, value) in &parts.extras {
             separate(out, open);
             if !encoder.write_plain_key(out, key.as_borrowed()) {
-                encoder.write_odd_key(out, key.as_borrowed(), keys.as_mut().unwrap_or(&mut odd));
+                encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
             }
             encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
         }
-        if let Some(keys) = &mut keys {
-            for (key, value) in &nested {
-                separate(out, open);
-                encoder.write_odd_key(out, key.as_borrowed(), keys);
-                encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
-            }
-            if let Some(error) = error {
-                separate(out, open);
-                keys.write_note_key(out, "format_error");
-                encoder.write_cut_str(out, error);
-                if let Some(args) = parts.slot(Slot::Args) {
-                    out.push(b',');
-                    keys.write_note_key(out, "format_args");
-                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
-                }
+        for (key, value) in &nested {
+            separate(out, open);
+            encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+        }
+        if let Some(error) = error {
+            separate(out, open);
+            keys.write_note_key(out, "format_error");
+            encoder.write_cut_str(out, error);
+            if let Some(args) = parts.slot(Slot::Args) {
+                out.push(b',');
+                keys.write_note_key(out, "format_args");
+                encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
             }
         }
         out.push(b'}');

@@ -82,6 +82,7 @@ impl Encoder<'_> {
     }
 
     /// Appends a `str` (or an object of a class derived from it, as what it stores) between quotes. It must be held.
+    #[inline(never)]
     pub(super) fn write_text(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
         out.push(b'"');
         self.write_inner(out, text);
@@ -92,8 +93,13 @@ impl Encoder<'_> {
     pub(super) fn write_inner(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
         if let Some(plain) = utf8(text) {
             write_cut(out, plain, self.limits.text);
-            return;
+        } else {
+            self.write_surrogates(out, text);
         }
+    }
+
+    #[cold]
+    fn write_surrogates(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
         // SAFETY: `text` is a str; the codec's names are C strings; a new reference or null with an error comes back.
         let bytes = unsafe {
             let bytes = ffi::PyUnicode_AsEncodedString(
@@ -143,6 +149,7 @@ impl Encoder<'_> {
     }
 
     /// Appends an int beyond 64 bits: as a number up to 4,300 digits, else as hexadecimal text.
+    #[inline(never)]
     pub(super) fn write_big_int(&self, out: &mut Vec<u8>, value: Borrowed<'_, '_, PyAny>) {
         let base = |base| {
             // SAFETY: the object is an int; a new reference or null with an error comes back.

@@ -261,6 +261,11 @@ impl Spool {
         let tried = self.commit_locked(&mut producer, slot, line, numbered);
         self.owner.store(0, Relaxed);
         let used = producer.head - self.ring.tail();
+        // The next record is probably as long as this one. The ring is larger than the caches near the processor, and
+        // letting go of the mutex waits for every store before it: by then those of the next record shall not be far away.
+        self.ring
+            .region
+            .expect(producer.head, frame::size(line.len()));
         drop(producer);
         if urgent || used > self.ring.region.capacity / 2 {
             self.waker.wake();
