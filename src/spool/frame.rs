@@ -122,11 +122,12 @@ impl Region {
         self.map.u64(at).store(position ^ self.salt, Release);
     }
 
-    /// Has the processor fetch where a frame of `size` bytes will stand at `position`.
+    /// Has the processor fetch where a frame of `size` bytes will stand, `offset` bytes into its lap.
     #[allow(clippy::cast_possible_truncation)] // As in `put`.
     #[inline]
-    pub fn expect(&self, position: u64, size: u64) {
-        self.map.expect_write(self.at(position), size as usize);
+    pub fn expect(&self, offset: u64, size: u64) {
+        self.map
+            .expect_write(self.offset + offset as usize, size as usize);
     }
 
     /// What stands at `position`, of which at most `limit` bytes can be in use. `check` verifies the checksum: not

@@ -265,7 +265,7 @@ impl Spool {
         // letting go of the mutex waits for every store before it: by then those of the next record shall not be far away.
         self.ring
             .region
-            .expect(producer.head, frame::size(line.len()));
+            .expect(producer.offset, frame::size(line.len()));
         drop(producer);
         if urgent || used > self.ring.region.capacity / 2 {
             self.waker.wake();
