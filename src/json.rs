@@ -203,6 +203,20 @@ fn write_short(out: &mut Vec<u8>, letter: u8) -> usize {
     1
 }
 
+/// Copies the first and the last `N` of `len` bytes.
+///
+/// # Safety
+/// `len` is at least `N`, and both pointers are good for `len` bytes.
+#[inline]
+unsafe fn push_ends<const N: usize>(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let last = from.add(len - N).cast::<[u8; N]>().read();
+        to.cast::<[u8; N]>().write(from.cast::<[u8; N]>().read());
+        to.add(len - N).cast::<[u8; N]>().write(last);
+    }
+}
+
 /// Appends at most 32 bytes without a call: the runs of numbers are short.
 #[inline]
 fn push_short(out: &mut Vec<u8>, text: &[u8]) {
@@ -214,21 +228,13 @@ fn push_short(out: &mut Vec<u8>, text: &[u8]) {
     // both within `text`.
     unsafe {
         let (from, to) = (text.as_ptr(), out.as_mut_ptr().add(out.len()));
-        if len >= WIDE {
-            to.cast::<[u8; WIDE]>()
-                .write(from.cast::<[u8; WIDE]>().read());
-            to.add(len - WIDE)
-                .cast::<[u8; WIDE]>()
-                .write(from.add(len - WIDE).cast::<[u8; WIDE]>().read());
-        } else if len >= 8 {
-            to.cast::<[u8; 8]>().write(from.cast::<[u8; 8]>().read());
-            to.add(len - 8)
-                .cast::<[u8; 8]>()
-                .write(from.add(len - 8).cast::<[u8; 8]>().read());
-        } else {
-            for at in 0..len {
-                to.add(at).write(from.add(at).read());
-            }
+        match len {
+            16.. => push_ends::<16>(from, to, len),
+            8.. => push_ends::<8>(from, to, len),
+            4.. => push_ends::<4>(from, to, len),
+            2.. => push_ends::<2>(from, to, len),
+            1 => to.write(*from),
+            0 => {}
         }
         out.set_len(out.len() + len);
     }

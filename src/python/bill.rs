@@ -49,7 +49,7 @@ struct Source<'a, 'py> {
 impl<'a, 'py> Source<'a, 'py> {
     fn new(object: &'a Bound<'py, PyAny>) -> Self {
         let dict = object.cast::<PyDict>().ok();
-        let left = Cell::new(dict.map_or(0, |dict| dict.len()));
+        let left = Cell::new(dict.map_or(0, PyDictMethods::len));
         Source { object, dict, left }
     }
 }

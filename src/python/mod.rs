@@ -8,6 +8,7 @@ mod encode;
 mod exception;
 mod fragments;
 mod handler;
+mod held;
 mod keys;
 mod ledger;
 mod message;

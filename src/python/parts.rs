@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::encode::{Encoder, class_of};
 use super::fragments;
+use super::held::Held;
 use super::message::{Rendered, Template};
 use super::names::{SLOTS, Slot};
 use super::sites;
@@ -79,7 +80,7 @@ impl Role {
 }
 
 /// An attribute passed in `extra`.
-pub(super) type Extra<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+pub(super) type Extra<'py> = (Held<'py>, Held<'py>);
 
 /// So many extras take no memory from the heap.
 const EXTRAS: usize = 16;
@@ -87,7 +88,7 @@ const EXTRAS: usize = 16;
 /// A record taken apart, everything held.
 #[derive(Default)]
 pub(super) struct Parts<'py> {
-    pub(super) slots: [Option<Bound<'py, PyAny>>; SLOTS],
+    pub(super) slots: [Option<Held<'py>>; SLOTS],
     pub(super) promoted: Promoted<'py>,
     pub(super) nested: Option<Bound<'py, PyAny>>,
     pub(super) extras: SmallVec<[Extra<'py>; EXTRAS]>,
@@ -99,7 +100,7 @@ pub(super) struct Parts<'py> {
 
 impl<'py> Parts<'py> {
     pub(super) fn slot(&self, slot: Slot) -> Option<&Bound<'py, PyAny>> {
-        self.slots[slot as usize].as_ref()
+        self.slots[slot as usize].as_deref()
     }
 
     pub(super) fn integer(&self, slot: Slot) -> Option<i64> {
@@ -129,7 +130,7 @@ impl<'py> Encoder<'py> {
         };
         let Some(attributes) = attributes else {
             for (name, slot) in Slot::NAMED {
-                parts.slots[slot as usize] = self.ok(record.getattr(name));
+                parts.slots[slot as usize] = self.ok(record.getattr(name)).map(Held::from);
             }
             return;
         };
@@ -156,7 +157,7 @@ impl<'py> Encoder<'py> {
                 Some((key, value)) if key.as_ptr() == name.as_ptr() => {
                     if *slot != Slot::Ignored {
                         // Each has one attribute: nothing is dropped.
-                        std::mem::forget(parts.slots[*slot as usize].replace(value.to_owned()));
+                        std::mem::forget(parts.slots[*slot as usize].replace(Held::new(value)));
                     }
                     entry = next();
                 }
@@ -168,12 +169,13 @@ impl<'py> Encoder<'py> {
             entry = next();
         }
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
-            parts
-                .extras
-                .push((intern!(self.py, "fields").clone().into_any(), nested));
+            parts.extras.push((
+                intern!(self.py, "fields").clone().into_any().into(),
+                nested.into(),
+            ));
         }
         if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
-            parts.slots[Slot::TaskName as usize] = task_name(self);
+            parts.slots[Slot::TaskName as usize] = task_name(self).map(Held::from);
         }
     }
 
@@ -184,29 +186,25 @@ impl<'py> Encoder<'py> {
         parts: &mut Parts<'py>,
     ) {
         // Held before the look at its text, which may raise.
-        let (key, value) = (key.to_owned(), value.to_owned());
-        let role = match fragments::role(key.py(), key.as_ptr()) {
-            Some(role) => role,
-            None => match Self::new_role(key.as_borrowed()) {
-                Some(role) => role,
-                None => {
-                    parts.odd_keys = true;
-                    Role::Extra
-                }
-            },
-        };
+        let (key, value) = (Held::new(key), Held::new(value));
+        let role = fragments::role(key.py(), key.as_ptr())
+            .or_else(|| Self::new_role(key.as_borrowed()))
+            .unwrap_or_else(|| {
+                parts.odd_keys = true;
+                Role::Extra
+            });
         match role {
             Role::Promoted(place) => {
                 if value.is_none() {
                     return;
                 }
                 if !is_container(value.as_borrowed()) {
-                    parts.promoted[usize::from(place)] = Some(value);
+                    parts.promoted[usize::from(place)] = Some(value.clone());
                     return;
                 }
             }
             Role::Nested => {
-                parts.nested = Some(value);
+                parts.nested = Some(value.clone());
                 return;
             }
             Role::Slot(slot) => {
