@@ -1,0 +1,180 @@
+//! Opening a log: its directory, the spool there, what dead processes left, and the log's own state.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use crate::config::{Fsync, LogSettings, SpoolSettings};
+use crate::engine::{Engine, Log};
+use crate::error::{Error, Result};
+use crate::janitor::Job;
+use crate::report;
+use crate::segment::dir::LogDir;
+use crate::segment::naming;
+use crate::spool::place;
+use crate::spool::producer::Spool;
+use crate::spool::ring::Ring;
+use crate::writer::source;
+
+impl Engine {
+    /// Opens the log at `path`, or shares it where this process already has it.
+    ///
+    /// # Errors
+    /// When the path cannot hold a log: a full disk is not a reason, as records then wait in the spool.
+    pub fn open(&self, path: &Path, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
+        let (parent, name) = split(path)?;
+        let dir = LogDir::open(&parent, settings.dir_mode)?;
+        self.open_in(dir, &name, settings, spool)
+    }
+
+    /// Opens a log the parent had open: relative to the directory it resolved.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
+        self.open_in(log.spool.dir.reopen()?, &log.name, settings, spool)
+    }
+
+    fn open_in(
+        &self,
+        dir: LogDir,
+        name: &str,
+        settings: &LogSettings,
+        spool_settings: &SpoolSettings,
+    ) -> Result<Log> {
+        let _one_at_a_time = self.opening.lock();
+        self.finished.store(false, Ordering::SeqCst);
+        let spool = self.spool_for(dir, spool_settings)?;
+        let slot = spool.enter(name, settings)?;
+        let prepared = spool.stores.lock().prepare(name, settings, source(&spool));
+        if let Err(e) = prepared {
+            if !is_passing(&e) {
+                return Err(e);
+            }
+            report::say(&format!(
+                "{e}; records are kept in the spool until this heals"
+            ));
+        }
+        self.look_after(&spool, name);
+        self.shared.resume();
+        self.shared.start();
+        Ok(Log {
+            slot,
+            name: name.to_owned(),
+            durable: settings.fsync == Fsync::Record,
+            forks: self.forks,
+            shared: Arc::clone(&self.shared),
+            spool,
+        })
+    }
+
+    fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
+        let standing = {
+            let mut spools = self.shared.spools.lock();
+            spools.retain(|s| {
+                if s.is_closed() {
+                    self.shared.retired.lock().add(&s.totals());
+                }
+                !s.is_closed()
+            });
+            spools.iter().find(|s| s.dir.id() == dir.id()).cloned()
+        };
+        if let Some(spool) = standing {
+            if spool.settings != *settings {
+                report::say(&format!(
+                    "the logs in {} share the spool that was opened first, with its settings (spool_bytes, spool_dir, \
+                     when_full, block_timeout, queue_max)",
+                    spool.dir.path().display()
+                ));
+            }
+            return Ok(spool);
+        }
+        let dir = Arc::new(dir);
+        let place = place::open(&dir, &settings.place)?;
+        let ring = make_ring(&dir, &place, settings)?;
+        let spool = Arc::new(Spool::new(
+            ring,
+            dir,
+            place,
+            settings.clone(),
+            Arc::clone(&self.shared.waker),
+        ));
+        // Before the first record of this process: what its predecessors accepted comes first.
+        self.shared.adopt(&spool);
+        self.shared.spools.lock().push(Arc::clone(&spool));
+        self.shared.spools_changed();
+        Ok(spool)
+    }
+
+    /// Segments an earlier process did not get round to compress or retire.
+    fn look_after(&self, spool: &Arc<Spool>, name: &str) {
+        let closed = naming::list(spool.dir.fd(), name).map_or(0, |l| l.len());
+        if closed <= 2 {
+            return;
+        }
+        for store in spool.stores.lock().iter_mut() {
+            if store.name() == name {
+                self.shared.janitor.request(Job {
+                    dir: Arc::clone(&spool.dir),
+                    name: name.to_owned(),
+                    current: store.segment_number(),
+                    settings: store.settings().clone(),
+                });
+            }
+        }
+    }
+}
+
+/// Directory and file name of a log path.
+fn split(path: &Path) -> Result<(PathBuf, String)> {
+    let shown = path.display().to_string();
+    let refuse = |why: &str| Error::invalid("cannot open the log", shown.clone(), why);
+    let name = path
+        .file_name()
+        .ok_or_else(|| refuse("the path has no file name; give one such as logs/app.jsonl"))?
+        .to_str()
+        .ok_or_else(|| refuse("the file name is not UTF-8"))?
+        .to_owned();
+    naming::check_name(&name).map_err(|why| refuse(&why))?;
+    if path.is_dir() {
+        return Err(refuse("it is a directory; give a file name in it"));
+    }
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok((parent, name))
+}
+
+/// Creates the ring; in memory where the file system cannot reserve it, which is said.
+fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
+    use std::os::fd::AsFd;
+    let shown = dir.path().display().to_string();
+    match Ring::create(place.as_fd(), settings.bytes) {
+        Ok(ring) => Ok(ring),
+        Err(e) => {
+            let full = Error::new("cannot reserve the spool", shown.clone(), e);
+            report::say(&format!(
+                "{full}; records wait in memory instead and do not survive a kill (spool_dir=\"shm\" puts the spool \
+                 into shared memory)"
+            ));
+            Ring::anonymous(settings.bytes)
+                .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
+        }
+    }
+}
+
+/// Whether trouble is of the kind that passes: the records wait for it.
+fn is_passing(e: &Error) -> bool {
+    [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::NFILE,
+        Errno::MFILE,
+    ]
+    .iter()
+    .any(|n| e.errno() == Some(n.raw_os_error()))
+}
