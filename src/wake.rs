@@ -4,25 +4,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
 
-/// The sleeping end and the waking end in one.
-#[derive(Debug)]
+/// The sleeping end and the waking end in one. Not a channel: receiving from one with a timeout spins and yields before it
+/// sleeps, which is most of what an idle writer would cost.
+#[derive(Debug, Default)]
 pub struct Waker {
     asleep: AtomicBool,
-    tx: Sender<()>,
-    rx: Receiver<()>,
-}
-
-impl Default for Waker {
-    fn default() -> Self {
-        let (tx, rx) = bounded(1);
-        Self {
-            asleep: AtomicBool::new(false),
-            tx,
-            rx,
-        }
-    }
+    woken: Mutex<bool>,
+    changed: Condvar,
 }
 
 impl Waker {
@@ -38,13 +28,18 @@ impl Waker {
     #[cold]
     pub fn wake_now(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        let _ = self.tx.try_send(()); // Full: it is awake already.
+        *self.woken.lock() = true;
+        self.changed.notify_one();
     }
 
     /// Sleeps until woken, at most `timeout`.
     pub fn sleep(&self, timeout: Duration) {
         self.asleep.store(true, Ordering::Relaxed);
-        let _ = self.rx.recv_timeout(timeout);
+        let mut woken = self.woken.lock();
+        if !*woken {
+            self.changed.wait_for(&mut woken, timeout);
+        }
+        *woken = false;
         self.asleep.store(false, Ordering::Relaxed);
     }
 }
