@@ -95,7 +95,7 @@ pub fn log_cost<'py>(
         request_id,
         response_id,
         provider: match provider {
-            Provider::LeftOut => Some(intern!(py, "openrouter").as_any().clone()),
+            Provider::LeftOut => Some(usual_provider(py)),
             Provider::Given(given) => given,
         },
         task,
@@ -103,6 +103,16 @@ pub fn log_cost<'py>(
         legacy_keys,
         fields,
     };
+    log(py, &call)
+}
+
+/// Who is meant where the caller names no provider.
+pub(super) fn usual_provider(py: Python<'_>) -> Bound<'_, PyAny> {
+    intern!(py, "openrouter").as_any().clone()
+}
+
+/// Appends one cost record.
+pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
     let Some(handler) = handler(py) else {
         return Ok(()); // Counted and said.
     };
@@ -110,7 +120,7 @@ pub fn log_cost<'py>(
     // A defect of ours must not become the application's.
     let encoded = catch_unwind(AssertUnwindSafe(|| {
         let open = handler.get().current(py)?;
-        open.get().encoder.encode_cost(py, &call, &mut line.bytes);
+        open.get().encoder.encode_cost(py, call, &mut line.bytes);
         Ok::<_, PyErr>(())
     }));
     match encoded {
@@ -160,7 +170,7 @@ fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
     }
 }
 
-fn lost(why: &str) {
+pub(super) fn lost(why: &str) {
     engine().count_unopened();
     report::say(&format!("a cost record was lost: {why}"));
 }

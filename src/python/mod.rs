@@ -5,6 +5,7 @@ mod attach;
 mod bill;
 mod cost;
 mod encode;
+mod entry;
 mod exception;
 mod fragments;
 mod handler;
@@ -44,13 +45,14 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::refuse_subinterpreters(module.py())
+        super::refuse_subinterpreters(module.py())?;
+        super::entry::install(module)
     }
 
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
-    use super::ledger::{encode_cost, log_cost, set_cost_handler, set_cost_opener};
+    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener};
     #[pymodule_export]
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,

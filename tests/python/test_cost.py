@@ -183,3 +183,24 @@ def test_the_documents_grep_finds_costs(script: Script, tmp_path: Path) -> None:
     assert '"event":"openrouter_cost"' in text
     assert re.fullmatch(r"\{.*\}\n", text)
     assert json.loads(text)["ts"].endswith("Z")
+
+
+def test_keywords_made_at_run_time_and_mistakes_read_as_in_any_call(script: Script, tmp_path: Path) -> None:  # req 14, 43
+    script(
+        """
+        import logspool
+        logspool.basicConfig(filename="a.jsonl")
+        made = {"".join(["mo", "del"]): "m", "".join(["latency", "_ms"]): 5, "".join(["provider"]): None}
+        logspool.log_cost(model="m", latency_ms=5, provider=None)
+        logspool.log_cost(**made)
+        for args, keywords in (((1, 2, 3), {}), ((1, 2), {"model": 3}), ((), {"legacy_keys": "yes"})):
+            try:
+                logspool.log_cost(*args, **keywords)
+            except TypeError:
+                logspool.log_cost("wrong")
+        """
+    )
+    plain, made, *wrong = (record["fields"] for record in records(tmp_path / "openrouter-costs.jsonl"))
+    assert plain == made
+    assert plain["provider"] is None
+    assert [fields["tier_id"] for fields in wrong] == ["wrong"] * 3

@@ -346,3 +346,18 @@ def test_times_before_the_epoch_and_far_away_are_still_times() -> None:
         assert encoded(entry)["ts"] == expected
     entry.created = 1e11
     assert datetime.fromisoformat(encoded(entry)["ts"][:-1]).replace(tzinfo=timezone.utc).year == 5138
+
+
+def test_a_record_reads_the_same_however_often_its_names_were_seen() -> None:  # req 13, 17
+    names = ["k", "a long name " * 9, 'quo"te', "é", "lone \ud800", "event", "trace_id", "tool", "x" * 45, "x" * 46]
+    extra = {**{name: index for index, name in enumerate(names)}, "n": {name: index for index, name in enumerate(names)}}
+    entry = record("m", extra=extra)
+    first = line(entry)
+    assert [line(entry) for _ in range(5)] == [first] * 5
+    short = [line(entry, max_field=20) for _ in range(3)]
+    assert short == short[:1] * 3
+    assert short[0] != first
+    # Names made anew each time, at addresses that others had before, never read as those.
+    for number in range(2000):
+        name = f"name {number}"
+        assert encoded(record("m", extra={name: number}))["fields"] == {name: number}
