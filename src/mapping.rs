@@ -29,24 +29,18 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `len` bytes of `fd`, shared. With `populate`, its pages are faulted in now, so that no caller
-    /// pays for them later.
+    /// Maps the first `len` bytes of `fd`, shared.
     ///
     /// # Errors
     /// What `mmap` says.
-    pub fn file(fd: impl AsFd, len: usize, populate: bool) -> io::Result<Self> {
-        let flags = if populate {
-            populate_flag() | MapFlags::SHARED
-        } else {
-            MapFlags::SHARED
-        };
+    pub fn file(fd: impl AsFd, len: usize) -> io::Result<Self> {
         // SAFETY: a fresh mapping at an address of the kernel's choice; its length is kept and unmapped on drop.
         let base = unsafe {
             mmap(
                 std::ptr::null_mut(),
                 len,
                 ProtFlags::READ | ProtFlags::WRITE,
-                flags,
+                MapFlags::SHARED,
                 fd,
                 0,
             )?
@@ -117,6 +111,24 @@ impl Mapping {
         }
     }
 
+    /// Faults in the pages from `offset` on for writing, so that no caller pays for that later. A kernel that cannot
+    /// (before Linux 5.14) leaves it to the first write.
+    pub fn populate(&self, offset: usize, len: usize) {
+        assert!(offset <= self.len && len <= self.len - offset);
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::mm::{Advice, madvise};
+            // SAFETY: in bounds; pages are only made present, their contents stay.
+            let _ = unsafe {
+                madvise(
+                    self.base.add(offset).cast::<c_void>(),
+                    len,
+                    Advice::LinuxPopulateWrite,
+                )
+            };
+        }
+    }
+
     /// Has the processor fetch what will be written at `offset` soon; what lies outside is left out.
     #[inline]
     pub fn expect_write(&self, offset: usize, len: usize) {
@@ -149,14 +161,4 @@ impl Drop for Mapping {
         // SAFETY: made by `mmap` with this length, and no borrow outlives self.
         let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
     }
-}
-
-#[cfg(target_os = "linux")]
-fn populate_flag() -> MapFlags {
-    MapFlags::POPULATE
-}
-
-#[cfg(not(target_os = "linux"))]
-fn populate_flag() -> MapFlags {
-    MapFlags::empty()
 }

@@ -174,6 +174,7 @@ impl Shared {
         if spool.head() == spool.ring.tail() && !spool.has_unannounced() {
             return Pass::nothing();
         }
+        spool.populate_ahead();
         let mut stores = spool.stores.lock();
         let pass = stores.drain(source(spool));
         for store in stores.iter_mut() {

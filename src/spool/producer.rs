@@ -23,6 +23,9 @@ const NEVER: u64 = u64::MAX;
 /// A ring that is drained as fast as it fills keeps to its beginning: a quarter of a MiB stays in the processor's cache,
 /// and the kernel has fewer pages to write back and to fault in again.
 const HOT: u64 = 256 << 10;
+/// How far ahead of the head pages are faulted in: milliseconds of a fast burst.
+const AHEAD: u64 = 1 << 20;
+const PAGE: u64 = 4096;
 
 /// What the thread that logs must do around a wait.
 pub trait Caller {
@@ -109,6 +112,8 @@ pub struct Spool {
     last: [AtomicU64; MAX_LOGS],
     pub(super) claimed: [AtomicU64; MAX_LOGS],
     pub(super) stalled_at: AtomicU64,
+    /// Bytes of the ring, from its start, that are faulted in.
+    populated: AtomicU64,
     pub(super) waiters: AtomicUsize,
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
@@ -127,7 +132,10 @@ impl Spool {
         waker: Arc<Waker>,
     ) -> Self {
         ring.set_drops_oldest(settings.when_full == WhenFull::DropOldest);
+        let begun = HOT.min(ring.region.capacity);
+        ring.populate(0, begun);
         Self {
+            populated: AtomicU64::new(begun),
             stores: Mutex::new(Stores::new(Arc::clone(&dir))),
             ring,
             dir,
@@ -206,6 +214,21 @@ impl Spool {
     pub fn is_pending(&self, slot: usize) -> bool {
         let last = self.last[slot].load(Acquire);
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
+    }
+
+    /// Faults in what the head comes to next, on the first lap: a page's first write costs as much as many records. The
+    /// writer does so, ahead of the callers; a ring that is never filled never takes up its size in memory.
+    pub fn populate_ahead(&self) {
+        let capacity = self.ring.region.capacity;
+        let from = self.populated.load(Relaxed);
+        if from < capacity {
+            let ahead = self.head() % capacity + AHEAD;
+            let to = ahead.next_multiple_of(PAGE).min(capacity);
+            if to > from {
+                self.ring.populate(from, to - from);
+                self.populated.store(to, Relaxed);
+            }
+        }
     }
 
     /// Whether the process is going down, so that records are drained by whoever logs them.

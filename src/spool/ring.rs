@@ -66,7 +66,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Creates a ring of `capacity` data bytes in `place`: reserved, faulted in, locked, and only then named.
+    /// Creates a ring of `capacity` data bytes in `place`: reserved, locked, and only then named.
     ///
     /// # Errors
     /// When the space cannot be had or the file system cannot hold it.
@@ -102,7 +102,7 @@ impl Ring {
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
         reserve(file, len)?;
-        let map = Mapping::file(file, len, true)?;
+        let map = Mapping::file(file, len)?;
         Ok(Self::format(map, capacity, id))
     }
 
@@ -156,7 +156,7 @@ impl Ring {
         if len <= HEADER {
             return Ok(None);
         }
-        let map = Mapping::file(&file, len, false)?;
+        let map = Mapping::file(&file, len)?;
         let at = |offset| map.u64(offset).load(Acquire);
         let capacity = at(AT_CAPACITY);
         if at(0) != MAGIC
@@ -178,6 +178,13 @@ impl Ring {
             id,
             file: Some(file),
         }))
+    }
+
+    /// Faults in `len` data bytes from `from` on, for writing.
+    pub fn populate(&self, from: u64, len: u64) {
+        if let (Ok(from), Ok(len)) = (usize::try_from(from), usize::try_from(len)) {
+            self.region.map.populate(self.region.offset + from, len);
+        }
     }
 
     /// Its random name.
