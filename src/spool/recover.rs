@@ -90,9 +90,26 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
     let Some(file) = lock_orphan(place, name)? else {
         return Ok(done);
     };
-    let Some(ring) = Ring::map(file)? else {
-        // Not ours to read: damaged beyond its header, or of another version, which will know what to do with it.
-        done.left += 1;
+    let shown = stores.dir.path().join(name).display().to_string();
+    let mapped = match ring::version(&file)? {
+        Some(version) if version != ring::VERSION => {
+            report::say(&format!(
+                "{shown} is a spool of format version {version} and this logspool knows version {}; it is left for the \
+                 logspool that wrote it",
+                ring::VERSION
+            ));
+            done.left += 1;
+            return Ok(done);
+        }
+        None => None,
+        Some(_) => Ring::map(file)?,
+    };
+    let Some(ring) = mapped else {
+        let kept = set_aside(place, name)?;
+        report::say(&format!(
+            "{shown} was damaged by something other than logspool: its records cannot be read. It is kept as {kept}"
+        ));
+        done.rings += 1;
         return Ok(done);
     };
     let source = Source {
@@ -113,13 +130,24 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         }
     }
     if done.damaged > 0 {
-        let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
-        renameat(place, name, place, &kept)?;
+        let kept = set_aside(place, name)?;
+        report::say(&format!(
+            "{shown}: {} bytes were damaged by something other than logspool; the other records are recovered. It is \
+             kept as {kept}",
+            done.damaged
+        ));
     } else {
         unlinkat(place, name, AtFlags::empty())?;
     }
     done.rings += 1;
     Ok(done)
+}
+
+/// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
+fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+    let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
+    renameat(place, name, place, &kept)?;
+    Ok(kept)
 }
 
 /// Opens and locks a ring nobody owns: regular, ours, with one link, and still under its name.

@@ -55,6 +55,17 @@ const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
 pub const MAX_NAME: usize = ENTRY - E_NAME;
 
+/// The format version of a ring file; `None` when it is no ring at all.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn version(file: &TrackedFd) -> io::Result<Option<u64>> {
+    let mut head = [0; 16];
+    let read = rustix::io::pread(file, &mut head, 0)?;
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
+    Ok((read == head.len() && word(0) == MAGIC).then(|| word(AT_VERSION)))
+}
+
 /// A mapped ring.
 #[derive(Debug)]
 pub struct Ring {

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.faults.program import run
+from tests.faults.program import end, run, start
 from tests.faults.reading import events, records
 from tests.faults.stall import stalled
 
@@ -78,10 +78,8 @@ def test_a_damaged_record_costs_only_itself_and_is_announced(tmp_path: Path) -> 
     assert found.count("spool_damaged") == 1, "the loss is not announced in the log"
 
 
-@pytest.mark.parametrize(
-    "damage", ["header overwritten", "cut to nothing", "cut in the middle", "another format version"]
-)
-def test_a_damaged_ring_never_stops_a_start(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["header overwritten", "cut to nothing", "cut in the middle"])
+def test_a_damaged_ring_never_stops_a_start_and_is_set_aside(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     ring = orphan(tmp_path, path)
     if damage == "header overwritten":
@@ -89,15 +87,30 @@ def test_a_damaged_ring_never_stops_a_start(tmp_path: Path, damage: str) -> None
             file.write(b"\xff" * 4096)
     elif damage == "cut to nothing":
         os.truncate(ring, 0)
-    elif damage == "cut in the middle":
-        os.truncate(ring, ring.stat().st_size // 2)
     else:
-        with ring.open("r+b") as file:
-            head = file.read(64)
-            file.seek(0)
-            file.write(bytes(byte ^ 0x55 for byte in head))
-    run(tmp_path, "open_log(sys.argv[1]).info('new')", path)
+        os.truncate(ring, ring.stat().st_size // 2)
+    process = start(tmp_path, "open_log(sys.argv[1]).info('new')", path)
+    _, err = end(process)
+    assert process.returncode == 0, err
     assert events(path.parent, path.name)[-1] == "new"
+    assert not ring.exists()
+    assert ring.with_suffix(".damaged").exists()
+    assert ring.stem in err, "the damage is not mentioned on standard error"
+
+
+def test_a_ring_of_another_format_version_is_left_for_the_logspool_that_knows_it(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = orphan(tmp_path, path)
+    with ring.open("r+b") as file:
+        file.seek(8)
+        file.write((99).to_bytes(8, "little"))
+    before = ring.read_bytes()
+    process = start(tmp_path, "open_log(sys.argv[1]).info('new')", path)
+    _, err = end(process)
+    assert process.returncode == 0, err
+    assert events(path.parent, path.name) == ["new"]
+    assert ring.read_bytes() == before
+    assert "99" in err
 
 
 def test_the_records_of_a_ring_are_numbered_without_a_gap(tmp_path: Path) -> None:
