@@ -98,8 +98,14 @@ class Report:
         return "\n  ".join([counts, *self.examples])
 
 
-def check(directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: bool = True) -> Report:
-    """Compare every log under `directory` with the calls of each writer; `numbered` also checks the records' `seq`."""
+def check(
+    directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: bool = True, dropping: bool = False
+) -> Report:
+    """Compare every log under `directory` with the calls of each writer.
+
+    `numbered` also checks the records' `seq`. With `dropping` records may be missing, but only those that a record in the
+    log stands for.
+    """
     report = Report(
         rounds=len(ledgers), accepted=sum(calls.returned for threads in ledgers.values() for calls in threads)
     )
@@ -117,6 +123,8 @@ def check(directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: 
                 continue
             if numbered:
                 _collect_seq(record, seqs, report, where)
+            if dropping and record.get("event") == "records_dropped":
+                continue
             match = _MESSAGE.fullmatch(str(record.get("event", "")))
             if match is None:
                 report.foreign += 1
@@ -130,7 +138,7 @@ def check(directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: 
                 continue
             _place(report, ledgers, seen, newest, (writer, thread, n), log_of(thread, n) == index, where)
         _check_seqs(name, seqs, report)
-    for writer, threads in ledgers.items():
+    for writer, threads in ledgers.items() if not dropping else ():
         for thread, calls in enumerate(threads):
             missing = calls.returned - len([n for n in seen[writer, thread] if n < calls.returned])
             if missing:
@@ -175,7 +183,13 @@ def _collect_seq(record: Mapping[str, Any], seqs: dict[str, list[int]], report: 
         report.gaps += 1
         report.note(f"no seq {where}")
         return
-    seqs[match[1]].append(int(match[2], 16))
+    number = int(match[2], 16)
+    fields = record.get("fields", {})
+    if record.get("event") == "records_dropped":  # it stands for a range, and bears the number of its end
+        number = int(fields["first_seq"].partition("-")[2], 16)
+        seqs[match[1]].extend(range(number, number + fields["count"]))
+    else:
+        seqs[match[1]].append(number)
 
 
 def _check_seqs(name: str, seqs: Mapping[str, Iterable[int]], report: Report) -> None:

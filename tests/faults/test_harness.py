@@ -73,6 +73,21 @@ def test_a_missing_tail_is_lost_though_it_leaves_no_gap(tmp_path: Path) -> None:
     assert (report.lost, report.gaps) == (3, 0)
 
 
+def test_where_drops_are_allowed_a_gap_needs_a_record_that_stands_for_it(tmp_path: Path) -> None:
+    write_all(tmp_path, 60)
+    rewrite(tmp_path, {line(45) + line(48): b""})
+    report = check(tmp_path, LEDGER, dropping=True)
+    assert (report.lost, report.gaps) == (0, 1)
+    dropped = {
+        "event": "records_dropped",
+        "fields": {"count": 2, "first_seq": f"ring0000-{15:010x}"},
+        "seq": f"ring0000-{16:010x}",
+    }
+    rewrite(tmp_path, {line(51): json.dumps(dropped).encode() + b"\n" + line(51)})
+    report = check(tmp_path, LEDGER, dropping=True)
+    assert report.clean, report
+
+
 def test_a_repeated_record_is_doubled(tmp_path: Path) -> None:
     write_all(tmp_path, 60)
     rewrite(tmp_path, {line(45): line(45) * 2})

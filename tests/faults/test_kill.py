@@ -34,6 +34,14 @@ def test_nothing_is_lost_when_recovery_itself_is_killed(tmp_path: Path) -> None:
     assert report.clean, report
 
 
+@pytest.mark.parametrize("policy", ["drop_newest", "drop_oldest"])
+def test_with_a_drop_policy_kills_lose_only_what_the_log_says(tmp_path: Path, policy: str) -> None:  # req 4
+    plan = Plan(when_full=policy, spool_bytes=65536)
+    report = run(200 if LONG else 10, plan, seed=6, scratch=tmp_path)
+    assert report.clean, report
+    assert report.found < report.accepted, "nothing was dropped: the spool was never full"
+
+
 @needs_failpoints
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_every_step_of_the_protocol_loses_nothing(tmp_path: Path, step: str) -> None:

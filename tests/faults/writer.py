@@ -41,6 +41,7 @@ def open_logspool(directory: Path, options: argparse.Namespace) -> tuple[Write, 
                 gzip=not options.plain,
                 block_timeout=None,
                 spool_bytes=options.spool_bytes,
+                when_full=options.when_full,
             )
         )
         loggers.append(logger)
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=None)
     parser.add_argument("--max-bytes", type=int, default=256 * 1024)
     parser.add_argument("--spool-bytes", type=int, default=1024 * 1024)
+    parser.add_argument("--when-full", default="block")
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     faulthandler.enable()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from tests.faults.kill import wait_for
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records, segments
+from tests.faults.stall import stalled
 
 WORK = """
 log = open_log(sys.argv[1], maxBytes=64 * 1024, backupCount=0, gzip=True, block_timeout=None)
@@ -100,3 +102,24 @@ def test_records_name_their_process(tmp_path: Path) -> None:  # req 13
     path = tmp_path / "logs" / "a.jsonl"
     pids = {int(run(tmp_path, "open_log(sys.argv[1]).info('hello'); say(os.getpid())", path)) for _ in range(2)}
     assert {record["pid"] for record in records(path.parent, path.name)} == pids
+
+
+def test_a_living_process_recovers_what_it_could_not_at_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    run(tmp_path, "open_log(sys.argv[1], backupCount=0)", path)
+    with stalled(path.parent, path.name):
+        program = """
+        log = open_log(sys.argv[1], backupCount=0)
+        for n in range(100):
+            log.info("record %d", n)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+        run(tmp_path, program, path, status=-9)
+        living = start(tmp_path, "open_log(sys.argv[1], backupCount=0)\nsay('open')\nsys.stdin.readline()", path)
+        assert read_line(living) == "open"
+        assert events(path.parent, path.name) == []
+    wait_for(lambda: len(events(path.parent, path.name)) == 100, "the living process writes the dead one's records", 20)
+    tell(living, "end")
+    end(living)
+    assert living.returncode == 0
+    assert events(path.parent, path.name) == [f"record {n}" for n in range(100)]

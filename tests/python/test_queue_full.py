@@ -275,3 +275,31 @@ def test_a_full_disk_with_a_drop_policy_never_waits_and_loses_what_it_counts(
         count_announced([r for r in found if r["logger"].startswith("logspool") and r["event"] == "records_dropped"])
         == dropped
     )
+
+
+def test_a_start_on_a_full_disk_logs_once_there_is_room(tmp_path: Path) -> None:  # req 10
+    with small_disk("16m") as disk:
+        path = disk / "logs" / "a.jsonl"
+        path.parent.mkdir()
+        filler = fill(disk)
+        process = start(
+            tmp_path,
+            """
+            log = open_log(sys.argv[1], block_timeout=None)
+            for n in range(100):
+                log.info("record %d", n)
+            say("logged")
+            sys.stdin.readline()
+            assert logspool.flush()
+            s = logspool.stats()
+            assert s["written"] == s["emitted"] == 100, s
+            """,
+            path,
+        )
+        assert read_line(process) == "logged"
+        filler.unlink()
+        tell(process, "on")
+        _, err = end(process)
+        assert process.returncode == 0, err
+        assert "No space" in err
+        assert events(path.parent, path.name) == [f"record {n}" for n in range(100)]
