@@ -208,10 +208,9 @@ impl Stores {
                             *position = next;
                             continue;
                         }
-                        None if matches!(found, Found::Nothing) => return Stop::End,
                         None => {
-                            pass.damaged += 1;
-                            return Stop::End;
+                            pass.damaged += u64::from(!matches!(found, Found::Nothing));
+                            break;
                         }
                     },
                 };

@@ -185,7 +185,9 @@ def test_the_documents_grep_finds_costs(script: Script, tmp_path: Path) -> None:
     assert json.loads(text)["ts"].endswith("Z")
 
 
-def test_keywords_made_at_run_time_and_mistakes_read_as_in_any_call(script: Script, tmp_path: Path) -> None:  # req 14, 43
+def test_keywords_made_at_run_time_and_mistakes_read_as_in_any_call(
+    script: Script, tmp_path: Path
+) -> None:  # req 14, 43
     script(
         """
         import logspool

@@ -350,7 +350,10 @@ def test_times_before_the_epoch_and_far_away_are_still_times() -> None:
 
 def test_a_record_reads_the_same_however_often_its_names_were_seen() -> None:  # req 13, 17
     names = ["k", "a long name " * 9, 'quo"te', "é", "lone \ud800", "event", "trace_id", "tool", "x" * 45, "x" * 46]
-    extra = {**{name: index for index, name in enumerate(names)}, "n": {name: index for index, name in enumerate(names)}}
+    extra = {
+        **{name: index for index, name in enumerate(names)},
+        "n": {name: index for index, name in enumerate(names)},
+    }
     entry = record("m", extra=extra)
     first = line(entry)
     assert [line(entry) for _ in range(5)] == [first] * 5
