@@ -65,11 +65,11 @@ class Caller(threading.Thread):
             self.returned += 1
 
     def wait_until_stuck(self) -> None:
-        """Until no call has returned for half a second."""
+        """Until no call has returned for a tenth of a second."""
         before = -1
         while before != self.returned:
             before = self.returned
-            time.sleep(0.5)
+            time.sleep(0.1)
 
 
 def beside_an_event(seconds: float) -> float:
@@ -104,8 +104,8 @@ def beside(call: Callable[[], object], directory: Path, name: str, seconds: floa
 def main() -> int:
     """Print one line for each call."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one measurement (default 1)")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.25, help="length of one measurement (default 0.25)")
     options = parser.parse_args()
     log = logging.getLogger("waiting")
     calls: dict[str, Callable[[], object]] = {

@@ -217,6 +217,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--batch", type=int, default=25, help="rounds in one directory (default 25)")
     parser.add_argument("--siblings", type=int, default=1, help="processes logging at a time (default 1)")
+    parser.add_argument(
+        "--logging-ms", type=float, default=Plan.logging_ms, help="longest life of a writer (default 80)"
+    )
+    parser.add_argument("--max-bytes", type=int, default=Plan.max_bytes, help="bytes a segment (default 256 KiB)")
+    parser.add_argument("--spool-bytes", type=int, default=Plan.spool_bytes, help="bytes of the spool (default 1 MiB)")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--backend", default="logspool", choices=("logspool", "unbuffered", "buffered"))
     parser.add_argument(
@@ -229,7 +234,14 @@ def main() -> int:
     parser.add_argument("--expect-failure", action="store_true", help="succeed only if records were lost or doubled")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
-    plan = Plan(backend=options.backend, siblings=options.siblings, failpoint=options.failpoint)
+    plan = Plan(
+        backend=options.backend,
+        siblings=options.siblings,
+        failpoint=options.failpoint,
+        logging_ms=options.logging_ms,
+        max_bytes=options.max_bytes,
+        spool_bytes=options.spool_bytes,
+    )
     start = time.monotonic()
     report = run(options.rounds, plan, seed=seed, batch=options.batch, scratch=options.scratch, keep=options.keep)
     print(f"{report}\n  seed {seed}, {time.monotonic() - start:.0f} s")
