@@ -73,10 +73,10 @@ dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked
 
 .PHONY: test
-test: lint types test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
+test: lint types docs test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
 
 .PHONY: test-all
-test-all: test wheel fuzz faults docs bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+test-all: test wheel fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
 
 .PHONY: lint
 lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
@@ -150,13 +150,13 @@ faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
 
 .PHONY: fuzz
-fuzz: $(VENV)/requirements.stamp ## the property tests with many cases
-	PROPTEST_CASES=20000 cargo test --locked --release
+fuzz: $(VENV)/requirements.stamp ## the property tests with a million cases each
+	PROPTEST_CASES=1000000 cargo test --locked --release
 
 .PHONY: docs
 docs: $(VENV)/wheel.stamp ## check the documents: links resolve, the README's code runs, every variable is described
 	$(PY) tools/check_docs.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 
 .PHONY: clean
 clean: ## remove what was built (not cargo's target directory)

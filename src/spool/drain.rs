@@ -201,19 +201,16 @@ impl Stores {
                         *position = next;
                         continue;
                     }
-                    found => match recover::resync(source, *position, end) {
-                        Some(next) => {
-                            pass.damaged += next - *position;
-                            pass.hole = Some((*position, next));
-                            *position = next;
-                            continue;
-                        }
-                        None if matches!(found, Found::Nothing) => return Stop::End,
-                        None => {
-                            pass.damaged += 1;
-                            return Stop::End;
-                        }
-                    },
+                    found => {
+                        let Some(next) = recover::resync(source, *position, end) else {
+                            pass.damaged += u64::from(!matches!(found, Found::Nothing));
+                            break;
+                        };
+                        pass.damaged += next - *position;
+                        pass.hole = Some((*position, next));
+                        *position = next;
+                        continue;
+                    }
                 };
             if *position < ring.done(log) {
                 *position = next;

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.program import end, read_line, running, start, tell
+from tests.faults.program import end, read_line, run, running, start, tell
 from tests.faults.reading import events, records
 from tests.faults.stall import fill, small_disk, stalled
 
@@ -130,6 +130,21 @@ def test_queue_max_bounds_the_records_in_flight(tmp_path: Path) -> None:  # req 
         end(process)
         assert process.returncode == 0
     assert [e for e in events(path.parent, path.name) if e.startswith("record ")] == [f"record {n}" for n in range(100)]
+
+
+def test_drops_of_a_killed_process_are_announced_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(tmp_path, FLOOD, path, repr({"when_full": "drop_newest"}))
+    assert read_line(process) == "ready"
+    with stalled(path.parent, path.name):
+        tell(process, "go")
+        dropped, _ = map(int, read_line(process).split())
+        process.kill()
+        end(process)
+    run(tmp_path, "open_log(sys.argv[1])", path)
+    found = records(path.parent, path.name)
+    check_numbering(found)
+    assert count_announced([r for r in found if r["event"] == "records_dropped"]) == dropped > 0
 
 
 def test_block_without_a_timeout_waits_and_loses_nothing(tmp_path: Path) -> None:  # req 4
