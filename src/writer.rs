@@ -22,6 +22,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// Between two searches for rings whose owner died.
 const ADOPT_EVERY: Duration = Duration::from_secs(30);
+/// The same, after one that could not be finished: its log was held by another process, or the disk was full.
+const ADOPT_AGAIN: Duration = Duration::from_secs(1);
 /// Between two `fdatasync` with `fsync="interval"`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,8 @@ pub struct Shared {
     pub recovered: AtomicU64,
     /// What spools that are gone had counted, and records that found none.
     pub retired: Mutex<Totals>,
+    /// Whether rings of dead processes stand that could not be finished yet.
+    unfinished: AtomicBool,
     running: AtomicBool,
     stopping: AtomicBool,
     /// Bumped when the set of spools changes.
@@ -123,7 +127,7 @@ impl Shared {
         let mut spools = Vec::new();
         let mut version = u64::MAX;
         let mut nap = SHORTEST;
-        let mut adopt_at = Instant::now() + ADOPT_EVERY;
+        let mut adopted_at = Instant::now();
         let mut sync_at = Instant::now() + SYNC_EVERY;
         loop {
             let stopping = self.stopping.load(SeqCst);
@@ -149,8 +153,14 @@ impl Shared {
                     sync(spool);
                 }
             }
-            if now >= adopt_at {
-                adopt_at = now + ADOPT_EVERY;
+            let pause = if self.unfinished.load(Relaxed) {
+                ADOPT_AGAIN
+            } else {
+                ADOPT_EVERY
+            };
+            if now >= adopted_at + pause {
+                adopted_at = now;
+                self.unfinished.store(false, Relaxed);
                 for spool in &spools {
                     self.adopt(spool);
                 }
@@ -200,6 +210,7 @@ impl Shared {
             match recover::adopt_orphans(place, &mut stores) {
                 Ok(found) => {
                     self.recovered.fetch_add(found.records, Relaxed);
+                    self.unfinished.fetch_or(found.left > 0, Relaxed);
                 }
                 Err(e) => report::say(&format!(
                     "cannot look for spools of dead processes beside {}: {e}",

@@ -98,7 +98,6 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
                  logspool that wrote it",
                 ring::VERSION
             ));
-            done.left += 1;
             return Ok(done);
         }
         None => None,
