@@ -59,6 +59,7 @@ class Plan:
     max_bytes: int = 256 * 1024
     spool_bytes: int = 1024 * 1024
     when_full: str = "block"
+    places: bool = False  # every other writer keeps its spool in shared memory
     failpoint: str | None = None
 
 
@@ -75,6 +76,8 @@ class Writer:
         command += ["--backend", plan.backend, "--threads", str(plan.threads)]
         command += ["--max-bytes", str(plan.max_bytes), "--spool-bytes", str(plan.spool_bytes)]
         command += ["--when-full", plan.when_full]
+        if plan.places and number % 2:
+            command += ["--spool-dir", "shm"]
         if records is not None:
             command += ["--records", str(records)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LOG_", "LOGSPOOL_", "OTEL_"))}
@@ -225,6 +228,7 @@ def main() -> int:
     )
     parser.add_argument("--max-bytes", type=int, default=Plan.max_bytes, help="bytes a segment (default 256 KiB)")
     parser.add_argument("--spool-bytes", type=int, default=Plan.spool_bytes, help="bytes of the spool (default 1 MiB)")
+    parser.add_argument("--places", action="store_true", help="every other writer keeps its spool in shared memory")
     parser.add_argument("--when-full", default="block", choices=("block", "drop_newest", "drop_oldest"))
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--backend", default="logspool", choices=("logspool", "unbuffered", "buffered"))
@@ -246,6 +250,7 @@ def main() -> int:
         max_bytes=options.max_bytes,
         spool_bytes=options.spool_bytes,
         when_full=options.when_full,
+        places=options.places,
     )
     start = time.monotonic()
     report = run(options.rounds, plan, seed=seed, batch=options.batch, scratch=options.scratch, keep=options.keep)

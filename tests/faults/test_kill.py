@@ -29,6 +29,11 @@ def test_nothing_is_lost_when_living_siblings_write_the_same_logs(tmp_path: Path
     assert report.accepted > 1000, report
 
 
+def test_nothing_is_lost_when_spools_stand_in_different_places(tmp_path: Path) -> None:
+    report = run(100 if LONG else 10, Plan(siblings=2, places=True), seed=7, scratch=tmp_path)
+    assert report.clean, report
+
+
 def test_nothing_is_lost_when_recovery_itself_is_killed(tmp_path: Path) -> None:
     report = run(200 if LONG else 15, Plan(while_opening=0.7), seed=4, scratch=tmp_path)
     assert report.clean, report

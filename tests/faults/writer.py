@@ -42,6 +42,7 @@ def open_logspool(directory: Path, options: argparse.Namespace) -> tuple[Write, 
                 block_timeout=None,
                 spool_bytes=options.spool_bytes,
                 when_full=options.when_full,
+                spool_dir=options.spool_dir,
             )
         )
         loggers.append(logger)
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--max-bytes", type=int, default=256 * 1024)
     parser.add_argument("--spool-bytes", type=int, default=1024 * 1024)
     parser.add_argument("--when-full", default="block")
+    parser.add_argument("--spool-dir", default=None)
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     faulthandler.enable()
