@@ -205,7 +205,13 @@ impl Shared {
         use std::os::fd::AsFd;
         let mut stores = spool.stores.lock();
         let shm = crate::spool::place::existing_shm(&spool.dir);
-        let places = [Some(spool.place.as_fd()), shm.as_ref().map(AsFd::as_fd)];
+        // Also where this process does not spool: the dead one may have been configured otherwise. A place that stands
+        // here twice holds no orphan the second time.
+        let places = [
+            Some(spool.place.as_fd()),
+            Some(spool.dir.own()),
+            shm.as_ref().map(AsFd::as_fd),
+        ];
         for place in places.into_iter().flatten() {
             match recover::adopt_orphans(place, &mut stores) {
                 Ok(found) => {

@@ -56,6 +56,16 @@ def test_recovery_works_where_the_directory_has_another_path(tmp_path: Path) -> 
     assert events(tmp_path / "elsewhere", "a.jsonl") == [f"record {n}" for n in range(300)]
 
 
+@pytest.mark.parametrize("place", ["shm", "elsewhere"])
+def test_a_process_that_spools_in_another_place_recovers_it(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = orphan(tmp_path, path)
+    spool_dir = place if place == "shm" else str(tmp_path / place)
+    run(tmp_path, f"open_log(sys.argv[1], backupCount=0, spool_dir={spool_dir!r})", path)
+    assert events(path.parent, path.name) == [f"record {n}" for n in range(300)]
+    assert not ring.exists()
+
+
 def test_recovered_records_come_before_the_new_ones(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     orphan(tmp_path, path, 50)
