@@ -60,16 +60,3 @@ def test_a_kill_at_every_step_of_the_protocol_loses_nothing(tmp_path: Path, step
 def test_kills_of_the_recoverers_in_a_row_lose_nothing(tmp_path: Path, step: str) -> None:
     report = kill_at(tmp_path, step, 3, Plan(), recoverers=5, seed=STEPS.index(step))
     assert report.clean, report
-
-
-@needs_failpoints
-def test_the_harness_catches_a_writer_without_intent_completion(tmp_path: Path) -> None:
-    """The mutation that shows the test can fail: an append is neither announced nor completed."""
-    report = kill_at(tmp_path, "appended", 3, Plan(), extra="no-intent,")
-    assert report.doubled > 0, report
-
-
-@needs_failpoints
-def test_random_kills_catch_a_writer_without_intent_completion(tmp_path: Path) -> None:
-    report = run(100, Plan(failpoint="no-intent"), seed=5, scratch=tmp_path)
-    assert report.lost + report.doubled + report.torn > 0, report
