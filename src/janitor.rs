@@ -1,6 +1,7 @@
 //! Compression and retention, on a thread of their own that exists only while there is something to do.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -97,8 +98,14 @@ impl Janitor {
                 };
                 job
             };
-            if self.work(&job) {
-                self.queue.lock().jobs.push_front(job);
+            // A panic would leave the queue marked as being worked on for ever.
+            match catch_unwind(AssertUnwindSafe(|| self.work(&job))) {
+                Ok(false) => {}
+                Ok(true) => self.queue.lock().jobs.push_front(job),
+                Err(_) => {
+                    self.counters.errors.fetch_add(1, Relaxed);
+                    report::say("the compression thread failed; this is a defect of logspool");
+                }
             }
         }
     }
@@ -162,16 +169,20 @@ impl Janitor {
         self.wait(deadline, |queue| !queue.running)
     }
 
-    /// Goes on after [`Self::stop`].
-    pub fn resume(self: &Arc<Self>) {
+    /// Takes [`Self::stop`] back, without starting a thread.
+    pub fn allow(&self) {
         self.stopping.store(false, Relaxed);
+    }
+
+    /// Goes on with what was left.
+    pub fn resume(self: &Arc<Self>) {
         self.start(&mut self.queue.lock());
     }
 
     /// Waits until there is nothing left to do; false when `timeout` passed first.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait(Instant::now() + timeout, |queue| {
-            !queue.running && queue.jobs.is_empty()
+            !queue.running && (queue.jobs.is_empty() || self.stopping.load(Relaxed))
         })
     }
 

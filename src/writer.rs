@@ -91,9 +91,10 @@ impl Shared {
         true
     }
 
-    /// Lets the thread be started again.
+    /// Lets our threads be started again.
     pub fn resume(&self) {
         self.stopping.store(false, SeqCst);
+        self.janitor.allow();
     }
 
     /// Waits until a pass has ended, at most `timeout`.
@@ -124,6 +125,7 @@ impl Shared {
     }
 
     fn work(&self) {
+        self.janitor.resume();
         let mut spools = Vec::new();
         let mut version = u64::MAX;
         let mut nap = SHORTEST;

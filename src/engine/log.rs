@@ -10,6 +10,9 @@ use crate::report;
 use crate::spool::producer::{Appended, Caller, Spool};
 use crate::writer::Shared;
 
+/// With `fsync="record"`, how long at least a call waits for a device that does not answer.
+const DEVICE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
@@ -37,7 +40,7 @@ impl Log {
         let appended = self
             .spool
             .append(self.slot, line, numbered, urgent, &mut tended);
-        if self.durable || !self.shared.is_running() {
+        if self.durable || self.spool.is_closed() || !self.shared.is_running() {
             self.follow_up(appended, caller);
         }
         appended
@@ -52,15 +55,37 @@ impl Log {
             return;
         }
         self.shared.start();
-        self.shared.janitor.resume();
         if self.durable && appended == Appended::Accepted {
-            let head = self.spool.head();
-            while self.spool.ring.tail() < head
-                && caller.detached(&mut || {
-                    self.shared.waker.wake_now();
-                    self.shared.wait_progress(Duration::from_millis(5));
-                })
-            {}
+            self.wait_durable(caller);
+        }
+    }
+
+    /// Waits for the device, or, once per stall, until it is plain that it does not answer: the record then stays in the
+    /// spool.
+    #[cold]
+    fn wait_durable(&self, caller: &mut dyn Caller) {
+        let head = self.spool.head();
+        let patience = self.spool.settings.block_timeout;
+        let deadline = patience.map(|t| Instant::now() + t.max(DEVICE_PATIENCE));
+        while self.spool.ring.done(self.slot) < head && !self.spool.is_stalled() {
+            if self.spool.is_closed() {
+                return self.drain_late(caller);
+            }
+            if deadline.is_some_and(|d| Instant::now() >= d) {
+                self.spool.set_stalled();
+                report::say(&format!(
+                    "{} does not answer; records wait in the spool and calls go on without waiting for the device",
+                    self.path().display()
+                ));
+                return;
+            }
+            if !caller.detached(&mut || {
+                self.shared.start();
+                self.shared.waker.wake_now();
+                self.shared.wait_progress(Duration::from_millis(5));
+            }) {
+                return;
+            }
         }
     }
 
@@ -110,6 +135,15 @@ impl Log {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.spool.dir.path().join(&self.name)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.is_inherited() {
+            // The parent's: its descriptors were closed at the fork, and their numbers may be others' by now.
+            std::mem::forget(Arc::clone(&self.spool));
+        }
     }
 }
 

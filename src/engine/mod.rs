@@ -135,6 +135,7 @@ impl Engine {
         if flushed == Flushed::Interrupted {
             return flushed;
         }
+        self.shared.janitor.resume();
         let mut idle = false;
         while !idle {
             let slice = left().map_or(SLICE, |l| l.min(SLICE));
@@ -149,13 +150,19 @@ impl Engine {
         caller.detached(&mut || {
             let soon = Instant::now() + FORK_WAIT;
             self.shared.janitor.stop(soon);
-            self.shared.stop(soon);
-            for spool in self.shared.spools.lock().iter() {
-                let empty = spool.close() || {
-                    self.shared.drain(spool);
-                    spool.close()
-                };
-                if empty && spool.ring.is_durable() {
+            // Segments that late records close are looked after all the same.
+            self.shared.janitor.allow();
+            let stopped = self.shared.stop(soon);
+            let spools = self.shared.spools.lock().clone();
+            for spool in &spools {
+                // A writer that does not stop is stuck in the disk, with what draining needs: what is left waits in the
+                // ring for the next process.
+                let empty = spool.close()
+                    || stopped && {
+                        self.shared.drain(spool);
+                        spool.close()
+                    };
+                if empty && !spool.has_unannounced() && spool.ring.is_durable() {
                     let name = ring::file_name(spool.ring.id());
                     let _ = rustix::fs::unlinkat(&spool.place, name, AtFlags::empty());
                 }
@@ -168,6 +175,9 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let spools = self.shared.spools.lock().clone();
+        if !spools.is_empty() && !self.is_finished() {
+            self.shared.start();
+        }
         let mut totals = *self.shared.retired.lock();
         for spool in &spools {
             totals.add(&spool.totals());

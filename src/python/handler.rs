@@ -22,6 +22,8 @@ use crate::report;
 use crate::spool::producer::Appended;
 
 const ERROR: i64 = 40;
+/// Seconds beyond which a wait is as good as for ever, and no clock overflows.
+const LONGEST: f64 = 1e9;
 /// A buffer that grew beyond this for one large record is not kept.
 const KEEP: usize = 64 << 10;
 /// Room for the note that says how much of a text line was cut.
@@ -243,7 +245,8 @@ impl NativeHandler {
     #[cold]
     fn renew<'py>(&self, old: Bound<'py, Open>) -> PyResult<Bound<'py, Open>> {
         let py = old.py();
-        let again = old.get().again();
+        let standing = old.get();
+        let again = py.detach(|| standing.again());
         if old.get().log.is_inherited() {
             std::mem::forget(old);
         }
@@ -295,6 +298,15 @@ impl NativeHandler {
             && level >= mirror.level
         {
             mirror.show(record, level);
+        }
+        if open.log.is_inherited() {
+            // The user's code forked while the record was encoded, and this is the child.
+            let own = slf.get().current(py)?;
+            let json = open.settings.json;
+            own.get()
+                .log
+                .append(&mut line.bytes, json, level >= ERROR, caller);
+            return Ok(());
         }
         open.log
             .append(&mut line.bytes, open.settings.json, level >= ERROR, caller);
@@ -431,7 +443,7 @@ fn finish(flushed: Flushed, caller: Attached<'_>) -> PyResult<bool> {
 fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
     timeout
         .map(|s| {
-            Duration::try_from_secs_f64(s.max(0.0)).map_err(|_| {
+            Duration::try_from_secs_f64(s.clamp(0.0, LONGEST)).map_err(|_| {
                 PyValueError::new_err(format!("timeout: {s}: seconds, or None to wait for ever"))
             })
         })

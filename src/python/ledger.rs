@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
@@ -113,7 +113,7 @@ pub(super) fn usual_provider(py: Python<'_>) -> Bound<'_, PyAny> {
 
 /// Appends one cost record.
 pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
-    let Some(handler) = handler(py) else {
+    let Some(handler) = handler(py)? else {
         return Ok(()); // Counted and said.
     };
     let mut line = Buffer::take();
@@ -124,7 +124,15 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
         Ok::<_, PyErr>(())
     }));
     match encoded {
-        Ok(Ok(())) => handler.get().append_line(py, &mut line.bytes),
+        Ok(Ok(())) => match handler.get().append_line(py, &mut line.bytes) {
+            Err(e) if e.is_instance_of::<PyException>(py) => {
+                report::say(&format!(
+                    "a cost record was lost: the cost log could not be opened again: {e}"
+                ));
+                Ok(())
+            }
+            other => other,
+        },
         Ok(Err(e)) => {
             lost(&format!("the cost log could not be opened again: {e}"));
             Ok(())
@@ -137,7 +145,7 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
 }
 
 /// The handler, opened where there is none; trouble with that is counted and said, not raised.
-fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
+fn handler(py: Python<'_>) -> PyResult<Option<Bound<'_, NativeHandler>>> {
     let (standing, opener) = LEDGER.with(py, |ledger| {
         let clone = |h: &Py<NativeHandler>| h.clone_ref(py);
         match &ledger.handler {
@@ -146,7 +154,7 @@ fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
         }
     });
     if let Some(handler) = standing {
-        return Some(handler.into_bound(py));
+        return Ok(Some(handler.into_bound(py)));
     }
     let outcome = opener
         .ok_or_else(|| PyRuntimeError::new_err("there is no cost log"))
@@ -161,11 +169,12 @@ fn handler(py: Python<'_>) -> Option<Bound<'_, NativeHandler>> {
                 None => ledger.handler.replace(ours),
             });
             drop(refused);
-            Some(cost_log)
+            Ok(Some(cost_log))
         }
+        Err(e) if !e.is_instance_of::<PyException>(py) => Err(e),
         Err(e) => {
             lost(&format!("the cost log cannot be opened: {e}"));
-            None
+            Ok(None)
         }
     }
 }

@@ -92,7 +92,7 @@ impl OpenSettings {
                 when_full: raw.when_full,
                 block_timeout: raw
                     .block_timeout
-                    .map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)),
+                    .map(|s| Duration::try_from_secs_f64(s.clamp(0.0, 1e9)).unwrap_or_default()),
                 queue_max: raw.queue_max,
             },
             json: raw.json,

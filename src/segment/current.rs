@@ -26,6 +26,7 @@ impl Store {
             return self.create_segment();
         }
         if !self.open_current(current)? {
+            self.closed = true;
             return self.create_segment();
         }
         let Some(open) = &self.segment else {
@@ -33,6 +34,7 @@ impl Store {
         };
         let stat = fstat(&open.file)?;
         if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
+            self.closed = true;
             return self.create_segment();
         }
         let outlived = current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at;
@@ -44,7 +46,14 @@ impl Store {
                 ..current
             });
         }
-        self.keep_plain(current)
+        if let Err(e) = self.keep_plain(current) {
+            // The name is derived; the segment it should point at can be written all the same.
+            report::say(&format!(
+                "cannot point {} at its newest segment: {e}",
+                self.dir.path().join(&self.name).display()
+            ));
+        }
+        Ok(())
     }
 
     /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
@@ -120,6 +129,8 @@ impl Store {
         if (stat.st_dev, stat.st_ino) != current.id {
             return Ok(false);
         }
+        // What this process wrote to the segment another one closed is forced to the device before it is let go.
+        self.sync()?;
         self.segment = Some(Open {
             number: current.number,
             file,

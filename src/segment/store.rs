@@ -166,9 +166,8 @@ impl Store {
     /// # Errors
     /// What stands in the way of finishing it or of having a segment to append to; the lock is then not held.
     pub fn try_lock(&mut self, finished: &mut dyn FnMut(&Intent) -> bool) -> io::Result<bool> {
-        if self.locked {
-            return Ok(true);
-        }
+        // Still locked: a pass ended in a panic. What it had staged is in the ring, or in an intent.
+        self.unlock();
         if !self.state.try_lock()? {
             return Ok(false);
         }
@@ -281,8 +280,7 @@ impl Store {
     /// When the next one cannot be created: the current one stays in use.
     pub fn rotate(&mut self) -> io::Result<()> {
         debug_assert_eq!(self.staged, 0);
-        self.sync()?;
-        if let Err(e) = self.create_segment() {
+        if let Err(e) = self.sync().and_then(|()| self.create_segment()) {
             self.hold = Some(Instant::now() + ROTATION_RETRY);
             return Err(e);
         }

@@ -61,6 +61,33 @@ impl Pass {
     }
 }
 
+/// What a batch has staged, by number of the log.
+struct Batch {
+    /// Where its first frame was.
+    first: [Option<u64>; MAX_LOGS],
+    /// Whether an announcement of its drops is among it.
+    announced: [bool; MAX_LOGS],
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            first: [None; MAX_LOGS],
+            announced: [false; MAX_LOGS],
+        }
+    }
+}
+
+impl Batch {
+    /// The logs that have something staged, with the position of the first.
+    fn staged(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.first
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, began)| began.map(|b| (slot, b)))
+    }
+}
+
 /// Why a batch ended.
 enum Stop {
     End,
@@ -88,7 +115,8 @@ impl Stores {
             );
             match stop {
                 Stop::Rotate(slot) => self.rotate(&ready, slot),
-                Stop::Append if position < stop_at => {}
+                // What a log that is stuck has in front of the others does not count: they have their turn behind it.
+                Stop::Append if position < stop_at || pass.records == 0 => {}
                 Stop::Append => break,
                 Stop::End => {
                     pass.complete = unsent.is_none();
@@ -122,11 +150,15 @@ impl Stores {
         let guard = exclusive.map(Spool::lock);
         *position = (*position).max(ring.tail());
         let start = *position;
-        let mut first = [None; MAX_LOGS];
-        let stop = self.stage(source, end, position, unsent, ready, &mut first, pass);
-        for (slot, _) in staged(&first) {
+        let mut batch = Batch::default();
+        let stop = self.stage(source, end, position, unsent, ready, &mut batch, pass);
+        for (slot, _) in batch.staged() {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
                 store.intend(ring.id(), slot, *position);
+                if batch.announced[slot] {
+                    // Not before: a kill would forget the drops.
+                    ring.set_lost(slot, 0, 0);
+                }
                 if let Some(spool) = exclusive {
                     spool.set_claimed(slot, *position);
                 }
@@ -136,7 +168,7 @@ impl Stores {
         if failpoint::switched("tail-first") {
             ring.set_tail(*position);
         }
-        for (slot, began) in staged(&first) {
+        for (slot, began) in batch.staged() {
             let Some(name) = ready[slot].clone() else {
                 continue;
             };
@@ -179,7 +211,7 @@ impl Stores {
         position: &mut u64,
         unsent: &mut Option<u64>,
         ready: &[Option<String>],
-        first: &mut [Option<u64>; MAX_LOGS],
+        batch: &mut Batch,
         pass: &mut Pass,
     ) -> Stop {
         let ring = source.ring;
@@ -221,7 +253,7 @@ impl Stores {
                 *position = next;
                 continue;
             };
-            if first[log].is_none() && store.is_due() {
+            if batch.first[log].is_none() && store.is_due() {
                 return Stop::Rotate(log);
             }
             match store.room(payload.len()) {
@@ -229,18 +261,19 @@ impl Stores {
                 Room::Rotate => return Stop::Rotate(log),
                 Room::Fits => {}
             }
-            if ring.lost(log).1 > 0 && drops_oldest(source) {
+            if ring.lost(log).1 > 0 && drops_oldest(source) && !batch.announced[log] {
                 announce(source, log, store);
+                batch.announced[log] = true;
             }
             if let Some((from, to)) = pass.hole.take() {
                 store.stage(&notice::damaged(ring.id(), from, to), 0);
             }
             store.stage(payload, u64::from(kind == Kind::Record));
-            first[log].get_or_insert(*position);
+            batch.first[log].get_or_insert(*position);
             *position = next;
         }
-        self.announce_rest(source, *position, ready, first);
-        Stop::End
+        self.announce_rest(source, *position, ready, batch)
+            .unwrap_or(Stop::End)
     }
 
     /// Announces drops that no frame of their log has followed: of the oldest, whose place is here, and those a dead
@@ -250,20 +283,27 @@ impl Stores {
         source: Source<'_>,
         position: u64,
         ready: &[Option<String>],
-        first: &mut [Option<u64>; MAX_LOGS],
-    ) {
+        batch: &mut Batch,
+    ) -> Option<Stop> {
         if source.spool.is_some() && !drops_oldest(source) {
-            return; // The owner does so itself.
+            return None; // The owner does so itself.
         }
         for (log, name) in ready.iter().enumerate() {
             if source.ring.lost(log).1 > 0
+                && !batch.announced[log]
                 && let Some(store) = name.as_ref().and_then(|n| self.store(n))
-                && store.room(MAX_NOTICE) == Room::Fits
             {
+                match store.room(MAX_NOTICE) {
+                    Room::Append => return Some(Stop::Append),
+                    Room::Rotate => return Some(Stop::Rotate(log)),
+                    Room::Fits => {}
+                }
                 announce(source, log, store);
-                first[log].get_or_insert(position);
+                batch.announced[log] = true;
+                batch.first[log].get_or_insert(position);
             }
         }
+        None
     }
 
     fn rotate(&mut self, ready: &[Option<String>], slot: usize) {
@@ -296,15 +336,7 @@ fn announce(source: Source<'_>, log: usize, store: &mut Store) {
         Reason::Newest
     };
     store.stage(&notice::dropped(source.ring.id(), reason, first, count), 0);
-    source.ring.set_lost(log, 0, 0);
     if let Some(spool) = source.spool {
         spool.counters.announced.fetch_add(1, Relaxed);
     }
-}
-
-fn staged(first: &[Option<u64>; MAX_LOGS]) -> impl Iterator<Item = (usize, u64)> {
-    first
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, began)| began.map(|b| (slot, b)))
 }

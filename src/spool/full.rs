@@ -171,11 +171,17 @@ impl Spool {
     }
 
     /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
-    fn drop_old(&self, producer: &Producer, need: u64) -> bool {
-        while !self.has_room(producer, need) {
+    fn drop_old(&self, producer: &mut Producer, need: u64) -> bool {
+        let mut dropped = 0;
+        // A limit on records is kept to by dropping one for one: what is claimed counts as in flight until it is written,
+        // and dropping all others would not change that.
+        while !self.has_bytes(producer, need) || (dropped == 0 && !self.has_count(producer)) {
             let tail = self.ring.tail();
             if tail >= producer.head {
-                return false;
+                if !self.has_bytes(producer, need) {
+                    self.start_afresh(producer, need);
+                }
+                return self.has_bytes(producer, need);
             }
             match self.ring.region.find(tail, producer.head - tail, false) {
                 Found::Frame {
@@ -183,6 +189,7 @@ impl Spool {
                 } => {
                     // What the consumer has claimed is staged with an intent: freeing it loses nothing.
                     if tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed) {
+                        dropped += 1;
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);
                         let (first, count) = self.ring.lost(log);
                         let first = if count == 0 {

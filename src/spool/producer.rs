@@ -352,14 +352,23 @@ impl Spool {
 
     #[inline]
     pub(super) fn has_room(&self, producer: &Producer, need: u64) -> bool {
-        let region = &self.ring.region;
+        self.has_bytes(producer, need) && self.has_count(producer)
+    }
+
+    /// Whether there is room for `need` bytes.
+    #[inline]
+    pub(super) fn has_bytes(&self, producer: &Producer, need: u64) -> bool {
         let to_end = self.to_end(producer);
         let total = if need > to_end { to_end + need } else { need };
-        producer.head + total - self.ring.tail() <= region.capacity
-            && self
-                .settings
-                .queue_max
-                .is_none_or(|max| self.in_flight(producer.logs) < max)
+        producer.head + total - self.ring.tail() <= self.ring.region.capacity
+    }
+
+    /// Whether one more record may be in flight.
+    #[inline]
+    pub(super) fn has_count(&self, producer: &Producer) -> bool {
+        self.settings
+            .queue_max
+            .is_none_or(|max| self.in_flight(producer.logs) < max)
     }
 
     #[inline]
