@@ -33,6 +33,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = config.stash.get(_SESSION, None)
     if session is None or figures.QUICK:
         return
-    measured = {name: {"machine": figures.machine(), "routes": routes} for name, routes in session.groups.items()}
     terminalreporter.write_line("")
-    terminalreporter.write_line(tables.report(measured))
+    terminalreporter.write_line(tables.report(session.measured()))

@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
     "W3": ({"mode": "calls", "workload": "W3", "count": 5_000}, tuple(r for r in _ALL if r != "write"), 7),
     "W4": ({"mode": "calls", "workload": "W4", "count": 21_000}, (*_ALL, "dumps", "open", "log_cost"), 7),
     "paced": (_PACED, ("null", "rotating", "option_a", "structlog", "logspool"), 12),
-    "flat": (_FLAT, ("build", "null", "write", "structlog", "stdlib", "rotating", "option_a", "logspool"), 5),
+    "flat": (_FLAT, ("build", "null", "write", "structlog", "stdlib", "rotating", "option_a", "logspool"), 11),
     "flat-gzip": (
         {**_FLAT, "max_bytes": 10 * MiB, "gzip": True},
         ("build", "null", "rotating", "option_a", "logspool"),
@@ -108,6 +108,7 @@ class Session:
 
     def __init__(self) -> None:
         self.groups: dict[str, dict[str, list[Figures]]] = {}
+        self.loads: dict[str, list[float]] = {}
 
     def group(self, name: str) -> dict[str, list[Figures]]:
         """Route → figures of every repeat, in order: entry `n` of each list belongs to one turn of the interleaving."""
@@ -115,13 +116,22 @@ class Session:
             job, routes, repeats = GROUPS[name]
             if QUICK:
                 job, repeats = smaller(job), 1
+            before = os.getloadavg()[0]
             self.groups[name] = interleaved(routes, repeats, lambda route: run_child({**job, "route": route}))
+            self.loads[name] = [before, os.getloadavg()[0]]
         return self.groups[name]
+
+    def measured(self) -> dict[str, Any]:
+        """Every group with the machine and the load average before and after: this benchmark alone makes 1 to 2."""
+        return {
+            name: {"machine": machine(), "load": self.loads[name], "routes": routes}
+            for name, routes in self.groups.items()
+        }
 
     def save(self) -> None:
         """Adds what was measured to the figures of earlier runs, group by group."""
         kept = load() if RESULTS.exists() else {}
-        kept.update({name: {"machine": machine(), "routes": routes} for name, routes in self.groups.items()})
+        kept.update(self.measured())
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 

@@ -147,9 +147,13 @@ def report(measured: dict[str, Any]) -> str:
     """All the tables there are figures for, as Markdown."""
     parts: list[str] = []
     machines = sorted({group["machine"] for group in measured.values()})
-    repeats = {name: len(next(iter(group["routes"].values()))) for name, group in measured.items()}
+    runs = [
+        f"{name} {len(next(iter(group['routes'].values())))} ({group['load'][0]:.1f}–{group['load'][1]:.1f})"
+        for name, group in measured.items()
+    ]
     parts.append(
-        f"Measured on: {'; '.join(machines)}. Repeats: {', '.join(f'{name} {n}' for name, n in repeats.items())}."
+        f"Measured on: {'; '.join(machines)}. Repeats, and the load average before and after them (measuring alone makes 1 to 2; "
+        f"more is other work on the machine): {', '.join(runs)}."
     )
     if goal_rows := goals(measured):
         parts.append("### Goals\n\n" + goal_rows)

@@ -290,8 +290,10 @@ impl Spool {
             .region
             .expect(producer.offset, frame::size(line.len()));
         drop(producer);
-        if urgent || used > self.ring.region.capacity / 2 {
+        if used > self.ring.region.capacity / 2 {
             self.waker.wake();
+        } else if urgent {
+            self.waker.hurry();
         }
         tried
     }
