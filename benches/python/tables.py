@@ -148,7 +148,8 @@ def report(measured: dict[str, Any]) -> str:
     parts: list[str] = []
     machines = sorted({group["machine"] for group in measured.values()})
     runs = [
-        f"{name} {len(next(iter(group['routes'].values())))} ({group['load'][0]:.1f}–{group['load'][1]:.1f})"
+        f"{name} {len(next(iter(group['routes'].values())))}"
+        + (f" ({group['load'][0]:.1f}–{group['load'][1]:.1f})" if "load" in group else "")  # not in older figures
         for name, group in measured.items()
     ]
     parts.append(
