@@ -1,6 +1,5 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::engine::{Flushed, Log, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
+use crate::python::buffer::Buffer;
 use crate::python::mirror::Mirror;
 use crate::python::record::RecordEncoder;
 use crate::python::settings::OpenSettings;
@@ -24,8 +24,6 @@ use crate::spool::producer::Appended;
 const ERROR: i64 = 40;
 /// Seconds beyond which a wait is as good as for ever, and no clock overflows.
 const LONGEST: f64 = 1e9;
-/// A buffer that grew beyond this for one large record is not kept.
-const KEEP: usize = 64 << 10;
 /// Room for the note that says how much of a text line was cut.
 const MAX_CUT_NOTE: usize = 64;
 
@@ -363,35 +361,6 @@ fn handle_error(
         .bind(py)
         .call1((handler, record, error.value(py)))?;
     Ok(())
-}
-
-/// A buffer from this thread's slot, put back when dropped: a nested call finds the slot empty and gets its own.
-pub struct Buffer {
-    /// What is being written.
-    pub bytes: Vec<u8>,
-}
-
-thread_local!(static SLOT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
-
-impl Buffer {
-    /// An empty buffer, with the capacity an earlier one left.
-    #[inline]
-    pub fn take() -> Self {
-        let bytes = SLOT.try_with(Cell::take).unwrap_or_default();
-        Self { bytes }
-    }
-}
-
-impl Drop for Buffer {
-    #[inline]
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        if bytes.capacity() <= KEEP {
-            bytes.clear();
-            // At the end of a thread its slot is gone: the buffer goes too.
-            let _ = SLOT.try_with(|slot| slot.set(bytes));
-        }
-    }
 }
 
 /// What is used of the standard library.

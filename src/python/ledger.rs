@@ -9,8 +9,9 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::engine::engine;
 use crate::python::attach::AttachedCell;
+use crate::python::buffer::Buffer;
 use crate::python::cost::CostCall;
-use crate::python::handler::{Buffer, NativeHandler};
+use crate::python::handler::NativeHandler;
 use crate::python::record::RecordEncoder;
 use crate::report;
 

@@ -3,6 +3,7 @@
 
 mod attach;
 mod bill;
+mod buffer;
 mod cost;
 mod encode;
 mod entry;
