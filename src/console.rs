@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
+use crate::sync::{Condvar, Mutex};
 use crate::thread::spawn_quiet;
 
 /// Lines that wait for the thread.
@@ -139,12 +139,9 @@ impl Console {
         let _ = self.sender.try_send(Message::Wake);
         let deadline = Instant::now() + timeout;
         while *running {
-            if self
-                .shared
-                .stopped
-                .wait_until(&mut running, deadline)
-                .timed_out()
-            {
+            let timed_out;
+            (running, timed_out) = self.shared.stopped.wait_until(running, deadline);
+            if timed_out {
                 return !*running;
             }
         }

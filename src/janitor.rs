@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::config::LogSettings;
 use crate::failpoint;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::{compress, retain};
+use crate::sync::{Condvar, Mutex};
 use crate::thread::{spawn_quiet, yield_to_others};
 
 /// A log whose closed segments want looking after.
@@ -189,7 +188,9 @@ impl Janitor {
     fn wait(&self, deadline: Instant, done: impl Fn(&Queue) -> bool) -> bool {
         let mut queue = self.queue.lock();
         while !done(&queue) {
-            if self.idle.wait_until(&mut queue, deadline).timed_out() {
+            let timed_out;
+            (queue, timed_out) = self.idle.wait_until(queue, deadline);
+            if timed_out {
                 return done(&queue);
             }
         }

@@ -29,6 +29,7 @@ pub mod report;
 pub mod segment;
 pub mod spool;
 pub mod stats;
+pub mod sync;
 pub mod thread;
 pub mod wake;
 pub mod writer;

@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::console::Console;
 use crate::fork;
+use crate::sync::Mutex;
 
 const QUIET: Duration = Duration::from_mins(1);
 const WARNING: i32 = 30;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 
 /// A sleep as short as this is not worth the futex call that ends it, unless there is no room left.
 const SHORT: Duration = Duration::from_millis(2);
@@ -52,7 +52,7 @@ impl Waker {
         self.asleep.store(true, Ordering::Relaxed);
         let mut woken = self.woken.lock();
         if !*woken {
-            self.changed.wait_for(&mut woken, timeout);
+            woken = self.changed.wait_for(woken, timeout).0;
         }
         *woken = false;
         self.asleep.store(false, Ordering::Relaxed);

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::janitor::{Janitor, Job};
 use crate::report;
 use crate::spool::drain::{Pass, Source};
 use crate::spool::producer::Spool;
 use crate::spool::recover;
 use crate::stats::Totals;
+use crate::sync::{Condvar, Mutex};
 use crate::thread::spawn_quiet;
 use crate::wake::Waker;
 
@@ -99,9 +98,9 @@ impl Shared {
 
     /// Waits until a pass has ended, at most `timeout`.
     pub fn wait_progress(&self, timeout: Duration) {
-        let mut guard = self.progress_lock.lock();
+        let guard = self.progress_lock.lock();
         self.waiting.fetch_add(1, SeqCst);
-        self.progress.wait_for(&mut guard, timeout);
+        drop(self.progress.wait_for(guard, timeout));
         self.waiting.fetch_sub(1, SeqCst);
     }
 

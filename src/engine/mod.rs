@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rustix::fs::AtFlags;
 
 use crate::fork;
@@ -16,6 +15,7 @@ use crate::report;
 use crate::spool::producer::Caller;
 use crate::spool::ring;
 use crate::stats::{SegmentStats, Stats};
+use crate::sync::Mutex;
 use crate::writer::Shared;
 
 pub use log::Log;

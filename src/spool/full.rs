@@ -68,10 +68,10 @@ impl Spool {
     fn wait_for_room(&self, timeout: Duration) {
         self.waker.wake();
         let tail = self.ring.tail();
-        let mut guard = self.space_lock.lock();
+        let guard = self.space_lock.lock();
         self.waiters.fetch_add(1, Relaxed);
         if self.ring.tail() == tail {
-            self.space.wait_for(&mut guard, timeout);
+            drop(self.space.wait_for(guard, timeout));
         }
         self.waiters.fetch_sub(1, Relaxed);
     }

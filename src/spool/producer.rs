@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
@@ -17,6 +15,7 @@ use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
 const NEVER: u64 = u64::MAX;
