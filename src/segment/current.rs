@@ -196,6 +196,7 @@ impl Store {
         let mode = Mode::from_raw_mode(self.settings.file_mode);
         loop {
             self.state.set_creating(number);
+            failpoint::step();
             match openat(
                 self.dir.fd(),
                 naming::segment_name(&self.name, number),
@@ -208,6 +209,7 @@ impl Store {
                 mode,
             ) {
                 Ok(file) => {
+                    failpoint::step();
                     fchmod(&file, mode)?;
                     return Ok((number, TrackedFd::new(file)));
                 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
@@ -100,6 +101,7 @@ impl State {
     pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
         let file_name = format!("{name}.state");
         let shown = format!("{}/.logspool/{file_name}", dir.path().display());
+        failpoint::step();
         let fd = openat(
             dir.own(),
             &file_name,
@@ -393,6 +395,12 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
 pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        failpoint::parts(len, |n| {
+            let _ = rustix::fs::ftruncate(&fd, n as u64);
+        });
+        if failpoint::switched("sparse") {
+            return Ok(rustix::fs::ftruncate(&fd, len as u64)?);
+        }
         loop {
             match fallocate(&fd, FallocateFlags::empty(), 0, len as u64) {
                 Err(Errno::INTR) => {}

@@ -106,6 +106,7 @@ impl Store {
         if self.users.is_some() {
             return Ok(());
         }
+        failpoint::step();
         let file = TrackedFd::new(openat(
             self.dir.own(),
             format!("{}.users", self.name),
@@ -316,6 +317,14 @@ impl Drop for Store {
 
 /// Writes all of `bytes` at the end of the file.
 pub(super) fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
+    failpoint::parts(bytes.len(), |n| {
+        let _ = rustix::io::write(file, &bytes[..n]);
+    });
+    #[cfg(feature = "failpoints")]
+    if let Some(n) = failpoint::crash::room_on_disk(bytes.len()) {
+        rustix::io::write(file, &bytes[..n])?;
+        return Err(Errno::NOSPC.into());
+    }
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -10,6 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
@@ -136,6 +137,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             done.damaged
         ));
     } else {
+        failpoint::step();
         unlinkat(place, name, AtFlags::empty())?;
     }
     done.rings += 1;
@@ -145,6 +147,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
 /// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
 fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
     let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
+    failpoint::step();
     renameat(place, name, place, &kept)?;
     Ok(kept)
 }
@@ -189,6 +192,7 @@ fn remove_stale(place: BorrowedFd<'_>, name: &str) {
         .as_secs()
         .saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(0));
     if age > STALE.as_secs() {
+        failpoint::step();
         let _ = unlinkat(place, name, AtFlags::empty());
     }
 }

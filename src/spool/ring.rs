@@ -13,6 +13,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
@@ -20,8 +21,9 @@ use rustix::fs::{
 };
 
 use crate::config::LogSettings;
+use crate::failpoint;
 use crate::fork::TrackedFd;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Word};
 use crate::segment::state::{pack_settings, reserve, unpack_settings};
 use crate::spool::frame::{ALIGN, Region};
 
@@ -84,6 +86,7 @@ impl Ring {
     pub fn create(place: BorrowedFd<'_>, capacity: u64) -> io::Result<Self> {
         let id = random_id();
         let temporary = format!("{}.ring.tmp", name_of(id));
+        failpoint::step();
         let file = TrackedFd::new(openat(
             place,
             &temporary,
@@ -93,6 +96,7 @@ impl Ring {
         let made = Self::build(&file, capacity, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            failpoint::step();
             renameat(place, &temporary, place, file_name(id))?;
             Ok(region)
         });
@@ -233,7 +237,7 @@ impl Ring {
         self.region.map.u64(AT_TAIL).store(position, Release);
     }
 
-    fn word(&self, slot: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
+    fn word(&self, slot: usize, word: usize) -> Word<'_, AtomicU64> {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::LogSettings;
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::state::Intent;
@@ -127,7 +128,9 @@ impl Stores {
     ) -> std::result::Result<bool, ()> {
         let now = Instant::now();
         let log = self.logs.entry(name.to_owned()).or_default();
-        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at) {
+        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at)
+            && !failpoint::switched("no-backoff")
+        {
             return Err(());
         }
         let locked = self
