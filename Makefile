@@ -85,6 +85,7 @@ lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without 
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
@@ -100,6 +101,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	else \
 		cargo test --locked; \
 	fi
+	cargo test --locked --features failpoints --test crash_model
 
 .PHONY: test-python
 test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
@@ -148,6 +150,7 @@ soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: n
 .PHONY: faults
 faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
+	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model -- --nocapture
 
 .PHONY: fuzz
 fuzz: $(VENV)/requirements.stamp ## the property tests with a million cases each

@@ -60,10 +60,8 @@ pub struct Intent {
     pub ring: [u8; 8],
     /// Log number in that ring.
     pub slot: u64,
-    /// The ring positions it covers: on completion everything of this log below `to` is done.
-    pub to: u64,
-    /// Records among the staged bytes.
-    pub records: u64,
+    /// What the ring is told on completion.
+    pub reached: Reached,
     /// Segment number and its length before the append.
     pub segment: u64,
     /// Offset the bytes go to.
@@ -80,10 +78,19 @@ pub struct Intent {
 pub struct Note {
     /// The log's number in that ring.
     pub slot: u64,
-    /// Everything of this log below it is done.
+    /// What that ring is to be told.
+    pub reached: Reached,
+}
+
+/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this position is done.
     pub to: u64,
-    /// Records that were finished.
-    pub records: u64,
+    /// Records written since the ring was made.
+    pub written: u64,
+    /// Drops before this sequence number are announced.
+    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -267,8 +274,11 @@ impl State {
         Some(Intent {
             ring: at(0).to_le_bytes(),
             slot: at(1),
-            to: at(2),
-            records: at(3),
+            reached: Reached {
+                to: at(2),
+                written: at(3),
+                announced: at(8),
+            },
             segment: at(4),
             offset: at(5),
             len: at(6),
@@ -280,15 +290,19 @@ impl State {
     pub fn set_intent(&self, intent: &Intent) {
         let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
         let base = AT_INTENTS[next];
+        if failpoint::switched("current-first") {
+            self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+        }
         for (i, v) in [
             u64::from_le_bytes(intent.ring),
             intent.slot,
-            intent.to,
-            intent.records,
+            intent.reached.to,
+            intent.reached.written,
             intent.segment,
             intent.offset,
             intent.len,
             intent.crc,
+            intent.reached.announced,
         ]
         .into_iter()
         .enumerate()
@@ -307,7 +321,9 @@ impl State {
             AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
         });
         self.map.u64(at).store(0, Release);
-        for (i, v) in [intent.slot, intent.to, intent.records]
+        // Sequence numbers have 40 bits, slots 6.
+        let slot = intent.slot & 0xff | intent.reached.announced << 8;
+        for (i, v) in [slot, intent.reached.to, intent.reached.written]
             .into_iter()
             .enumerate()
         {
@@ -321,9 +337,12 @@ impl State {
         let at = self.find_note(u64::from_le_bytes(ring))?;
         let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
         Some(Note {
-            slot: word(1),
-            to: word(2),
-            records: word(3),
+            slot: word(1) & 0xff,
+            reached: Reached {
+                to: word(2),
+                written: word(3),
+                announced: word(1) >> 8,
+            },
         })
     }
 

@@ -16,7 +16,7 @@ use crate::error::{Context, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::segment::dir::LogDir;
-use crate::segment::state::{Intent, STAGING, State};
+use crate::segment::state::{Intent, Reached, STAGING, State};
 
 /// Bytes staged before an append is worth making; one longer record may exceed it.
 const BATCH: usize = 256 << 10;
@@ -226,14 +226,20 @@ impl Store {
         self.records += records;
     }
 
+    /// Records staged.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Bytes staged.
     #[must_use]
     pub fn staged(&self) -> usize {
         self.staged
     }
 
-    /// Stores the intent to append what is staged, which stands for everything of this log below `to` in `ring`.
-    pub fn intend(&mut self, ring: [u8; 8], slot: usize, to: u64) {
+    /// Stores the intent to append what is staged, after which the log of number `slot` in `ring` has `reached` that.
+    pub fn intend(&mut self, ring: [u8; 8], slot: usize, reached: Reached) {
         failpoint::point("staged");
         let current = self.state.current();
         if failpoint::switched("no-intent") {
@@ -242,8 +248,7 @@ impl Store {
         self.state.set_intent(&Intent {
             ring,
             slot: slot as u64,
-            to,
-            records: self.records,
+            reached,
             segment: current.number,
             offset: current.size,
             len: self.staged as u64,
@@ -259,6 +264,9 @@ impl Store {
     pub fn append(&mut self, advance: &mut dyn FnMut(u64)) -> io::Result<()> {
         let current = self.state.current();
         let open = self.segment.as_ref().ok_or(Errno::BADF)?;
+        if failpoint::switched("done-first") {
+            advance(self.records);
+        }
         write_all(&open.file, self.state.staged(self.staged))?;
         self.unsynced = true;
         if self.settings.fsync == Fsync::Record {
@@ -267,6 +275,9 @@ impl Store {
         }
         failpoint::point("appended");
         self.state.set_size(current.size + self.staged as u64);
+        if failpoint::switched("clear-first") {
+            self.state.clear_intent();
+        }
         advance(self.records);
         failpoint::point("done-advanced");
         self.state.clear_intent();

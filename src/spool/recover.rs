@@ -117,6 +117,9 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         spool: None,
         place,
     };
+    if failpoint::switched("unlink-first") {
+        unlinkat(place, name, AtFlags::empty())?;
+    }
     loop {
         let pass = stores.drain(source);
         done.records += pass.records;

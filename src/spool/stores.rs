@@ -200,7 +200,7 @@ fn settle(ring: &Ring, store: &Store) {
     if let Ok(slot) = usize::try_from(note.slot)
         && slot < MAX_LOGS
     {
-        ring.advance(slot, note.to, note.records);
+        ring.advance(slot, note.reached);
     }
     store.forget_finished(ring.id());
 }
@@ -213,12 +213,12 @@ fn finished(source: Source<'_>, intent: &Intent) -> bool {
         return true;
     }
     if intent.ring == source.ring.id() {
-        source.ring.advance(slot, intent.to, intent.records);
+        source.ring.advance(slot, intent.reached);
         return true;
     }
     match recover::find_ring(source.place, intent.ring) {
         Ok(Some(other)) => {
-            other.advance(slot, intent.to, intent.records);
+            other.advance(slot, intent.reached);
             true
         }
         // Drained and gone, or in a place of its own, or we are out of descriptors.
