@@ -59,7 +59,7 @@ class Plan:
     threads: int = 4
     siblings: int = 1
     while_opening: float = 0.25  # share of rounds that are killed during recovery
-    opening_ms: float = 15.0
+    opening_ms: float = 5.0
     logging_ms: float = 80.0
     max_bytes: int = 256 * 1024
     spool_bytes: int = 1024 * 1024
@@ -303,29 +303,32 @@ def run(
     jobs: int = 2,
 ) -> Report:
     """Run `rounds` kills in batches, `jobs` at a time; stops at the first batch that is not clean and then keeps its files if `keep`."""
-    total = Report()
-    sizes = [min(batch, rounds - begun) for begun in range(0, rounds, batch)]
-
-    def arguments(number: int) -> tuple[Path, int, Plan, str, bool]:
+    calls = []
+    for number, begun in enumerate(range(0, rounds, batch)):
         place = Path(tempfile.mkdtemp(prefix="logspool-kill-", dir=scratch))
-        return place, sizes[number], plan, f"{seed}/{number}", keep
+        calls.append((place, min(batch, rounds - begun), plan, f"{seed}/{number}", keep))
+    return side_by_side(run_batch, calls, jobs=jobs)
 
-    if jobs == 1 or len(sizes) == 1:
-        for number in range(len(sizes)):
-            total.add(run_batch(*arguments(number)))
+
+def side_by_side(function: Callable[..., Report], calls: Sequence[tuple[object, ...]], *, jobs: int = 2) -> Report:
+    """The sum of `function(*call)` for all calls, `jobs` at a time in processes of their own; stops when one is not clean."""
+    total = Report()
+    waiting = iter(calls)
+    if jobs == 1 or len(calls) == 1:
+        for call in waiting:
+            total.add(function(*call))
             if not total.clean:
                 break
         return total
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = iter(range(len(sizes)))
-        running = {pool.submit(run_batch, *arguments(number)) for number in itertools.islice(waiting, jobs)}
+        running = {pool.submit(function, *call) for call in itertools.islice(waiting, jobs)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 total.add(future.result())
-                number = next(waiting, None)
-                if total.clean and number is not None:
-                    running.add(pool.submit(run_batch, *arguments(number)))
+                call = next(waiting, None)
+                if total.clean and call is not None:
+                    running.add(pool.submit(function, *call))
     return total
 
 
