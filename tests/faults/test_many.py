@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from tests.faults.failpoints import MISSING, failpoint_environment, failpoints_built
 from tests.faults.kill import wait_for
 from tests.faults.program import end, read_line, run, start, tell
-from tests.faults.reading import lines, parse, records, segments
+from tests.faults.reading import announced, lines, parse, records, segments
 from tests.faults.reliability import LONG, row
 
 WORK = """
@@ -149,26 +148,6 @@ def stop_and_follow(place: Path, policy: str, signalled: signal.Signals, failpoi
     assert stats["dropped"] == 2000 - len(kept) == announced(found)
     assert (stats["dropped"] > 0) == (policy != "block")
     assert len(records(path.parent, "b.jsonl")) == 50
-
-
-def announced(found: list[dict[str, object]]) -> int:
-    """How many records the announcements of drops stand for; each range is the gap before it or at its place."""
-    total = 0
-    numbers: dict[str, list[int]] = defaultdict(list)
-    for record in found:
-        ring, number = re.fullmatch(r"(.{8})-([0-9a-f]{10})", str(record["seq"])).groups()  # type: ignore[union-attr]
-        fields = record.get("fields")
-        if record["event"] == "records_dropped":
-            assert isinstance(fields, dict)
-            first = int(fields["first_seq"].partition("-")[2], 16)
-            numbers[ring].extend(range(first, first + fields["count"]))
-            total += fields["count"]
-        else:
-            numbers[ring].append(int(number, 16))
-    for ring, taken in numbers.items():
-        assert taken == list(range(taken[0], taken[0] + len(taken))), f"the numbers of ring {ring} have a gap"
-        assert taken[0] <= 1
-    return total
 
 
 def test_a_stop_that_never_comes_is_not_taken_for_one(tmp_path: Path) -> None:
