@@ -104,8 +104,10 @@ pub fn keep_segment(
     id: (u64, u64),
 ) -> io::Result<bool> {
     let segment = naming::segment_name(name, number);
+    // The number of an inode that was freed is given to the next file, a directory or fifo perhaps.
     let is_it = |file: &str| {
-        statat(dir, file, AtFlags::SYMLINK_NOFOLLOW).map(|s| (s.st_dev, s.st_ino) == id)
+        statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)
+            .map(|s| (s.st_dev, s.st_ino) == id && FileType::from_raw_mode(s.st_mode).is_file())
     };
     match is_it(&segment) {
         Ok(it) => Ok(it),
