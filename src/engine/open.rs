@@ -9,10 +9,12 @@ use rustix::io::Errno;
 use crate::config::{Fsync, LogSettings, SpoolSettings};
 use crate::engine::{Engine, Log};
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::janitor::Job;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
+use crate::spool::grow::FIRST;
 use crate::spool::place;
 use crate::spool::producer::Spool;
 use crate::spool::ring::Ring;
@@ -152,7 +154,13 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
 fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
     use std::os::fd::AsFd;
     let shown = dir.path().display().to_string();
-    match Ring::create(place.as_fd(), settings.bytes) {
+    // A forked child begins small: most log little, and there may be thousands.
+    let first = if fork::forks() > 0 {
+        FIRST
+    } else {
+        settings.bytes
+    };
+    match Ring::create(place.as_fd(), settings.bytes, first) {
         Ok(ring) => Ok(ring),
         Err(e) => {
             let full = Error::new("cannot reserve the spool", shown.clone(), e);

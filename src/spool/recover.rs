@@ -213,11 +213,11 @@ pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>>
 /// The position of the next whole frame after damage at `position`; for a living ring its head where there is none.
 #[must_use]
 pub fn resync(source: Source<'_>, position: u64, end: u64) -> Option<u64> {
-    let region = &source.ring.region;
-    let limit = (source.ring.tail() + region.capacity).min(end);
+    let ring = source.ring;
+    let limit = (ring.tail() + ring.region.capacity).min(end);
     let mut at = position + ALIGN;
     while at < limit {
-        if let Found::Frame { .. } = region.find(at, limit - at, true) {
+        if let Found::Frame { .. } = ring.find(at, limit - at, true) {
             return Some(at);
         }
         at += ALIGN;
