@@ -35,14 +35,17 @@ pub struct Recovered {
     pub damaged: u64,
     /// Orphans that could not be finished yet.
     pub left: u64,
+    /// Whether that is because another process held a log.
+    pub contended: bool,
 }
 
 impl Recovered {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.rings += other.rings;
         self.records += other.records;
         self.damaged += other.damaged;
         self.left += other.left;
+        self.contended |= other.contended;
     }
 }
 
@@ -125,6 +128,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         }
         if pass.records == 0 {
             done.left += 1;
+            done.contended = pass.contended;
             return Ok(done);
         }
     }
