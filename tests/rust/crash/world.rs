@@ -118,7 +118,7 @@ impl World {
         shared.janitor.stop(Instant::now());
         let dir = Arc::new(LogDir::open(&self.logs(), self.setting.log.dir_mode).unwrap());
         let place = place::open(&dir, &settings.place).unwrap();
-        let ring = Ring::create(place.as_fd(), settings.bytes).unwrap();
+        let ring = Ring::create(place.as_fd(), settings.bytes, settings.bytes).unwrap();
         self.ledger.begin(number, ring.id());
         let spool = Arc::new(Spool::new(
             ring,
@@ -127,7 +127,7 @@ impl World {
             settings,
             Arc::clone(&shared.waker),
         ));
-        shared.adopt(&spool);
+        shared.adopt(&spool.dir, spool.place.as_fd(), &mut spool.stores.lock());
         for name in logs {
             spool.enter(name, &self.setting.log).unwrap();
             spool
@@ -175,7 +175,11 @@ impl World {
     /// Looks for what dead processes left, as the writer thread does every 30 s.
     pub fn adopt(&mut self, process: usize) {
         let it = self.act(process);
-        it.shared.adopt(&it.spool);
+        it.shared.adopt(
+            &it.spool.dir,
+            it.spool.place.as_fd(),
+            &mut it.spool.stores.lock(),
+        );
     }
 
     /// Compression and retention of `log`.
