@@ -101,7 +101,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	else \
 		cargo test --locked; \
 	fi
-	cargo test --locked --features failpoints --test crash_model
+	cargo test --locked --features failpoints --test crash_model --test fuzz
 
 .PHONY: test-python
 test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel

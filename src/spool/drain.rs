@@ -164,7 +164,7 @@ impl Stores {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
                 reached[slot] = Reached {
                     to: *position,
-                    written: ring.written(slot) + store.records(),
+                    written: ring.written(slot).saturating_add(store.records()),
                     announced: batch.announced[slot],
                 };
                 if failpoint::switched("announced-first") {
@@ -259,6 +259,12 @@ impl Stores {
                     }
                 };
             if *position < ring.done(log) {
+                *position = next;
+                continue;
+            }
+            if source.spool.is_none() && ring.log_name(log).is_none() {
+                // Nobody's: the table is damaged.
+                pass.damaged += next - *position;
                 *position = next;
                 continue;
             }

@@ -134,6 +134,12 @@ impl Region {
             .expect_write(self.offset + offset as usize, size as usize);
     }
 
+    /// The position that what stands at `offset` says it has, if it can have it there.
+    pub(super) fn claims(&self, offset: u64) -> Option<u64> {
+        let position = self.map.u64(self.at(offset)).load(Acquire) ^ self.salt;
+        (position % self.capacity == offset).then_some(position)
+    }
+
     /// What stands at `position`, of which at most `limit` bytes can be in use. `check` verifies the checksum: not
     /// needed for frames this process committed itself.
     #[must_use]
@@ -155,7 +161,9 @@ impl Region {
         }
         let len = self.map.u32(at + 12).load(Relaxed);
         if len == WRAP {
-            return if room <= limit {
+            // Damage must not pass for a marker, behind which nothing is looked at: its checksum is zero.
+            let whole = !check || self.map.u32(at + 8).load(Relaxed) == 0;
+            return if room <= limit && whole {
                 Found::Wrap {
                     next: position + room,
                 }

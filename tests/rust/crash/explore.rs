@@ -173,8 +173,8 @@ pub fn assert_exactly_once(scenario: &Scenario) {
     );
 }
 
-/// In the short form every nineteenth step of the recovery.
-const SHORT_STRIDE: u64 = 19;
+/// In the short form every thirty-first step of the recovery.
+const SHORT_STRIDE: u64 = 31;
 
 /// A small generator of its own, so that a run can be repeated.
 pub struct Random(pub u64);

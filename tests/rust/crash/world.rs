@@ -32,6 +32,8 @@ impl Caller for Plain {
 pub struct Setting {
     pub log: LogSettings,
     pub ring: u64,
+    /// Bytes of the ring that have space at first.
+    pub first: u64,
     pub when_full: WhenFull,
 }
 
@@ -45,6 +47,7 @@ impl Default for Setting {
                 ..LogSettings::default()
             },
             ring: 8 << 10,
+            first: u64::MAX,
             when_full: WhenFull::Block,
         }
     }
@@ -118,7 +121,7 @@ impl World {
         shared.janitor.stop(Instant::now());
         let dir = Arc::new(LogDir::open(&self.logs(), self.setting.log.dir_mode).unwrap());
         let place = place::open(&dir, &settings.place).unwrap();
-        let ring = Ring::create(place.as_fd(), settings.bytes, settings.bytes).unwrap();
+        let ring = Ring::create(place.as_fd(), settings.bytes, self.setting.first).unwrap();
         self.ledger.begin(number, ring.id());
         let spool = Arc::new(Spool::new(
             ring,
