@@ -155,7 +155,8 @@ faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form
 	$(PY) -m tests.faults.reliability --whole
 
 .PHONY: fuzz
-fuzz: $(VENV)/requirements.stamp ## the property tests with a million cases each
+fuzz: $(VENV)/requirements.stamp ## the fuzz targets, FUZZ_SECONDS (60) each, and the property tests with a million cases each
+	tests/fuzz/run.sh
 	PROPTEST_CASES=1000000 cargo test --locked --release
 
 .PHONY: docs
