@@ -153,7 +153,8 @@ impl Stores {
         // With `drop_oldest` the producer may overwrite what is not staged: it is kept out while staging.
         let exclusive = source
             .spool
-            .filter(|s| s.settings.when_full == WhenFull::DropOldest);
+            .filter(|s| s.settings.when_full == WhenFull::DropOldest)
+            .filter(|_| !failpoint::switched("no-exclusion"));
         let guard = exclusive.map(Spool::lock);
         *position = (*position).max(ring.tail());
         let start = *position;
@@ -173,7 +174,9 @@ impl Stores {
                 store.intend(ring.id(), slot, reached[slot]);
                 // Not before: a kill would forget the drops. And not later: the producer counts on.
                 ring.set_announced(slot, batch.announced[slot]);
-                if let Some(spool) = exclusive {
+                if let Some(spool) = exclusive
+                    && !failpoint::switched("no-claim")
+                {
                     spool.set_claimed(slot, *position);
                 }
             }

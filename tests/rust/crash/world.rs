@@ -18,7 +18,7 @@ use logspool::writer::{Shared, source};
 use crate::oracle::{Call, Ledger};
 
 /// A caller with nothing to let go of.
-struct Plain;
+pub struct Plain;
 
 impl Caller for Plain {
     fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
@@ -54,9 +54,9 @@ impl Default for Setting {
 }
 
 /// One process. Dropping it is what the kernel does when it is killed: descriptors are closed.
-struct Process {
-    shared: Shared,
-    spool: Arc<Spool>,
+pub struct Process {
+    pub shared: Shared,
+    pub spool: Arc<Spool>,
     logs: Vec<&'static str>,
 }
 
@@ -64,7 +64,7 @@ struct Process {
 pub struct World {
     root: tempfile::TempDir,
     pub setting: Setting,
-    processes: Vec<Option<Process>>,
+    pub processes: Vec<Option<Process>>,
     pub ledger: Ledger,
     acting: usize,
     held: Option<std::fs::File>,
