@@ -123,7 +123,8 @@ impl State {
                 .context("cannot set the mode of the log's state file", &shown)?;
             reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
-        let map = Mapping::file(&fd, LEN).context("cannot map the log's state file", &shown)?;
+        let map = Mapping::named(dir.own(), &file_name, &fd, LEN)
+            .context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
             file: Some(fd),

@@ -105,7 +105,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             return Ok(done);
         }
         None => None,
-        Some(_) => Ring::map(file)?,
+        Some(_) => Ring::map_locked(file, place, name)?,
     };
     let Some(ring) = mapped else {
         let kept = set_aside(place, name)?;
