@@ -20,7 +20,7 @@ use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
 use crate::sync::{Condvar, Mutex};
-use crate::thread::spawn_quiet;
+use crate::thread::{leaving, spawn_quiet};
 
 /// Lines that wait for the thread.
 const QUEUE: usize = 1024;
@@ -207,6 +207,7 @@ impl Shared {
             }
             let mut running = self.running.lock();
             if self.stop.load(SeqCst) {
+                leaving();
                 *running = false;
                 self.stopped.notify_all();
                 return;

@@ -68,12 +68,11 @@ pub fn say(message: &str) {
     }
 }
 
-/// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report.
-pub fn pause(timeout: Duration) {
-    if let Some(console) = &reporter().console {
-        // A thread that does not stop in time is counted by CPython's warning, and harmless.
-        let _ = console.pause(timeout);
-    }
+/// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report. False when it
+/// is still there.
+pub fn pause(timeout: Duration) -> bool {
+    let console = reporter().console.as_ref();
+    console.is_none_or(|console| console.pause(timeout))
 }
 
 /// Waits until what was said has been shown, at most `timeout`.

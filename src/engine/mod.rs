@@ -20,8 +20,8 @@ use crate::writer::Shared;
 
 pub use log::Log;
 
-/// How long `before` a fork waits for our threads: a stuck one is left alone.
-const FORK_WAIT: Duration = Duration::from_millis(100);
+/// How long a fork and the end wait for our threads: a stuck one is left alone.
+pub const FORK_WAIT: Duration = Duration::from_millis(100);
 /// How long a wait lasts before the caller may look at signals.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -212,12 +212,16 @@ impl Engine {
         self.finished.load(Ordering::SeqCst)
     }
 
-    /// Stops our threads for a fork: `CPython` counts them when it warns, and a child of a quiet process starts clean.
-    pub fn before_fork(&self) {
-        let deadline = Instant::now() + FORK_WAIT;
-        self.shared.stop(deadline);
-        self.shared.janitor.stop(deadline);
-        report::pause(deadline.saturating_duration_since(Instant::now()));
+    /// Stops our threads for a fork: `CPython` counts them when it warns, and a child of a quiet process starts clean. False
+    /// when one is still there at `deadline`.
+    pub fn before_fork(&self, deadline: Instant) -> bool {
+        self.shared.janitor.ask_to_stop();
+        let stopped = [
+            self.shared.stop(deadline),
+            self.shared.janitor.stop(deadline),
+            report::pause(deadline.saturating_duration_since(Instant::now())),
+        ];
+        !stopped.contains(&false)
     }
 
     /// Lets them start again, with the next record, flush or statistics.

@@ -1,5 +1,6 @@
 //! Opening a log: its directory, the spool there, what dead processes left, and the log's own state.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +10,16 @@ use rustix::io::Errno;
 use crate::config::{Fsync, LogSettings, SpoolSettings};
 use crate::engine::{Engine, Log};
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::janitor::Job;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
+use crate::spool::grow::FIRST;
 use crate::spool::place;
 use crate::spool::producer::Spool;
 use crate::spool::ring::Ring;
+use crate::spool::stores::Stores;
 use crate::writer::source;
 
 impl Engine {
@@ -93,16 +97,20 @@ impl Engine {
         }
         let dir = Arc::new(dir);
         let place = place::open(&dir, &settings.place)?;
+        // Before the first record of this process: what its predecessors accepted comes first. And before its ring: it
+        // shall not be one too many.
+        let mut stores = Stores::new(Arc::clone(&dir));
+        self.shared.adopt_first(&dir, place.as_fd(), &mut stores);
         let ring = make_ring(&dir, &place, settings)?;
-        let spool = Arc::new(Spool::new(
+        let spool = Spool::new(
             ring,
             dir,
             place,
             settings.clone(),
             Arc::clone(&self.shared.waker),
-        ));
-        // Before the first record of this process: what its predecessors accepted comes first.
-        self.shared.adopt(&spool);
+        );
+        *spool.stores.lock() = stores;
+        let spool = Arc::new(spool);
         self.shared.spools.lock().push(Arc::clone(&spool));
         self.shared.spools_changed();
         Ok(spool)
@@ -150,9 +158,14 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
 
 /// Creates the ring; in memory where the file system cannot reserve it, which is said.
 fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
-    use std::os::fd::AsFd;
     let shown = dir.path().display().to_string();
-    match Ring::create(place.as_fd(), settings.bytes) {
+    // A forked child begins small: most log little, and there may be thousands.
+    let first = if fork::forks() > 0 {
+        FIRST
+    } else {
+        settings.bytes
+    };
+    match Ring::create(place.as_fd(), settings.bytes, first) {
         Ok(ring) => Ok(ring),
         Err(e) => {
             let full = Error::new("cannot reserve the spool", shown.clone(), e);

@@ -391,10 +391,18 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
 /// # Errors
 /// When the space is not there, or the file system cannot reserve it.
 pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
+    reserve_from(fd, 0, len)
+}
+
+/// The same for `len` bytes from `from` on, of which nothing has been written yet.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         loop {
-            match fallocate(&fd, FallocateFlags::empty(), 0, len as u64) {
+            match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -407,7 +415,7 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
         let mut at = 0;
         while at < len {
             let n = zeros.len().min(len - at);
-            at += rustix::io::pwrite(&fd, &zeros[..n], at as u64)?;
+            at += rustix::io::pwrite(&fd, &zeros[..n], (from + at) as u64)?;
         }
         Ok(())
     }

@@ -328,7 +328,7 @@ pub(super) fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Seconds since the epoch.
-pub(super) fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs())

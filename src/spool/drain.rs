@@ -222,7 +222,7 @@ impl Stores {
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
             let (log, kind, payload, next) =
-                match ring.region.find(*position, limit, source.spool.is_none()) {
+                match ring.find(*position, limit, source.spool.is_none()) {
                     Found::Frame {
                         log,
                         kind,

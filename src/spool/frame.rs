@@ -134,6 +134,16 @@ impl Region {
     /// needed for frames this process committed itself.
     #[must_use]
     pub fn find(&self, position: u64, limit: u64, check: bool) -> Found<'_> {
+        self.find_below(self.capacity, position, limit, check)
+    }
+
+    /// The same, of a region of which only the bytes before `backed` may be touched: a lap ends there or before.
+    #[must_use]
+    pub fn find_below(&self, backed: u64, position: u64, limit: u64, check: bool) -> Found<'_> {
+        let offset = position % self.capacity;
+        if offset + ALIGN > backed {
+            return Found::Nothing;
+        }
         let at = self.at(position);
         let room = self.to_end(position);
         if self.map.u64(at).load(Acquire) != position ^ self.salt {
@@ -151,7 +161,7 @@ impl Region {
         }
         let len = len as usize;
         let total = size(len);
-        if total > room || total > limit {
+        if total > backed - offset || total > limit {
             return Found::Damaged;
         }
         let payload = self.map.bytes(at + HEADER, len);

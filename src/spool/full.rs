@@ -30,11 +30,15 @@ impl Spool {
             let mut tried = Tried::Busy;
             let goes_on = caller.detached(&mut || {
                 tried = self.commit(self.lock(), slot, line, numbered, urgent);
+                while matches!(tried, Tried::Short) {
+                    self.grow(frame::size(line.len()));
+                    tried = self.commit(self.lock(), slot, line, numbered, urgent);
+                }
             });
             match tried {
                 Tried::Accepted => return Appended::Accepted,
                 Tried::Dropped => return Appended::Dropped,
-                Tried::Full | Tried::Busy => {}
+                Tried::Full | Tried::Busy | Tried::Short => {}
             }
             if !waited {
                 waited = true;
@@ -98,8 +102,11 @@ impl Spool {
         // Both or neither; a wrap between them costs at most one frame more.
         let both = frame::size(text.len()) * 2 + frame::size(line.len());
         if !self.has_room(producer, both) && !self.start_afresh(producer, both) {
+            if self.wants_growth(producer, both) {
+                return Tried::Short;
+            }
             let alone = frame::size(text.len());
-            if both > self.ring.region.capacity && self.has_room(producer, alone) {
+            if both > producer.lap_end && self.has_room(producer, alone) {
                 // A line nearly as large as the ring: the announcement goes ahead.
                 self.put(producer, slot, Kind::Announcement, &mut text, false);
                 self.ring.set_lost(slot, 0, 0);
@@ -122,7 +129,8 @@ impl Spool {
             let (first, count) = self.ring.lost(slot);
             if count > 0 {
                 let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
-                if self.has_room(&producer, frame::size(text.len())) {
+                let need = frame::size(text.len());
+                if self.has_room(&producer, need) || self.start_afresh(&mut producer, need) {
                     self.put(&mut producer, slot, Kind::Announcement, &mut text, false);
                     self.ring.set_lost(slot, 0, 0);
                 }
@@ -138,6 +146,9 @@ impl Spool {
         line: &mut [u8],
         numbered: bool,
     ) -> Tried {
+        if self.wants_growth(producer, frame::size(line.len())) {
+            return Tried::Short;
+        }
         match self.settings.when_full {
             WhenFull::Block if !self.is_stalled() => Tried::Full,
             WhenFull::Block | WhenFull::DropNewest => {
@@ -172,6 +183,9 @@ impl Spool {
 
     /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
     fn drop_old(&self, producer: &mut Producer, need: u64) -> bool {
+        if need > producer.lap_end {
+            return false; // Nothing that could be dropped would help.
+        }
         let mut dropped = 0;
         // A limit on records is kept to by dropping one for one: what is claimed counts as in flight until it is written,
         // and dropping all others would not change that.
@@ -183,7 +197,7 @@ impl Spool {
                 }
                 return self.has_bytes(producer, need);
             }
-            match self.ring.region.find(tail, producer.head - tail, false) {
+            match self.ring.find(tail, producer.head - tail, false) {
                 Found::Frame {
                     log, payload, next, ..
                 } => {

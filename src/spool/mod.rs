@@ -7,6 +7,9 @@ mod census;
 pub mod drain;
 pub mod frame;
 mod full;
+pub mod grow;
+#[cfg(test)]
+mod grow_tests;
 pub mod notice;
 pub mod place;
 pub mod producer;

@@ -7,24 +7,23 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Instant;
 
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
+use crate::spool::grow;
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
 const NEVER: u64 = u64::MAX;
-/// A ring that is drained as fast as it fills keeps to its beginning: a quarter of a MiB stays in the processor's cache,
-/// and the kernel has fewer pages to write back and to fault in again.
-const HOT: u64 = 256 << 10;
-/// How far ahead of the head pages are faulted in: milliseconds of a fast burst.
-const AHEAD: u64 = 1 << 20;
-const PAGE: u64 = 4096;
+/// A ring that is drained as fast as it fills keeps to its beginning, which stays in the processor's cache, and the kernel has
+/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`grow::FIRST`]).
+const RESTART: u64 = 128 << 10;
 
 /// What the thread that logs must do around a wait.
 pub trait Caller {
@@ -54,6 +53,8 @@ pub(super) enum Tried {
     Busy,
     /// There is no room, and the policy is to wait.
     Full,
+    /// The ring has to grow first: [`Spool::grow`].
+    Short,
 }
 
 /// What is guarded by the producer's mutex.
@@ -61,8 +62,13 @@ pub(super) enum Tried {
 pub struct Producer {
     pub(super) head: u64,
     /// `head` in its lap.
-    offset: u64,
+    pub(super) offset: u64,
+    /// Where the lap's frames must end: the capacity, or, in a ring that has not grown yet, room for a wrap marker before
+    /// the end of what has space.
+    pub(super) lap_end: u64,
     pub(super) logs: usize,
+    /// The ring could not grow: until when it is not tried again.
+    pub(super) stuck: Option<Instant>,
 }
 
 impl Producer {
@@ -70,6 +76,12 @@ impl Producer {
     #[must_use]
     pub fn logs(&self) -> usize {
         self.logs
+    }
+
+    /// Bytes the rest of the lap has for frames.
+    #[inline]
+    pub(super) fn lap_left(&self) -> u64 {
+        self.lap_end - self.offset
     }
 }
 
@@ -112,7 +124,9 @@ pub struct Spool {
     pub(super) claimed: [AtomicU64; MAX_LOGS],
     pub(super) stalled_at: AtomicU64,
     /// Bytes of the ring, from its start, that are faulted in.
-    populated: AtomicU64,
+    pub(super) populated: AtomicU64,
+    /// Held by whoever makes the ring grow.
+    pub(super) growth: Mutex<()>,
     pub(super) waiters: AtomicUsize,
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
@@ -131,10 +145,12 @@ impl Spool {
         waker: Arc<Waker>,
     ) -> Self {
         ring.set_drops_oldest(settings.when_full == WhenFull::DropOldest);
-        let begun = HOT.min(ring.region.capacity);
+        let begun = grow::FIRST.min(ring.reserved());
+        let lap_end = grow::lap_end(&ring);
         ring.populate(0, begun);
         Self {
             populated: AtomicU64::new(begun),
+            growth: Mutex::new(()),
             stores: Mutex::new(Stores::new(Arc::clone(&dir))),
             ring,
             dir,
@@ -144,7 +160,9 @@ impl Spool {
             producer: Mutex::new(Producer {
                 head: 0,
                 offset: 0,
+                lap_end,
                 logs: 0,
+                stuck: None,
             }),
             owner: AtomicUsize::new(0),
             head: AtomicU64::new(0),
@@ -215,21 +233,6 @@ impl Spool {
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
     }
 
-    /// Faults in what the head comes to next, on the first lap: a page's first write costs as much as many records. The
-    /// writer does so, ahead of the callers; a ring that is never filled never takes up its size in memory.
-    pub fn populate_ahead(&self) {
-        let capacity = self.ring.region.capacity;
-        let from = self.populated.load(Relaxed);
-        if from < capacity {
-            let ahead = self.head() % capacity + AHEAD;
-            let to = ahead.next_multiple_of(PAGE).min(capacity);
-            if to > from {
-                self.ring.populate(from, to - from);
-                self.populated.store(to, Relaxed);
-            }
-        }
-    }
-
     /// Whether the process is going down, so that records are drained by whoever logs them.
     #[inline]
     pub fn is_closed(&self) -> bool {
@@ -254,7 +257,9 @@ impl Spool {
         match self.try_append(slot, line, numbered, urgent) {
             Tried::Accepted => Appended::Accepted,
             Tried::Dropped => Appended::Dropped,
-            Tried::Busy | Tried::Full => self.append_slowly(slot, line, numbered, urgent, caller),
+            Tried::Busy | Tried::Full | Tried::Short => {
+                self.append_slowly(slot, line, numbered, urgent, caller)
+            }
         }
     }
 
@@ -314,7 +319,7 @@ impl Spool {
             return self.commit_after_notice(producer, slot, line, numbered, lost);
         }
         let need = frame::size(line.len());
-        if producer.offset > HOT && producer.head == self.ring.tail() {
+        if producer.offset > RESTART && producer.head == self.ring.tail() {
             self.start_lap(producer);
         }
         if !self.has_room(producer, need) && !self.start_afresh(producer, need) {
@@ -330,7 +335,7 @@ impl Spool {
         if producer.head != self.ring.tail() {
             return false;
         }
-        if need > self.to_end(producer) {
+        if need > producer.lap_left() && producer.offset > 0 {
             self.start_lap(producer);
         }
         self.has_room(producer, need)
@@ -346,8 +351,9 @@ impl Spool {
         self.head.store(producer.head, Release);
     }
 
+    /// Bytes to the end of the lap, with those that have no space.
     #[inline]
-    fn to_end(&self, producer: &Producer) -> u64 {
+    pub(super) fn to_end(&self, producer: &Producer) -> u64 {
         self.ring.region.capacity - producer.offset
     }
 
@@ -359,8 +365,11 @@ impl Spool {
     /// Whether there is room for `need` bytes.
     #[inline]
     pub(super) fn has_bytes(&self, producer: &Producer, need: u64) -> bool {
-        let to_end = self.to_end(producer);
-        let total = if need > to_end { to_end + need } else { need };
+        let total = if need > producer.lap_left() {
+            self.around(producer, need)
+        } else {
+            need
+        };
         producer.head + total - self.ring.tail() <= self.ring.region.capacity
     }
 
@@ -386,11 +395,8 @@ impl Spool {
             patch_seq(line, self.ring.id(), self.ring.take_seq(slot));
         }
         let need = frame::size(line.len());
-        let to_end = self.to_end(producer);
-        if need > to_end {
-            region.put_wrap(producer.head, producer.offset);
-            producer.head += to_end;
-            producer.offset = 0;
+        if need > producer.lap_left() {
+            self.wrap(producer);
         }
         region.put(producer.head, producer.offset, slot, kind, line);
         self.last[slot].store(producer.head, Release);

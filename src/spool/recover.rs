@@ -35,14 +35,17 @@ pub struct Recovered {
     pub damaged: u64,
     /// Orphans that could not be finished yet.
     pub left: u64,
+    /// Whether that is because another process held a log.
+    pub contended: bool,
 }
 
 impl Recovered {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.rings += other.rings;
         self.records += other.records;
         self.damaged += other.damaged;
         self.left += other.left;
+        self.contended |= other.contended;
     }
 }
 
@@ -125,6 +128,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         }
         if pass.records == 0 {
             done.left += 1;
+            done.contended = pass.contended;
             return Ok(done);
         }
     }
@@ -213,11 +217,11 @@ pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>>
 /// The position of the next whole frame after damage at `position`; for a living ring its head where there is none.
 #[must_use]
 pub fn resync(source: Source<'_>, position: u64, end: u64) -> Option<u64> {
-    let region = &source.ring.region;
-    let limit = (source.ring.tail() + region.capacity).min(end);
+    let ring = source.ring;
+    let limit = (ring.tail() + ring.region.capacity).min(end);
     let mut at = position + ALIGN;
     while at < limit {
-        if let Found::Frame { .. } = region.find(at, limit - at, true) {
+        if let Found::Frame { .. } = ring.find(at, limit - at, true) {
             return Some(at);
         }
         at += ALIGN;

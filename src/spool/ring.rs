@@ -8,6 +8,9 @@
 //! 36864 data
 //! ```
 //!
+//! A ring may have less space than its capacity (a forked child's has at first): what lies behind is a hole in the file,
+//! which nobody stores to or reads, as either may find the disk full.
+//!
 //! The header names files and settings, never absolute paths: any process, in any container that mounts the directory
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
@@ -16,14 +19,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, renameat, unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat, renameat,
+    unlinkat,
 };
 
 use crate::config::LogSettings;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
-use crate::segment::state::{pack_settings, reserve, unpack_settings};
-use crate::spool::frame::{ALIGN, Region};
+use crate::segment::state::{pack_settings, reserve, reserve_from, unpack_settings};
+use crate::spool::frame::{ALIGN, Found, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
 /// Version of the ring format.
@@ -41,6 +45,7 @@ const AT_SALT: usize = 24;
 const AT_ID: usize = 32;
 const AT_PID: usize = 40;
 const AT_DROPS_OLDEST: usize = 48;
+const AT_RESERVED: usize = 56;
 const AT_TAIL: usize = 64;
 
 // Words of a log table entry.
@@ -77,11 +82,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Creates a ring of `capacity` data bytes in `place`: reserved, locked, and only then named.
+    /// Creates a ring of `capacity` data bytes in `place`, of which `first` have space at once ([`Self::extend`] gets
+    /// more): reserved, locked, and only then named.
     ///
     /// # Errors
     /// When the space cannot be had or the file system cannot hold it.
-    pub fn create(place: BorrowedFd<'_>, capacity: u64) -> io::Result<Self> {
+    pub fn create(place: BorrowedFd<'_>, capacity: u64, first: u64) -> io::Result<Self> {
         let id = random_id();
         let temporary = format!("{}.ring.tmp", name_of(id));
         let file = TrackedFd::new(openat(
@@ -90,7 +96,7 @@ impl Ring {
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::RUSR | Mode::WUSR,
         )?);
-        let made = Self::build(&file, capacity, id);
+        let made = Self::build(&file, capacity, first, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             renameat(place, &temporary, place, file_name(id))?;
@@ -109,12 +115,20 @@ impl Ring {
         }
     }
 
-    fn build(file: &TrackedFd, capacity: u64, id: [u8; 8]) -> io::Result<Region> {
+    fn build(file: &TrackedFd, capacity: u64, first: u64, id: [u8; 8]) -> io::Result<Region> {
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
-        reserve(file, len)?;
+        if first < capacity {
+            ftruncate(file, len as u64)?;
+            reserve(
+                file,
+                HEADER + usize::try_from(first).map_err(io::Error::other)?,
+            )?;
+        } else {
+            reserve(file, len)?;
+        }
         let map = Mapping::file(file, len)?;
-        Ok(Self::format(map, capacity, id))
+        Ok(Self::format(map, capacity, first, id))
     }
 
     /// A ring in memory: survives nothing, for file systems that cannot reserve a mapping.
@@ -125,13 +139,13 @@ impl Ring {
         let id = random_id();
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
         Ok(Self {
-            region: Self::format(Mapping::anonymous(len)?, capacity, id),
+            region: Self::format(Mapping::anonymous(len)?, capacity, capacity, id),
             id,
             file: None,
         })
     }
 
-    fn format(map: Mapping, capacity: u64, id: [u8; 8]) -> Region {
+    fn format(map: Mapping, capacity: u64, first: u64, id: [u8; 8]) -> Region {
         let capacity = capacity - capacity % ALIGN;
         let mut salt = [0; 8];
         fill_random(&mut salt);
@@ -139,6 +153,7 @@ impl Ring {
         let salt = u64::from_le_bytes(salt) | 1 << 63;
         map.u64(AT_VERSION).store(VERSION, Relaxed);
         map.u64(AT_CAPACITY).store(capacity, Relaxed);
+        map.u64(AT_RESERVED).store(first.min(capacity), Relaxed);
         map.u64(AT_SALT).store(salt, Relaxed);
         map.u64(AT_ID).store(u64::from_le_bytes(id), Relaxed);
         map.u64(AT_PID).store(
@@ -196,6 +211,44 @@ impl Ring {
         if let (Ok(from), Ok(len)) = (usize::try_from(from), usize::try_from(len)) {
             self.region.map.populate(self.region.offset + from, len);
         }
+    }
+
+    /// Bytes of data, from the start, that have space: nothing behind them is ever touched.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        self.region
+            .map
+            .u64(AT_RESERVED)
+            .load(Acquire)
+            .min(self.region.capacity)
+    }
+
+    /// Gets space for the first `to` bytes of data; only the owner does so.
+    ///
+    /// # Errors
+    /// When there is none: then everything is as it was.
+    pub fn extend(&self, to: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if tests::REFUSE.get() {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
+        let from = self.reserved();
+        let to = to.min(self.region.capacity);
+        if let Some(file) = &self.file
+            && to > from
+        {
+            let bytes = |n: u64| usize::try_from(n).map_err(io::Error::other);
+            reserve_from(file, HEADER + bytes(from)?, bytes(to - from)?)?;
+        }
+        self.region.map.u64(AT_RESERVED).store(to, Release);
+        Ok(())
+    }
+
+    /// What stands at `position`: see [`Region::find`].
+    #[must_use]
+    pub fn find(&self, position: u64, limit: u64, check: bool) -> Found<'_> {
+        self.region
+            .find_below(self.reserved(), position, limit, check)
     }
 
     /// Its random name.
@@ -360,5 +413,15 @@ fn fill_random(bytes: &mut [u8]) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Whether the disk has no more space, as far as this thread's rings are concerned.
+        pub static REFUSE: Cell<bool> = const { Cell::new(false) };
     }
 }

@@ -1,7 +1,8 @@
 """An independent reader of a log's segments: names, numbers and gzip only, nothing of the library's own code.
 
-A log `name` in a directory is the files `name.000001`, `name.000002.gz`, … in the order of their numbers. Where a number stands
-both plain and compressed (a compressor was killed before it removed the source) the plain one counts.
+A log `name` in a directory is the files `name.000001`, `name.000002.gz`, … in the order of their numbers, which have six, seven or
+nine digits (eight are a date's). Where a number stands both plain and compressed (a compressor was killed before it removed the
+source) the plain one counts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Segment:
 
 def segments(directory: Path, name: str) -> list[Segment]:
     """The log's segments, oldest first, each number once."""
-    pattern = re.compile(re.escape(name) + r"\.(\d{6,})(\.gz)?")
+    pattern = re.compile(re.escape(name) + r"\.(\d{6,7}|\d{9})(\.gz)?")
     found: dict[int, Path] = {}
     for path in directory.iterdir():
         match = pattern.fullmatch(path.name)
