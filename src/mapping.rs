@@ -10,9 +10,11 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::failpoint;
@@ -69,6 +71,27 @@ impl Mapping {
             base: base.cast(),
             len,
         })
+    }
+
+    /// Maps `name` in `at`, which must be `file`, by an opening of its own: where `file` has a lock.
+    ///
+    /// A mapping keeps the open file it was made by, and with it that file's `flock`, also in a forked child: it can close a
+    /// descriptor it inherited, but then the lock of its dead parent is still held by the mapping.
+    ///
+    /// # Errors
+    /// What `open` and `mmap` say, and where `name` is another file by now.
+    pub fn named(at: BorrowedFd<'_>, name: &str, file: impl AsFd, len: usize) -> io::Result<Self> {
+        let own = openat(
+            at,
+            name,
+            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        )?;
+        let (one, other) = (fstat(&file)?, fstat(&own)?);
+        if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
+            return Err(Errno::STALE.into());
+        }
+        Self::file(&own, len)
     }
 
     /// Memory that no file backs: where the file system cannot reserve a mapping.

@@ -143,6 +143,8 @@ impl Drop for Log {
         if self.is_inherited() {
             // The parent's: its descriptors were closed at the fork, and their numbers may be others' by now.
             std::mem::forget(Arc::clone(&self.spool));
+        } else {
+            self.spool.unused();
         }
     }
 }

@@ -1,19 +1,17 @@
 //! The engine of this process: which directories have a spool, flush, shutdown, fork. [`open`] opens logs, [`log`] is an
-//! open one.
+//! open one, [`retire`] gives back what none of them uses.
 
 mod log;
 mod open;
+mod retire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::AtFlags;
-
 use crate::fork;
 use crate::report;
 use crate::spool::producer::Caller;
-use crate::spool::ring;
 use crate::stats::{SegmentStats, Stats};
 use crate::sync::Mutex;
 use crate::writer::Shared;
@@ -162,11 +160,12 @@ impl Engine {
                         self.shared.drain(spool);
                         spool.close()
                     };
-                if empty && !spool.has_unannounced() && spool.ring.is_durable() {
-                    let name = ring::file_name(spool.ring.id());
-                    let _ = rustix::fs::unlinkat(&spool.place, name, AtFlags::empty());
+                if empty && !spool.has_unannounced() {
+                    retire::unlink(spool);
                 }
             }
+            drop(spools);
+            self.forget_closed(|spool| spool.users() == 0);
         });
         flushed
     }
@@ -174,11 +173,14 @@ impl Engine {
     /// The counters of this process.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let spools = self.shared.spools.lock().clone();
+        let (spools, mut totals) = {
+            // Together, or one that is retired just now counts twice.
+            let spools = self.shared.spools.lock();
+            (spools.clone(), *self.shared.retired.lock())
+        };
         if !spools.is_empty() && !self.is_finished() {
             self.shared.start();
         }
-        let mut totals = *self.shared.retired.lock();
         for spool in &spools {
             totals.add(&spool.totals());
         }

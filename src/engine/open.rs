@@ -64,6 +64,7 @@ impl Engine {
         self.look_after(&spool, name);
         self.shared.resume();
         self.shared.start();
+        spool.used();
         Ok(Log {
             slot,
             name: name.to_owned(),
@@ -75,16 +76,11 @@ impl Engine {
     }
 
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
-        let standing = {
-            let mut spools = self.shared.spools.lock();
-            spools.retain(|s| {
-                if s.is_closed() {
-                    self.shared.retired.lock().add(&s.totals());
-                }
-                !s.is_closed()
-            });
-            spools.iter().find(|s| s.dir.id() == dir.id()).cloned()
-        };
+        self.close_unused(dir.id());
+        self.forget_closed(|_| true);
+        let spools = self.shared.spools.lock();
+        let standing = spools.iter().find(|s| s.dir.id() == dir.id()).cloned();
+        drop(spools);
         if let Some(spool) = standing {
             if spool.settings != *settings {
                 report::say(&format!(

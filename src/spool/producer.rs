@@ -132,6 +132,8 @@ pub struct Spool {
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
     closed: AtomicBool,
+    /// Open logs of this process that append here.
+    users: AtomicUsize,
     pub(super) waker: Arc<Waker>,
 }
 
@@ -174,6 +176,7 @@ impl Spool {
             space_lock: Mutex::new(()),
             space: Condvar::new(),
             closed: AtomicBool::new(false),
+            users: AtomicUsize::new(0),
             waker,
         }
     }
@@ -425,6 +428,21 @@ impl Spool {
     /// loss. The consumer says so while it holds the producer's mutex.
     pub fn set_claimed(&self, slot: usize, position: u64) {
         self.claimed[slot].store(position, Relaxed);
+    }
+
+    /// How many open logs append here.
+    pub fn users(&self) -> usize {
+        self.users.load(Acquire)
+    }
+
+    /// A log was opened.
+    pub fn used(&self) {
+        self.users.fetch_add(1, Release);
+    }
+
+    /// A log was let go of.
+    pub fn unused(&self) {
+        self.users.fetch_sub(1, Release);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.

@@ -14,6 +14,8 @@
 //! The header names files and settings, never absolute paths: any process, in any container that mounts the directory
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
+pub mod look;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;
@@ -104,7 +106,7 @@ impl Ring {
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::RUSR | Mode::WUSR,
         )?);
-        let made = Self::build(&file, capacity, first, id);
+        let made = Self::build(place, &temporary, &file, capacity, first, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             failpoint::step();
@@ -124,7 +126,14 @@ impl Ring {
         }
     }
 
-    fn build(file: &TrackedFd, capacity: u64, first: u64, id: [u8; 8]) -> io::Result<Region> {
+    fn build(
+        place: BorrowedFd<'_>,
+        name: &str,
+        file: &TrackedFd,
+        capacity: u64,
+        first: u64,
+        id: [u8; 8],
+    ) -> io::Result<Region> {
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
         if first < capacity {
@@ -136,7 +145,7 @@ impl Ring {
         } else {
             reserve(file, len)?;
         }
-        let map = Mapping::file(file, len)?;
+        let map = Mapping::named(place, name, file, len)?;
         Ok(Self::format(map, capacity, first, id))
     }
 
@@ -192,19 +201,40 @@ impl Ring {
             return Ok(None);
         }
         let map = Mapping::file(&file, len)?;
+        Ok(Self::of(map, file))
+    }
+
+    /// The same of one that is `name` in `place` and that this process has locked.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_locked(
+        file: TrackedFd,
+        place: BorrowedFd<'_>,
+        name: &str,
+    ) -> io::Result<Option<Self>> {
+        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
+        if len <= HEADER {
+            return Ok(None);
+        }
+        let map = Mapping::named(place, name, &file, len)?;
+        Ok(Self::of(map, file))
+    }
+
+    fn of(map: Mapping, file: TrackedFd) -> Option<Self> {
         let at = |offset| map.u64(offset).load(Acquire);
         let capacity = at(AT_CAPACITY);
         if at(0) != MAGIC
             || at(AT_VERSION) != VERSION
             || capacity == 0
             || !capacity.is_multiple_of(ALIGN)
-            || capacity > (len - HEADER) as u64
+            || capacity > (map.len() - HEADER) as u64
             || !at(AT_ID).to_le_bytes().iter().all(|c| ID.contains(c))
         {
-            return Ok(None);
+            return None;
         }
         let (salt, id) = (at(AT_SALT), at(AT_ID).to_le_bytes());
-        Ok(Some(Self {
+        Some(Self {
             region: Region {
                 map,
                 offset: HEADER,
@@ -213,7 +243,7 @@ impl Ring {
             },
             id,
             file: Some(file),
-        }))
+        })
     }
 
     /// Faults in `len` data bytes from `from` on, for writing.

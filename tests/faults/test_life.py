@@ -1,0 +1,163 @@
+"""What a process has of files, threads and memory returns to where it was, and its counters hold at every moment."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+from tests.faults.program import run
+from tests.faults.reliability import LONG, row
+
+LOOK = """
+import gc, json
+
+def fds():
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            pass
+    return {fd: name for fd, name in found.items() if not name.endswith("/fd")}
+
+def threads():
+    return sorted(Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task"))
+
+def resident_kib():
+    gc.collect()
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+
+def attach_and_detach(path, **settings):
+    handler = logspool.SpoolHandler(str(path), **settings)
+    logger = logging.getLogger("life")
+    logger.propagate = False
+    logger.addHandler(handler)
+    logger.warning("here")
+    logger.removeHandler(handler)
+    handler.close()
+"""
+
+
+def program(body: str) -> str:
+    """The body behind what all of these look with."""
+    return LOOK + textwrap.dedent(body)
+
+
+def test_descriptors_and_threads_return_to_where_they_were_after_shutdown(tmp_path: Path) -> None:
+    rounds = 50 if LONG else 5
+    out = run(
+        tmp_path,
+        program(
+            """
+        here = Path(sys.argv[1])
+        attach_and_detach(here / "before" / "a.jsonl")  # what is opened once and for all
+        assert logspool.shutdown()
+        before = fds(), threads()
+        for round in range(int(sys.argv[2])):
+            for n in range(5):
+                attach_and_detach(here / str(n) / "a.jsonl", maxBytes=200, backupCount=2)
+                attach_and_detach(here / str(n) / "b.jsonl", spool_dir="shm")
+            assert logspool.shutdown()
+            gc.collect()
+            wait_until(lambda: threads() == before[1], f"threads {threads()} are {before[1]}")
+            assert fds() == before[0], (before[0], fds())
+        stats = logspool.stats()
+        say(stats["emitted"], stats["written"], stats["in_flight"])
+        """
+        ),
+        tmp_path / "logs",
+        rounds,
+    )
+    assert out.split() == [str(10 * rounds + 1), str(10 * rounds + 1), "0"]
+    row(
+        fault="opening five directories and shutting down, over and over",
+        promise="file descriptors and threads are the same as before",
+        rounds=rounds,
+        result="the same",
+    )
+
+
+def test_a_report_leaves_no_thread_behind_after_shutdown(tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        program(
+            """
+        first, second = Path(sys.argv[1], "a.jsonl"), Path(sys.argv[1], "b.jsonl")
+        attach_and_detach(first, spool_bytes=65536)
+        attach_and_detach(second, spool_bytes=131072)  # says that the first one's settings stand
+        assert "logspool-stderr" in threads()
+        assert logspool.shutdown()
+        wait_until(lambda: threads() == ["python"] or len(threads()) == 1, f"one thread, not {threads()}")
+        """
+        ),
+        tmp_path / "logs",
+    )
+
+
+def test_attaching_and_detaching_handlers_leaves_memory_flat(tmp_path: Path) -> None:
+    rounds = 10_000 if LONG else 500
+    out = run(
+        tmp_path,
+        program(
+            """
+        path, rounds = Path(sys.argv[1]), int(sys.argv[2])
+        for n in range(200):
+            attach_and_detach(path)
+        before = fds(), threads(), resident_kib()
+        for n in range(rounds):
+            attach_and_detach(path)
+        after = fds(), threads(), resident_kib()
+        assert after[:2] == before[:2], (before, after)
+        say(after[2] - before[2])
+        """
+        ),
+        tmp_path / "logs" / "a.jsonl",
+        rounds,
+        deadline=600,
+    )
+    grown = int(out)
+    assert grown < 1024, f"{grown} KiB more after {rounds} handlers"
+    row(
+        fault="attaching a handler, logging, detaching and closing it",
+        promise="memory, descriptors and threads stay where they were",
+        rounds=rounds,
+        result="resident memory grew by less than 1 MiB; descriptors and threads the same",
+    )
+
+
+@pytest.mark.parametrize("what", ["directories", "files"])
+def test_opening_and_closing_ever_other_places_uses_nothing_up(tmp_path: Path, what: str) -> None:
+    rounds = 1000 if LONG else 100
+    out = run(
+        tmp_path,
+        program(
+            """
+        import resource
+        here, rounds, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+        limit = 128 if what == "directories" else 256  # 64 logs of one directory have three each
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        attach_and_detach(here / "first" / "a.jsonl")
+        for n in range(rounds):
+            path = here / f"d{n}" / "a.jsonl" if what == "directories" else here / "files" / f"{n}.jsonl"
+            attach_and_detach(path, spool_bytes=65536)
+        assert logspool.shutdown()
+        stats = logspool.stats()
+        say(json.dumps([stats["emitted"], stats["written"]]))
+        """
+        ),
+        tmp_path / "logs",
+        rounds,
+        what,
+        deadline=300,
+    )
+    assert json.loads(out) == [rounds + 1, rounds + 1]
+    found = [path for path in (tmp_path / "logs").rglob("*.jsonl") if path.stat().st_size > 0]
+    assert len(found) == rounds + 1
+    row(
+        fault=f"logging to ever other {what}, one after the other, with few descriptors",
+        promise="what is closed is given back",
+        rounds=rounds,
+        result="none ran out; every record is there",
+    )
