@@ -85,6 +85,7 @@ lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without 
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
@@ -100,6 +101,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	else \
 		cargo test --locked; \
 	fi
+	cargo test --locked --features failpoints --test crash_model
 
 .PHONY: test-python
 test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
@@ -149,6 +151,7 @@ soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: n
 faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 10,000 rounds of kill -9 and the rest; writes docs/reliability.md
 	rm -f .make/reliability.jsonl
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
+	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model -- --nocapture
 	$(PY) -m tests.faults.reliability --whole
 
 .PHONY: fuzz

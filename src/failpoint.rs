@@ -1,7 +1,14 @@
-//! Named points at which a test kills or stops the process or skips a step. Compiled in only with the feature `failpoints`.
+//! Named points at which a test kills or stops the process or skips a step, and a numbered step before each change of what
+//! a kill leaves behind. Compiled in only with the feature `failpoints`.
 //!
 //! `LOGSPOOL_FAILPOINT=kill:<name>:<nth>` sends SIGKILL to the process at the nth passage of a point, `stop:<name>:<nth>`
 //! SIGSTOP; `LOGSPOOL_FAILPOINT=<switch>` turns on a mutation such as `no-intent`. Several are separated by commas.
+//!
+//! Steps stand before every store to mapped memory ([`crate::mapping`] sees to that) and before every system call that
+//! changes files. The crash model (`tests/rust/crash_model.rs`) stops the code at each of them in turn.
+
+#[cfg(feature = "failpoints")]
+pub mod crash;
 
 #[cfg(feature = "failpoints")]
 mod enabled {
@@ -50,7 +57,7 @@ mod enabled {
         })
     }
 
-    /// Passes the point `name`.
+    /// Passes the point `name`; the process may end here.
     pub fn point(name: &str) {
         for point in &points().points {
             if point.name == name && point.left.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -65,12 +72,14 @@ mod enabled {
         }
     }
 
-    /// Whether the mutation `name` is on.
+    /// Whether the mutation `name` is on, in the process or in this thread.
     pub fn switched(name: &str) -> bool {
-        points().switches.iter().any(|s| s == name)
+        points().switches.iter().any(|s| s == name) || super::crash::switched(name)
     }
 }
 
+#[cfg(feature = "failpoints")]
+pub use crash::{died, parts, step};
 #[cfg(feature = "failpoints")]
 pub use enabled::{point, switched};
 
@@ -84,5 +93,23 @@ pub fn point(_name: &str) {}
 #[inline]
 #[must_use]
 pub fn switched(_name: &str) -> bool {
+    false
+}
+
+/// Stands before a change of what a kill leaves behind.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn step() {}
+
+/// The same, before a change that a kill may leave half done: `partly` does a part of `len`.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn parts(_len: usize, _partly: impl FnOnce(usize)) {}
+
+/// Whether this thread acts for a process that was killed, of which nothing but the closing of descriptors may be seen.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+#[must_use]
+pub fn died() -> bool {
     false
 }

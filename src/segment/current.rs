@@ -224,6 +224,7 @@ impl Store {
         let mode = Mode::from_raw_mode(self.settings.file_mode);
         while naming::is_number(number) {
             self.state.set_creating(number);
+            failpoint::step();
             match openat(
                 self.dir.fd(),
                 naming::segment_name(&self.name, number),
@@ -236,6 +237,7 @@ impl Store {
                 mode,
             ) {
                 Ok(file) => {
+                    failpoint::step();
                     fchmod(&file, mode)?;
                     return Ok((number, TrackedFd::new(file)));
                 }

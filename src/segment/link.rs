@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::failpoint;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
 use crate::segment::store::now;
@@ -75,15 +76,18 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32, current: u64) -> 
     let mut number = naming::next_number(current, &listing);
     loop {
         let segment = naming::segment_name(name, number);
+        failpoint::step();
         match linkat(dir, name, dir, &segment, AtFlags::empty()) {
             Ok(()) => {
                 // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
+                failpoint::step();
                 let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
                 return Ok(true);
             }
             Err(Errno::EXIST) => number = naming::following(number),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
                 // No hard links here: a rename keeps it just as well.
+                failpoint::step();
                 renameat(dir, name, dir, &segment)?;
                 return Ok(true);
             }
@@ -126,9 +130,13 @@ pub fn keep_segment(
 pub fn point_plain(dir: &LogDir, name: &str, segment: &str) -> io::Result<()> {
     let temporary = format!("{name}.link.tmp");
     loop {
+        failpoint::step();
         match linkat(dir.fd(), segment, dir.own(), &temporary, AtFlags::empty()) {
             Ok(()) => break,
-            Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
+            Err(Errno::EXIST) => {
+                failpoint::step();
+                unlinkat(dir.own(), &temporary, AtFlags::empty())?;
+            }
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::XDEV) => {
                 match symlinkat(segment, dir.own(), &temporary) {
                     Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
@@ -141,8 +149,10 @@ pub fn point_plain(dir: &LogDir, name: &str, segment: &str) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+    failpoint::step();
     renameat(dir.own(), &temporary, dir.fd(), name)?;
     // A rename between two links of one file does nothing and leaves the temporary name: it already pointed there.
+    failpoint::step();
     let _ = unlinkat(dir.own(), &temporary, AtFlags::empty());
     Ok(())
 }

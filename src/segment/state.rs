@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
@@ -59,10 +60,8 @@ pub struct Intent {
     pub ring: [u8; 8],
     /// Log number in that ring.
     pub slot: u64,
-    /// The ring positions it covers: on completion everything of this log below `to` is done.
-    pub to: u64,
-    /// Records among the staged bytes.
-    pub records: u64,
+    /// What the ring is told on completion.
+    pub reached: Reached,
     /// Segment number and its length before the append.
     pub segment: u64,
     /// Offset the bytes go to.
@@ -79,10 +78,19 @@ pub struct Intent {
 pub struct Note {
     /// The log's number in that ring.
     pub slot: u64,
-    /// Everything of this log below it is done.
+    /// What that ring is to be told.
+    pub reached: Reached,
+}
+
+/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this position is done.
     pub to: u64,
-    /// Records that were finished.
-    pub records: u64,
+    /// Records written since the ring was made.
+    pub written: u64,
+    /// Drops before this sequence number are announced.
+    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -100,6 +108,7 @@ impl State {
     pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
         let file_name = format!("{name}.state");
         let shown = format!("{}/.logspool/{file_name}", dir.path().display());
+        failpoint::step();
         let fd = openat(
             dir.own(),
             &file_name,
@@ -114,7 +123,8 @@ impl State {
                 .context("cannot set the mode of the log's state file", &shown)?;
             reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
-        let map = Mapping::file(&fd, LEN).context("cannot map the log's state file", &shown)?;
+        let map = Mapping::named(dir.own(), &file_name, &fd, LEN)
+            .context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
             file: Some(fd),
@@ -265,8 +275,11 @@ impl State {
         Some(Intent {
             ring: at(0).to_le_bytes(),
             slot: at(1),
-            to: at(2),
-            records: at(3),
+            reached: Reached {
+                to: at(2),
+                written: at(3),
+                announced: at(8),
+            },
             segment: at(4),
             offset: at(5),
             len: at(6),
@@ -278,15 +291,19 @@ impl State {
     pub fn set_intent(&self, intent: &Intent) {
         let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
         let base = AT_INTENTS[next];
+        if failpoint::switched("current-first") {
+            self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+        }
         for (i, v) in [
             u64::from_le_bytes(intent.ring),
             intent.slot,
-            intent.to,
-            intent.records,
+            intent.reached.to,
+            intent.reached.written,
             intent.segment,
             intent.offset,
             intent.len,
             intent.crc,
+            intent.reached.announced,
         ]
         .into_iter()
         .enumerate()
@@ -305,7 +322,9 @@ impl State {
             AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
         });
         self.map.u64(at).store(0, Release);
-        for (i, v) in [intent.slot, intent.to, intent.records]
+        // Sequence numbers have 40 bits, slots 6.
+        let slot = intent.slot & 0xff | intent.reached.announced << 8;
+        for (i, v) in [slot, intent.reached.to, intent.reached.written]
             .into_iter()
             .enumerate()
         {
@@ -319,9 +338,12 @@ impl State {
         let at = self.find_note(u64::from_le_bytes(ring))?;
         let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
         Some(Note {
-            slot: word(1),
-            to: word(2),
-            records: word(3),
+            slot: word(1) & 0xff,
+            reached: Reached {
+                to: word(2),
+                written: word(3),
+                announced: word(1) >> 8,
+            },
         })
     }
 
@@ -401,6 +423,12 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
 pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        failpoint::parts(len, |n| {
+            let _ = rustix::fs::ftruncate(&fd, n as u64);
+        });
+        if failpoint::switched("sparse") {
+            return Ok(rustix::fs::ftruncate(&fd, len as u64)?);
+        }
         loop {
             match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
                 Err(Errno::INTR) => {}

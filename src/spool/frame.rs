@@ -14,6 +14,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use crate::failpoint;
 use crate::mapping::Mapping;
 
 /// Frames start at multiples of this.
@@ -116,6 +117,9 @@ impl Region {
         head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
         head[8] = u8::from(kind == Kind::Announcement);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&head), payload);
+        if failpoint::switched("commit-first") {
+            self.map.u64(at).store(position ^ self.salt, Release);
+        }
         self.map.u32(at + 8).store(crc, Relaxed);
         self.map.write(at + 12, &head);
         self.map.write(at + HEADER, payload);
@@ -167,9 +171,7 @@ impl Region {
         let payload = self.map.bytes(at + HEADER, len);
         if check {
             let crc = crc32c::crc32c_append(crc32c::crc32c(self.map.bytes(at + 12, 12)), payload);
-            if crc != self.map.u32(at + 8).load(Relaxed)
-                && !crate::failpoint::switched("no-checksum")
-            {
+            if crc != self.map.u32(at + 8).load(Relaxed) && !failpoint::switched("no-checksum") {
                 return Found::Damaged;
             }
         }

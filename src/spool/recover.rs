@@ -10,6 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
@@ -104,7 +105,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             return Ok(done);
         }
         None => None,
-        Some(_) => Ring::map(file)?,
+        Some(_) => Ring::map_locked(file, place, name)?,
     };
     let Some(ring) = mapped else {
         let kept = set_aside(place, name)?;
@@ -119,6 +120,9 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         spool: None,
         place,
     };
+    if failpoint::switched("unlink-first") {
+        unlinkat(place, name, AtFlags::empty())?;
+    }
     loop {
         let pass = stores.drain(source);
         done.records += pass.records;
@@ -140,6 +144,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             done.damaged
         ));
     } else {
+        failpoint::step();
         unlinkat(place, name, AtFlags::empty())?;
     }
     done.rings += 1;
@@ -149,6 +154,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
 /// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
 fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
     let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
+    failpoint::step();
     renameat(place, name, place, &kept)?;
     Ok(kept)
 }
@@ -193,6 +199,7 @@ fn remove_stale(place: BorrowedFd<'_>, name: &str) {
         .as_secs()
         .saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(0));
     if age > STALE.as_secs() {
+        failpoint::step();
         let _ = unlinkat(place, name, AtFlags::empty());
     }
 }

@@ -16,6 +16,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
@@ -24,9 +25,11 @@ use rustix::fs::{
 };
 
 use crate::config::LogSettings;
+use crate::failpoint;
 use crate::fork::TrackedFd;
-use crate::mapping::Mapping;
-use crate::segment::state::{pack_settings, reserve, reserve_from, unpack_settings};
+use crate::json::{SEQ_LEN, SEQ_TAIL};
+use crate::mapping::{Mapping, Word};
+use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
@@ -55,6 +58,7 @@ const E_DONE: usize = 16;
 const E_WRITTEN: usize = 24;
 const E_LOST_FIRST: usize = 32;
 const E_LOST_COUNT: usize = 40;
+const E_ANNOUNCED: usize = 48;
 const E_SETTINGS: usize = 64;
 const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
@@ -90,15 +94,17 @@ impl Ring {
     pub fn create(place: BorrowedFd<'_>, capacity: u64, first: u64) -> io::Result<Self> {
         let id = random_id();
         let temporary = format!("{}.ring.tmp", name_of(id));
+        failpoint::step();
         let file = TrackedFd::new(openat(
             place,
             &temporary,
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::RUSR | Mode::WUSR,
         )?);
-        let made = Self::build(&file, capacity, first, id);
+        let made = Self::build(place, &temporary, &file, capacity, first, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            failpoint::step();
             renameat(place, &temporary, place, file_name(id))?;
             Ok(region)
         });
@@ -115,7 +121,14 @@ impl Ring {
         }
     }
 
-    fn build(file: &TrackedFd, capacity: u64, first: u64, id: [u8; 8]) -> io::Result<Region> {
+    fn build(
+        place: BorrowedFd<'_>,
+        name: &str,
+        file: &TrackedFd,
+        capacity: u64,
+        first: u64,
+        id: [u8; 8],
+    ) -> io::Result<Region> {
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
         if first < capacity {
@@ -127,7 +140,7 @@ impl Ring {
         } else {
             reserve(file, len)?;
         }
-        let map = Mapping::file(file, len)?;
+        let map = Mapping::named(place, name, file, len)?;
         Ok(Self::format(map, capacity, first, id))
     }
 
@@ -183,18 +196,39 @@ impl Ring {
             return Ok(None);
         }
         let map = Mapping::file(&file, len)?;
+        Ok(Self::of(map, file))
+    }
+
+    /// The same of one that is `name` in `place` and that this process has locked.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_locked(
+        file: TrackedFd,
+        place: BorrowedFd<'_>,
+        name: &str,
+    ) -> io::Result<Option<Self>> {
+        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
+        if len <= HEADER {
+            return Ok(None);
+        }
+        let map = Mapping::named(place, name, &file, len)?;
+        Ok(Self::of(map, file))
+    }
+
+    fn of(map: Mapping, file: TrackedFd) -> Option<Self> {
         let at = |offset| map.u64(offset).load(Acquire);
         let capacity = at(AT_CAPACITY);
         if at(0) != MAGIC
             || at(AT_VERSION) != VERSION
             || capacity == 0
             || !capacity.is_multiple_of(ALIGN)
-            || capacity > (len - HEADER) as u64
+            || capacity > (map.len() - HEADER) as u64
         {
-            return Ok(None);
+            return None;
         }
         let (salt, id) = (at(AT_SALT), at(AT_ID).to_le_bytes());
-        Ok(Some(Self {
+        Some(Self {
             region: Region {
                 map,
                 offset: HEADER,
@@ -203,7 +237,7 @@ impl Ring {
             },
             id,
             file: Some(file),
-        }))
+        })
     }
 
     /// Faults in `len` data bytes from `from` on, for writing.
@@ -286,7 +320,7 @@ impl Ring {
         self.region.map.u64(AT_TAIL).store(position, Release);
     }
 
-    fn word(&self, slot: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
+    fn word(&self, slot: usize, word: usize) -> Word<'_, AtomicU64> {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 
@@ -337,11 +371,13 @@ impl Ring {
         self.word(slot, E_DONE).load(Acquire)
     }
 
-    /// Log `slot` is in segments up to `to`, `records` more than before.
-    pub fn advance(&self, slot: usize, to: u64, records: u64) {
-        if self.done(slot) < to {
-            self.word(slot, E_DONE).store(to, Release);
-            self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
+    /// Log `slot` is in segments up to what `reached` says. Absolute numbers, and `done` last: who is killed in between is
+    /// followed by somebody who stores the same again.
+    pub fn advance(&self, slot: usize, reached: Reached) {
+        self.set_announced(slot, reached.announced);
+        if self.done(slot) < reached.to {
+            self.word(slot, E_WRITTEN).store(reached.written, Relaxed);
+            self.word(slot, E_DONE).store(reached.to, Release);
         }
     }
 
@@ -363,16 +399,56 @@ impl Ring {
     /// The drops of log `slot` not announced yet: the first sequence number and how many.
     #[inline]
     pub fn lost(&self, slot: usize) -> (u64, u64) {
-        (
-            self.word(slot, E_LOST_FIRST).load(Relaxed),
-            self.word(slot, E_LOST_COUNT).load(Relaxed),
-        )
+        let count = self.word(slot, E_LOST_COUNT).load(Acquire);
+        let first = self.word(slot, E_LOST_FIRST).load(Relaxed);
+        if count > 0 && first.saturating_add(count) <= self.announced(slot) {
+            return (first, 0);
+        }
+        (first, count)
     }
 
-    /// Notes the drops of log `slot` not announced yet.
-    pub fn set_lost(&self, slot: usize, first: u64, count: u64) {
-        self.word(slot, E_LOST_FIRST).store(first, Relaxed);
-        self.word(slot, E_LOST_COUNT).store(count, Release);
+    /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
+    /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
+    pub fn lose(&self, slot: usize, seq: Option<u64>) {
+        let (first, count) = self.lost(slot);
+        if count == 0 {
+            let before = self.word(slot, E_LOST_COUNT).load(Relaxed);
+            if before > 0 {
+                self.word(slot, E_LOST_COUNT).store(0, Release);
+            }
+            // Below what is announced it would pass for announced too.
+            let first = seq.unwrap_or(first + before).max(self.announced(slot));
+            self.word(slot, E_LOST_FIRST).store(first, Release);
+        }
+        self.word(slot, E_LOST_COUNT).store(count + 1, Release);
+    }
+
+    /// The drops of log `slot` are announced in the ring.
+    pub fn clear_lost(&self, slot: usize) {
+        let (first, count) = self.lost(slot);
+        self.word(slot, E_LOST_COUNT).store(0, Release);
+        self.word(slot, E_LOST_FIRST).store(first + count, Release);
+    }
+
+    /// The drops of log `slot` before this number are announced in segments or by an intent.
+    fn announced(&self, slot: usize) -> u64 {
+        self.word(slot, E_ANNOUNCED).load(Acquire)
+    }
+
+    /// Says so. Only who holds the log's lock does.
+    pub fn set_announced(&self, slot: usize, before: u64) {
+        if self.announced(slot) < before {
+            self.word(slot, E_ANNOUNCED).store(before, Release);
+        }
+    }
+
+    /// The number in the sequence text that `line` ends with, if it is one of this ring's.
+    #[must_use]
+    pub fn seq_of(&self, line: &[u8]) -> Option<u64> {
+        let end = line.len().checked_sub(SEQ_TAIL.len())?;
+        let text = line.get(end.checked_sub(SEQ_LEN)?..end)?;
+        let digits = text.strip_prefix(&self.id)?.strip_prefix(b"-")?;
+        u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 }
 
