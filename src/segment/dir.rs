@@ -39,6 +39,34 @@ impl LogDir {
         Self::from_fd(fd, path.to_owned())
     }
 
+    /// The directory at `path` with each of our own directories that stands in it and is ours: `.logspool/` and
+    /// `.logspool.<uid>/`. Nothing is created.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn standing(path: &Path) -> Result<Vec<Self>> {
+        let shown = path.display().to_string();
+        let uid = rustix::process::geteuid().as_raw();
+        let mut found = Vec::new();
+        for name in [OWN_DIR.to_owned(), format!("{OWN_DIR}.{uid}")] {
+            let fd = open_dir(CWD, path).context("cannot open the log directory", &shown)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(own) = openat(&fd, &name, flags, Mode::empty()) else {
+                continue;
+            };
+            let stat = fstat(&fd).context("cannot inspect the log directory", &shown)?;
+            if fstat(&own).is_ok_and(|own| own.st_uid == uid) {
+                found.push(Self {
+                    fd,
+                    own,
+                    path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+                    id: (stat.st_dev, stat.st_ino),
+                });
+            }
+        }
+        Ok(found)
+    }
+
     /// The same directory again, with descriptors of its own: for a forked child, which must not touch its parent's.
     ///
     /// # Errors

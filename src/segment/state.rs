@@ -5,6 +5,8 @@
 //! A killed process leaves the last completed store of each field, in program order, so that an intent is either
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
+pub mod peek;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

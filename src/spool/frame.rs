@@ -21,7 +21,7 @@ use crate::mapping::Mapping;
 pub const ALIGN: u64 = 16;
 /// Bytes before the payload.
 pub const HEADER: usize = 24;
-const WRAP: u32 = !0;
+pub(super) const WRAP: u32 = !0;
 
 /// Bytes a payload of `len` takes.
 #[inline]

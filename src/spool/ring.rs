@@ -14,6 +14,8 @@
 //! The header names files and settings, never absolute paths: any process, in any container that mounts the directory
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
+pub mod look;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;

@@ -106,7 +106,7 @@ fn orphan(dir: &Arc<LogDir>, input: &mut Bytes<'_>) -> (std::path::PathBuf, Vec<
         ..LogSettings::default()
     };
     let place = place::open(dir, &settings.place).unwrap();
-    let ring = Ring::create(place.as_fd(), settings.bytes).unwrap();
+    let ring = Ring::create(place.as_fd(), settings.bytes, settings.bytes).unwrap();
     let path = dir
         .path()
         .join(".logspool")

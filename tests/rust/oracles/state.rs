@@ -81,7 +81,7 @@ pub fn check(data: &[u8]) {
         }
         _ => {
             while !input.is_empty() {
-                let at = u64::from(input.u16()) % 4200 & !7;
+                let at = (u64::from(input.u16()) % 4200) & !7;
                 let mut word = [0; 8];
                 file.read_exact_at(&mut word, at).unwrap();
                 let word = input.odd_word(u64::from_le_bytes(word));
