@@ -93,6 +93,9 @@ def announced(found: list[dict[str, Any]]) -> int:
         else:
             numbers[match[1]].append(int(match[2], 16))
     for ring, taken in numbers.items():
-        whole = list(range(min(taken[0], 1), min(taken[0], 1) + len(taken)))
-        assert taken == whole, f"the numbers of ring {ring} have a gap or go back"
+        whole = range(min(taken[0], 1), min(taken[0], 1) + len(taken))
+        wrong = [pair for pair in zip(taken, whole, strict=True) if pair[0] != pair[1]]
+        assert not wrong, (
+            f"the numbers of ring {ring} have a gap or go back: {wrong[0][0]} for {wrong[0][1]} of {len(taken)}"
+        )
     return total

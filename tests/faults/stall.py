@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -71,3 +72,29 @@ def fill(directory: Path) -> Path:
                 while file.write(b"\0" * size):
                     pass
     return path
+
+
+@contextlib.contextmanager
+def kept_full(filler: Path) -> Iterator[None]:
+    """The disk without a free byte for as long as the block lasts, whatever is deleted there meanwhile; then with room again."""
+    begun, ended = Event(), Event()
+
+    def fill() -> None:
+        with filler.open("ab", buffering=0) as file:
+            while not ended.is_set():
+                for size in (1 << 16, 1 << 12, 1):
+                    with contextlib.suppress(OSError):
+                        while file.write(b"\0" * size):
+                            pass
+                begun.set()
+                ended.wait(0.01)
+
+    thread = Thread(target=fill)
+    thread.start()
+    try:
+        begun.wait()
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        filler.unlink()

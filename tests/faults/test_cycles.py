@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from tests.faults.program import end, read_line, start, tell
 from tests.faults.reading import announced, records
 from tests.faults.reliability import LONG, row
-from tests.faults.stall import loop_disk, small_disk
+from tests.faults.stall import kept_full, loop_disk, small_disk
 
 CYCLES = 200 if LONG else 10
 POLICIES = ("block", "drop_newest", "drop_oldest")
@@ -54,32 +53,6 @@ while sys.stdin.readline() == "full\\n":
 assert logspool.shutdown()
 say(json.dumps({"calls": n, **{k: v for k, v in logspool.stats().items() if type(v) is int}}))
 """
-
-
-@contextlib.contextmanager
-def kept_full(filler: Path) -> Iterator[None]:
-    """The disk without a free byte for as long as the block lasts, whatever is deleted there meanwhile; then with room again."""
-    begun, ended = Event(), Event()
-
-    def fill() -> None:
-        with filler.open("ab", buffering=0) as file:
-            while not ended.is_set():
-                for size in (1 << 16, 1 << 12, 1):
-                    with contextlib.suppress(OSError):
-                        while file.write(b"\0" * size):
-                            pass
-                begun.set()
-                ended.wait(0.01)
-
-    thread = Thread(target=fill)
-    thread.start()
-    try:
-        begun.wait()
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        filler.unlink()
 
 
 def fill_and_free(scratch: Path, disk: Path, policy: str) -> dict[str, int]:
