@@ -75,9 +75,9 @@ pub fn pause(timeout: Duration) -> bool {
     console.is_none_or(|console| console.pause(timeout))
 }
 
-/// Waits until what was said has been shown, at most `timeout`.
+/// Waits until what was said has been shown, at most `timeout`, then ends the thread.
 pub fn drain(timeout: Duration) {
     if let Some(console) = &reporter().console {
-        let _ = console.drain(timeout);
+        let _ = console.drain(timeout) && console.pause(timeout);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crate::engine::engine;
@@ -140,6 +141,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        self.spool.users.fetch_sub(1, SeqCst);
         if self.is_inherited() {
             // The parent's: its descriptors were closed at the fork, and their numbers may be others' by now.
             std::mem::forget(Arc::clone(&self.spool));

@@ -8,12 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::AtFlags;
-
 use crate::fork;
 use crate::report;
 use crate::spool::producer::Caller;
-use crate::spool::ring;
 use crate::stats::{SegmentStats, Stats};
 use crate::sync::Mutex;
 use crate::writer::Shared;
@@ -162,23 +159,41 @@ impl Engine {
                         self.shared.drain(spool);
                         spool.close()
                     };
-                if empty && !spool.has_unannounced() && spool.ring.is_durable() {
-                    let name = ring::file_name(spool.ring.id());
-                    let _ = rustix::fs::unlinkat(&spool.place, name, AtFlags::empty());
+                if empty {
+                    spool.give_back();
                 }
             }
         });
         flushed
     }
 
+    /// Lets go of what no open log needs any more: spools, their files, and our threads where nothing is left for them.
+    pub fn release(&self) {
+        let _one_at_a_time = self.opening.lock();
+        if !self.shared.retire_unused() {
+            return;
+        }
+        // The thread has references of its own. It is started again where there is work for it.
+        self.shared.stop(Instant::now() + FORK_WAIT);
+        if !self.is_finished() {
+            self.shared.resume();
+            if !self.shared.spools.lock().is_empty() {
+                self.shared.start();
+            }
+        }
+    }
+
     /// The counters of this process.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let spools = self.shared.spools.lock().clone();
+        // Together, so that a spool that goes is counted once.
+        let (spools, mut totals) = {
+            let spools = self.shared.spools.lock();
+            (spools.clone(), *self.shared.retired.lock())
+        };
         if !spools.is_empty() && !self.is_finished() {
             self.shared.start();
         }
-        let mut totals = *self.shared.retired.lock();
         for spool in &spools {
             totals.add(&spool.totals());
         }

@@ -1,6 +1,7 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,16 @@ struct Inner {
     plain: bool,
     formats: bool,
     open: Option<Py<Open>>,
+    /// After `close()`: what the next record opens again.
+    shut: Option<Arc<Shut>>,
+}
+
+/// What a closed handler opens again.
+struct Shut {
+    path: PathBuf,
+    encoder: Arc<RecordEncoder>,
+    settings: Arc<OpenSettings>,
+    mirror: Option<Arc<Mirror>>,
 }
 
 /// An open log and how records are encoded for it. A Python object, though Python never sees it, because each record takes and
@@ -126,6 +137,28 @@ impl NativeHandler {
         Ok(())
     }
 
+    /// Lets go of the log; the next record opens it again.
+    fn _close(&self, py: Python<'_>) {
+        let Some(old) = self.inner.with(py, |inner| inner.open.take()) else {
+            return;
+        };
+        let open = old.get();
+        let shut = Arc::new(Shut {
+            path: open.log.path(),
+            encoder: Arc::clone(&open.encoder),
+            settings: Arc::clone(&open.settings),
+            mirror: open.mirror.clone(),
+        });
+        let before = self.inner.with(py, |inner| inner.shut.replace(shut));
+        drop(before);
+        if open.log.is_inherited() {
+            std::mem::forget(old);
+            return;
+        }
+        drop(old);
+        py.detach(|| engine().release());
+    }
+
     /// Whether `handle` may do the work of `logging.Handler.handle` natively, and whether a subclass's `format` makes the
     /// message.
     #[pyo3(signature = (plain, formats=false))]
@@ -193,6 +226,13 @@ impl NativeHandler {
 
     /// Absolute plain path.
     fn _path(&self, py: Python<'_>) -> PyResult<String> {
+        let shut = self.inner.with(py, |inner| match &inner.open {
+            None => inner.shut.clone(),
+            Some(_) => None,
+        });
+        if let Some(shut) = shut {
+            return Ok(shut.path.display().to_string());
+        }
         Ok(self.open(py)?.get().log.path().display().to_string())
     }
 
@@ -218,7 +258,36 @@ impl NativeHandler {
         let open = self.inner.with(py, |inner| {
             inner.open.as_ref().map(|open| open.bind(py).clone())
         });
-        open.ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))
+        match open {
+            Some(open) => Ok(open),
+            None => self.reopen(py),
+        }
+    }
+
+    /// A log that was closed, opened again.
+    #[cold]
+    fn reopen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Open>> {
+        let shut = self
+            .inner
+            .with(py, |inner| inner.shut.clone())
+            .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))?;
+        let settings = &shut.settings;
+        let opened = py.detach(|| engine().open(&shut.path, &settings.log, &settings.spool));
+        let log = opened.map_err(|e| {
+            engine().count_unopened();
+            to_python(&e)
+        })?;
+        let open = Bound::new(
+            py,
+            Open {
+                log,
+                encoder: Arc::clone(&shut.encoder),
+                settings: Arc::clone(settings),
+                mirror: shut.mirror.clone(),
+            },
+        )?;
+        self.replace(py, open.clone().unbind());
+        Ok(open)
     }
 
     /// Puts another log in place; what a forked child inherited is leaked, as its parent's threads still use it.

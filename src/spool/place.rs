@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 
 use crate::config::SpoolPlace;
 use crate::error::{Context, Result};
@@ -51,6 +51,17 @@ pub fn existing_shm(dir: &LogDir) -> Option<OwnedFd> {
         Mode::empty(),
     )
     .ok()
+}
+
+/// Removes the place of `dir` where it is empty and was made for it alone. A process that has just opened it finds out when
+/// it makes its ring, and makes the place again.
+pub fn tidy(dir: &LogDir, place: &SpoolPlace) {
+    let parent = match place {
+        SpoolPlace::BesideLogs => return,
+        SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
+        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
+    };
+    let _ = unlinkat(CWD, parent.join(key(dir)), AtFlags::REMOVEDIR);
 }
 
 fn shm_name() -> String {

@@ -9,13 +9,16 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
+use rustix::fs::{AtFlags, unlinkat};
+
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
 use crate::spool::grow;
-use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::place;
+use crate::spool::ring::{self, MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
@@ -131,6 +134,8 @@ pub struct Spool {
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
     closed: AtomicBool,
+    /// Open logs that append to it: without any it may go.
+    pub users: AtomicUsize,
     pub(super) waker: Arc<Waker>,
 }
 
@@ -173,6 +178,7 @@ impl Spool {
             space_lock: Mutex::new(()),
             space: Condvar::new(),
             closed: AtomicBool::new(false),
+            users: AtomicUsize::new(0),
             waker,
         }
     }
@@ -231,6 +237,11 @@ impl Spool {
     pub fn is_pending(&self, slot: usize) -> bool {
         let last = self.last[slot].load(Acquire);
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
+    }
+
+    /// Whether it holds anything, or has something to announce.
+    pub fn is_in_use(&self) -> bool {
+        self.head() != self.ring.tail() || self.has_unannounced()
     }
 
     /// Whether the process is going down, so that records are drained by whoever logs them.
@@ -418,6 +429,16 @@ impl Spool {
     /// loss. The consumer says so while it holds the producer's mutex.
     pub fn set_claimed(&self, slot: usize, position: u64) {
         self.claimed[slot].store(position, Relaxed);
+    }
+
+    /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
+    pub fn give_back(&self) {
+        if self.is_in_use() || !self.ring.is_durable() {
+            return;
+        }
+        let name = ring::file_name(self.ring.id());
+        let _ = unlinkat(&self.place, name, AtFlags::empty());
+        place::tidy(&self.dir, &self.settings.place);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.
