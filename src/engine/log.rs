@@ -51,6 +51,9 @@ impl Log {
     /// waits for the device.
     #[cold]
     fn follow_up(&self, appended: Appended, caller: &mut dyn Caller) {
+        if self.is_inherited() {
+            return; // A signal handler forked meanwhile.
+        }
         if self.spool.is_closed() {
             self.drain_late(caller);
             return;
@@ -84,7 +87,8 @@ impl Log {
                 self.shared.start();
                 self.shared.waker.wake_now();
                 self.shared.wait_progress(Duration::from_millis(5));
-            }) {
+            }) || self.is_inherited()
+            {
                 return;
             }
         }
@@ -103,7 +107,8 @@ impl Log {
         while caller.detached(&mut || {
             self.shared.wait_progress(wait);
             self.shared.drain(&self.spool);
-        }) && self.spool.ring.tail() < head
+        }) && !self.is_inherited()
+            && self.spool.ring.tail() < head
             && !self.spool.is_stalled()
         {
             if deadline.is_some_and(|d| Instant::now() >= d) {

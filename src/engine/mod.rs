@@ -119,6 +119,9 @@ impl Engine {
             if !goes_on {
                 return Flushed::Interrupted;
             }
+            if self.forks != fork::forks() {
+                return Flushed::Complete; // A signal handler forked: the child has nothing to flush.
+            }
         }
     }
 
@@ -129,7 +132,7 @@ impl Engine {
         let deadline = timeout.map(|t| Instant::now() + t);
         let left = || deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let flushed = self.flush(timeout, caller);
-        if flushed == Flushed::Interrupted {
+        if flushed == Flushed::Interrupted || self.forks != fork::forks() {
             return flushed;
         }
         self.shared.janitor.resume();
@@ -138,6 +141,9 @@ impl Engine {
             let slice = left().map_or(SLICE, |l| l.min(SLICE));
             if !caller.detached(&mut || idle = self.shared.janitor.wait_idle(slice)) {
                 return Flushed::Interrupted;
+            }
+            if self.forks != fork::forks() {
+                return flushed;
             }
             if slice.is_zero() {
                 break;

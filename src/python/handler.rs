@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -273,10 +273,7 @@ impl NativeHandler {
             .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))?;
         let settings = &shut.settings;
         let opened = py.detach(|| engine().open(&shut.path, &settings.log, &settings.spool));
-        let log = opened.map_err(|e| {
-            engine().count_unopened();
-            to_python(&e)
-        })?;
+        let log = opened.map_err(|e| to_python(&e))?;
         let open = Bound::new(
             py,
             Open {
@@ -323,10 +320,7 @@ impl NativeHandler {
                 self.replace(py, open.clone().unbind());
                 Ok(open)
             }
-            Err(e) => {
-                engine().count_unopened();
-                Err(to_python(&e))
-            }
+            Err(e) => Err(to_python(&e)),
         }
     }
 
@@ -336,7 +330,10 @@ impl NativeHandler {
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
         let py = record.py();
-        let open = slf.get().current(py)?;
+        let open = match slf.get().current(py) {
+            Ok(open) => open,
+            Err(e) => return unopened(py, &e),
+        };
         let open = open.get();
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
@@ -366,17 +363,23 @@ impl NativeHandler {
         {
             mirror.show(record, level);
         }
-        if open.log.is_inherited() {
-            // The user's code forked while the record was encoded, and this is the child.
-            let own = slf.get().current(py)?;
-            let json = open.settings.json;
-            own.get()
+        let json = open.settings.json;
+        if !open.log.is_inherited()
+            && open
                 .log
-                .append(&mut line.bytes, json, level >= ERROR, caller);
+                .append(&mut line.bytes, json, level >= ERROR, caller)
+                != Appended::Forked
+        {
             return Ok(());
         }
-        open.log
-            .append(&mut line.bytes, open.settings.json, level >= ERROR, caller);
+        // The user's code forked while the record was encoded or waited for room, and this is the child.
+        let own = match slf.get().current(py) {
+            Ok(own) => own,
+            Err(e) => return unopened(py, &e),
+        };
+        own.get()
+            .log
+            .append(&mut line.bytes, json, level >= ERROR, caller);
         Ok(())
     }
 
@@ -384,10 +387,41 @@ impl NativeHandler {
     pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
         let mut caller = Attached::new(py);
         let open = self.current(py)?;
-        let appended = open.get().log.append(line, true, false, &mut caller);
+        let mut appended = open.get().log.append(line, true, false, &mut caller);
+        if appended == Appended::Forked {
+            let own = self.current(py)?;
+            appended = own.get().log.append(line, true, false, &mut caller);
+        }
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
         caller.raised.map_or(Ok(()), Err)
     }
+}
+
+/// A record for which the log could not be opened again, after a fork or after it was closed: counted and said. It is tried
+/// again with the next one.
+fn unopened(py: Python<'_>, error: &PyErr) -> PyResult<()> {
+    if !error.is_instance_of::<PyException>(py) {
+        return Err(error.clone_ref(py));
+    }
+    engine().count_unopened();
+    let raised = error.value(py);
+    let text = raised
+        .getattr(intern!(py, "strerror"))
+        .and_then(|text| text.extract::<String>())
+        .unwrap_or_else(|_| raised.to_string());
+    let hint = if raised.is_instance_of::<PyPermissionError>() {
+        format!(
+            ": let user {} write there, or open the log after the change of user",
+            rustix::process::geteuid().as_raw()
+        )
+    } else {
+        String::new()
+    };
+    report::say(&format!(
+        "{text}; records of process {} are dropped, and counted in stats(), until that succeeds{hint}",
+        std::process::id()
+    ));
+    Ok(())
 }
 
 /// A line of text as the formatter made it.

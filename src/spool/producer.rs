@@ -44,6 +44,8 @@ pub enum Appended {
     Dropped,
     /// The user interrupted the wait for room; counted as dropped.
     Interrupted,
+    /// A signal handler forked during the wait, and this is the child: nothing was done, and the log is its parent's.
+    Forked,
 }
 
 /// How one attempt ended.
