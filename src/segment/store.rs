@@ -171,7 +171,11 @@ impl Store {
         if !self.state.try_lock()? {
             return Ok(false);
         }
-        let ready = self.finish_intent(finished).and_then(|()| self.refresh());
+        let ready = self
+            .state
+            .ready(&self.dir, &self.name)
+            .and_then(|()| self.finish_intent(finished))
+            .and_then(|()| self.refresh());
         match ready {
             Ok(()) => {
                 self.locked = true;

@@ -130,6 +130,12 @@ impl Region {
             .expect_write(self.offset + offset as usize, size as usize);
     }
 
+    /// The position the word at `offset` stands for, if it is a commit.
+    #[must_use]
+    pub fn committed(&self, offset: u64) -> u64 {
+        self.map.u64(self.at(offset)).load(Acquire) ^ self.salt
+    }
+
     /// What stands at `position`, of which at most `limit` bytes can be in use. `check` verifies the checksum: not
     /// needed for frames this process committed itself.
     #[must_use]

@@ -12,4 +12,5 @@ pub mod place;
 pub mod producer;
 pub mod recover;
 pub mod ring;
+pub mod salvage;
 pub mod stores;

@@ -22,6 +22,7 @@ use rustix::fs::{
 use crate::config::LogSettings;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
+use crate::segment::naming;
 use crate::segment::state::{pack_settings, reserve, unpack_settings};
 use crate::spool::frame::{ALIGN, Region};
 
@@ -55,15 +56,33 @@ const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
 pub const MAX_NAME: usize = ENTRY - E_NAME;
 
-/// The format version of a ring file; `None` when it is no ring at all.
+/// What the first bytes of a ring file say, true or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims {
+    /// It is a ring.
+    pub ring: bool,
+    /// Of this format.
+    pub version: u64,
+    /// Bytes of data.
+    pub capacity: u64,
+    /// Its random name.
+    pub id: [u8; 8],
+}
+
+/// Reads what a ring file says of itself; `None` when it is too short to say anything.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn version(file: &TrackedFd) -> io::Result<Option<u64>> {
-    let mut head = [0; 16];
+pub fn claims(file: &TrackedFd) -> io::Result<Option<Claims>> {
+    let mut head = [0; AT_PID];
     let read = rustix::io::pread(file, &mut head, 0)?;
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
-    Ok((read == head.len() && word(0) == MAGIC).then(|| word(AT_VERSION)))
+    Ok((read == head.len()).then(|| Claims {
+        ring: word(0) == MAGIC,
+        version: word(AT_VERSION),
+        capacity: word(AT_CAPACITY),
+        id: word(AT_ID).to_le_bytes(),
+    }))
 }
 
 /// A mapped ring.
@@ -178,8 +197,22 @@ impl Ring {
         {
             return Ok(None);
         }
-        let (salt, id) = (at(AT_SALT), at(AT_ID).to_le_bytes());
-        Ok(Some(Self {
+        let id = at(AT_ID).to_le_bytes();
+        Ok(Some(Self::of(map, file, capacity, id)))
+    }
+
+    /// Maps a ring whose header is not to be trusted, with a capacity and a name from elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn map_as(file: TrackedFd, capacity: u64, id: [u8; 8]) -> io::Result<Self> {
+        let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
+        Ok(Self::of(Mapping::file(&file, len)?, file, capacity, id))
+    }
+
+    fn of(map: Mapping, file: TrackedFd, capacity: u64, id: [u8; 8]) -> Self {
+        let salt = map.u64(AT_SALT).load(Acquire);
+        Self {
             region: Region {
                 map,
                 offset: HEADER,
@@ -188,7 +221,7 @@ impl Ring {
             },
             id,
             file: Some(file),
-        }))
+        }
     }
 
     /// Faults in `len` data bytes from `from` on, for writing.
@@ -237,7 +270,13 @@ impl Ring {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 
-    /// The name of log `slot`, or `None` where the slot is free.
+    /// Whether log `slot` was entered; if it has no [name](Self::log_name) all the same, the table is damaged.
+    #[must_use]
+    pub fn is_entered(&self, slot: usize) -> bool {
+        self.word(slot, E_NAME_LEN).load(Acquire) != 0
+    }
+
+    /// The name of log `slot`, or `None` where the slot is free or holds what cannot be a log's name.
     #[must_use]
     pub fn log_name(&self, slot: usize) -> Option<String> {
         if slot >= MAX_LOGS {
@@ -250,7 +289,7 @@ impl Ring {
         let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
         String::from_utf8(bytes.to_vec())
             .ok()
-            .filter(|n| !n.contains('/'))
+            .filter(|n| naming::check_name(n).is_ok())
     }
 
     /// The settings of log `slot`.
@@ -290,6 +329,16 @@ impl Ring {
             self.word(slot, E_DONE).store(to, Release);
             self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
         }
+    }
+
+    /// Takes [`Self::advance`] back, where what it says cannot be.
+    pub fn set_done(&self, slot: usize, to: u64) {
+        self.word(slot, E_DONE).store(to, Release);
+    }
+
+    /// How many sequence numbers log `slot` has used.
+    pub fn seq(&self, slot: usize) -> u64 {
+        self.word(slot, E_SEQ).load(Relaxed)
     }
 
     /// Records of log `slot` that are in segments.
