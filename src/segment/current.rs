@@ -37,9 +37,9 @@ impl Store {
             return self.create_segment();
         }
         let outlived = current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at;
-        if outlived || std::mem::take(&mut self.retimed) {
+        if outlived || self.set_back(current) | std::mem::take(&mut self.retimed) {
             // An empty segment that outlived its time is not closed; its time begins now. So does that of a segment
-            // opened under another `when`.
+            // opened under another `when`, or before the clock was set back.
             self.state.set_current(Current {
                 rollover_at: self.next_rollover(),
                 ..current
@@ -49,6 +49,15 @@ impl Store {
             self.plain_troubled(&e);
         }
         Ok(())
+    }
+
+    /// Whether the clock was set back so far that the current segment would be closed later than one opened now. (The standard library
+    /// waits for the old date: after a day set back, a day and an hour for the hour's rotation.)
+    fn set_back(&mut self, current: Current) -> bool {
+        let now = now();
+        now < std::mem::replace(&mut self.looked_at, now)
+            && current.rollover_at > 0
+            && current.rollover_at > self.next_rollover()
     }
 
     /// The plain name is derived; the segment it should point at can be written all the same.
