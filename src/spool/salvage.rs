@@ -124,7 +124,9 @@ fn scan(ring: &Ring) -> (u64, u64) {
     let (mut count, mut end) = (0, 0);
     for offset in (0..region.capacity).step_by(16) {
         let position = region.committed(offset);
-        if position > POSITION_MAX || position % region.capacity != offset || position % ALIGN != 0
+        if position > POSITION_MAX
+            || position % region.capacity != offset
+            || !position.is_multiple_of(ALIGN)
         {
             continue;
         }
@@ -153,7 +155,10 @@ fn positions(ring: &Ring) -> Option<&'static str> {
     }
     let (count, end) = scan(ring);
     if count == 0 {
-        let used = (0..MAX_LOGS).any(|slot| ring.seq(slot) > 0 || ring.done(slot) > 0);
+        // A number is used up by a record that was dropped, too, and by the one its owner was killed in.
+        let used = (0..MAX_LOGS).any(|slot| {
+            ring.done(slot) > 0 || ring.seq(slot) > ring.lost(slot).1.saturating_add(1)
+        });
         if tail == 0 && !used {
             return None;
         }
