@@ -11,10 +11,10 @@ mod full;
 pub mod grow;
 #[cfg(test)]
 mod grow_tests;
-mod mend;
 pub mod notice;
 pub mod place;
 pub mod producer;
 pub mod recover;
 pub mod ring;
+pub mod salvage;
 pub mod stores;
