@@ -173,6 +173,9 @@ fn positions(ring: &Ring) -> Option<&'static str> {
         return Some("all of its records");
     }
     let mut damage = None;
+    // The rest of a lap that an empty ring did not need was skipped.
+    let skipped = tail > end && tail == end.next_multiple_of(region.capacity);
+    let end = if skipped { tail } else { end };
     if !possible || tail > end || end - tail > region.capacity {
         // What is done is skipped by the logs' own words.
         ring.set_tail(end.saturating_sub(region.capacity));
