@@ -73,6 +73,8 @@ pub struct Intent {
     pub len: u64,
     /// CRC-32C of the staged bytes.
     pub crc: u64,
+    /// Of these, how many stand in an earlier segment already: whole lines, before somebody else's bytes.
+    pub skip: u64,
 }
 
 /// What was finished for a ring that its finisher could not see: one in another place, such as another container's
@@ -261,6 +263,7 @@ impl State {
             offset: at(5),
             len: at(6),
             crc: at(7),
+            skip: at(9),
         })
     }
 
@@ -281,6 +284,7 @@ impl State {
             intent.len,
             intent.crc,
             intent.reached.announced,
+            intent.skip,
         ]
         .into_iter()
         .enumerate()

@@ -260,6 +260,7 @@ impl Store {
             offset: current.size,
             len: self.staged as u64,
             crc: u64::from(crc32c::crc32c(self.state.staged(self.staged))),
+            skip: 0,
         });
         failpoint::point("intent-stored");
     }

@@ -124,5 +124,6 @@ fn intent(head: &[u8]) -> Option<Intent> {
         offset: at(5),
         len: at(6),
         crc: at(7),
+        skip: at(9),
     })
 }
