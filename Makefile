@@ -101,7 +101,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	else \
 		cargo test --locked; \
 	fi
-	cargo test --locked --features failpoints --test crash_model
+	cargo test --locked --features failpoints --test crash_model --test crash_races --test fuzz
 
 .PHONY: test-python
 test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
@@ -151,11 +151,12 @@ soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: n
 faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 10,000 rounds of kill -9 and the rest; writes docs/reliability.md
 	rm -f .make/reliability.jsonl
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
-	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model -- --nocapture
+	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model --test crash_races -- --nocapture
 	$(PY) -m tests.faults.reliability --whole
 
 .PHONY: fuzz
-fuzz: $(VENV)/requirements.stamp ## the property tests with a million cases each
+fuzz: $(VENV)/requirements.stamp ## the fuzz targets, FUZZ_SECONDS (60) each, and the property tests with a million cases each
+	tests/fuzz/run.sh
 	PROPTEST_CASES=1000000 cargo test --locked --release
 
 .PHONY: docs

@@ -120,6 +120,9 @@ impl Console {
     /// Waits until all that was sent before is written or dropped, at most `timeout`; false if that was not enough.
     #[must_use = "false means that lines are still waiting"]
     pub fn drain(&self, timeout: Duration) -> bool {
+        if self.sender.is_empty() && !*self.shared.running.lock() {
+            return true; // Nothing is waiting, and no thread is begun for that.
+        }
         let deadline = Instant::now() + timeout;
         let (answer, answered) = bounded(1);
         self.run()

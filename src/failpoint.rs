@@ -9,6 +9,8 @@
 
 #[cfg(feature = "failpoints")]
 pub mod crash;
+#[cfg(feature = "failpoints")]
+pub mod turns;
 
 #[cfg(feature = "failpoints")]
 mod enabled {
@@ -82,6 +84,8 @@ mod enabled {
 pub use crash::{died, parts, step};
 #[cfg(feature = "failpoints")]
 pub use enabled::{point, switched};
+#[cfg(feature = "failpoints")]
+pub use turns::turn;
 
 /// Passes the point `name`.
 #[cfg(not(feature = "failpoints"))]
@@ -101,7 +105,12 @@ pub fn switched(_name: &str) -> bool {
 #[inline]
 pub fn step() {}
 
-/// The same, before a change that a kill may leave half done: `partly` does a part of `len`.
+/// Stands where another thread may come in between.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn turn() {}
+
+/// The same as [`step`], before a change that a kill may leave half done: `partly` does a part of `len`.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub fn parts(_len: usize, _partly: impl FnOnce(usize)) {}

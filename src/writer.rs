@@ -159,6 +159,9 @@ impl Shared {
             if version != self.version.load(SeqCst) {
                 version = self.version.load(SeqCst);
                 spools.clone_from(&self.spools.lock());
+                if spools.is_empty() {
+                    return;
+                }
             }
             let mut busy = false;
             let mut more = false;
@@ -170,6 +173,9 @@ impl Shared {
             self.passed();
             if stopping {
                 return;
+            }
+            if spools.iter().any(|s| s.users.load(Relaxed) == 0) && self.retire_unused() {
+                continue;
             }
             let now = Instant::now();
             if now >= sync_at {
@@ -188,6 +194,31 @@ impl Shared {
                 self.waker.sleep(nap);
             }
         }
+    }
+
+    /// Takes out the spools that no open log uses and that are empty; true where there were any.
+    pub fn retire_unused(&self) -> bool {
+        let mut gone = Vec::new();
+        {
+            let mut spools = self.spools.lock();
+            spools.retain(|s| {
+                let goes =
+                    s.users.load(SeqCst) == 0 && (s.is_closed() || (!s.is_in_use() && s.close()));
+                if goes {
+                    self.retired.lock().add(&s.totals());
+                    gone.push(Arc::clone(s));
+                }
+                !goes
+            });
+        }
+        for spool in &gone {
+            sync(spool);
+            spool.give_back();
+        }
+        if !gone.is_empty() {
+            self.spools_changed();
+        }
+        !gone.is_empty()
     }
 
     /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush.

@@ -1,9 +1,8 @@
 //! The engine of this process: which directories have a spool, flush, shutdown, fork. [`open`] opens logs, [`log`] is an
-//! open one, [`retire`] gives back what none of them uses.
+//! open one.
 
 mod log;
 mod open;
-mod retire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -120,6 +119,9 @@ impl Engine {
             if !goes_on {
                 return Flushed::Interrupted;
             }
+            if self.forks != fork::forks() {
+                return Flushed::Complete; // A signal handler forked: the child has nothing to flush.
+            }
         }
     }
 
@@ -130,7 +132,7 @@ impl Engine {
         let deadline = timeout.map(|t| Instant::now() + t);
         let left = || deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let flushed = self.flush(timeout, caller);
-        if flushed == Flushed::Interrupted {
+        if flushed == Flushed::Interrupted || self.forks != fork::forks() {
             return flushed;
         }
         self.shared.janitor.resume();
@@ -139,6 +141,9 @@ impl Engine {
             let slice = left().map_or(SLICE, |l| l.min(SLICE));
             if !caller.detached(&mut || idle = self.shared.janitor.wait_idle(slice)) {
                 return Flushed::Interrupted;
+            }
+            if self.forks != fork::forks() {
+                return flushed;
             }
             if slice.is_zero() {
                 break;
@@ -160,21 +165,35 @@ impl Engine {
                         self.shared.drain(spool);
                         spool.close()
                     };
-                if empty && !spool.has_unannounced() {
-                    retire::unlink(spool);
+                if empty {
+                    spool.give_back();
                 }
             }
-            drop(spools);
-            self.forget_closed(|spool| spool.users() == 0);
         });
         flushed
+    }
+
+    /// Lets go of what no open log needs any more: spools, their files, and our threads where nothing is left for them.
+    pub fn release(&self) {
+        let _one_at_a_time = self.opening.lock();
+        if !self.shared.retire_unused() {
+            return;
+        }
+        // The thread has references of its own. It is started again where there is work for it.
+        self.shared.stop(Instant::now() + FORK_WAIT);
+        if !self.is_finished() {
+            self.shared.resume();
+            if !self.shared.spools.lock().is_empty() {
+                self.shared.start();
+            }
+        }
     }
 
     /// The counters of this process.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        // Together, so that a spool that goes is counted once.
         let (spools, mut totals) = {
-            // Together, or one that is retired just now counts twice.
             let spools = self.shared.spools.lock();
             (spools.clone(), *self.shared.retired.lock())
         };

@@ -85,7 +85,7 @@ fn is_next() -> bool {
     false
 }
 
-fn crash() -> ! {
+pub(super) fn crash() -> ! {
     DEAD.set(true);
     ARMED.set(false);
     resume_unwind(Box::new(Crash));
@@ -94,6 +94,7 @@ fn crash() -> ! {
 /// Stands before a change of what a kill leaves behind.
 #[inline]
 pub fn step() {
+    super::turn();
     if is_next() {
         crash();
     }
@@ -102,6 +103,7 @@ pub fn step() {
 /// Stands before a change of `len` bytes that a kill may leave half done: the steps are before it, after the first byte,
 /// in the middle and before the last byte.
 pub fn parts(len: usize, partly: impl FnOnce(usize)) {
+    super::turn();
     let mut prefixes = [0, 1, len / 2, len.saturating_sub(1)];
     prefixes.sort_unstable();
     let mut last = None;
@@ -141,6 +143,7 @@ macro_rules! watched {
         impl Watched<'_, $atomic> {
             #[inline]
             pub fn load(&self, order: Ordering) -> $int {
+                super::turn();
                 self.0.load(order)
             }
 

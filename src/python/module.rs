@@ -49,8 +49,7 @@ pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         report::pause(LAST_WORDS);
         if let Some(console) = mirror::started() {
             // What standard error does not take by then is counted as dropped.
-            let _ = console.drain(LAST_WORDS);
-            let _ = console.pause(LAST_WORDS);
+            let _ = console.drain(LAST_WORDS) && console.pause(LAST_WORDS);
         }
     });
     Ok(flushed)

@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use crate::failpoint;
 use crate::segment::dir::LogDir;
-use crate::segment::naming;
+use crate::segment::naming::{self, Segment};
 use crate::segment::store::now;
 
 /// A plain name that belongs to another user's segment is left to it for so long after its last record, in seconds: two
@@ -63,15 +63,8 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32, current: u64) -> 
         return Ok(false);
     }
     let listing = naming::list(dir, name)?;
-    for segment in listing.iter().filter(|s| !s.gz) {
-        let seen = statat(
-            dir,
-            naming::segment_name(name, segment.number),
-            AtFlags::SYMLINK_NOFOLLOW,
-        );
-        if seen.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino)) {
-            return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
-        }
+    if is_listed(dir, name, &listing, (stat.st_dev, stat.st_ino)) {
+        return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
     }
     let mut number = naming::next_number(current, &listing);
     loop {
@@ -96,6 +89,14 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32, current: u64) -> 
     }
 }
 
+/// Whether the file `id` is one of the plain segments in `listing`.
+fn is_listed(dir: BorrowedFd<'_>, name: &str, listing: &[Segment], id: (u64, u64)) -> bool {
+    listing.iter().filter(|s| !s.gz).any(|segment| {
+        statat(dir, segment.file_name(name), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|s| (s.st_dev, s.st_ino) == id)
+    })
+}
+
 /// Whether segment `number` is still the file `id`: not renamed, replaced or removed by somebody. Where only the numbered name was
 /// removed and the plain name still has the file, the numbered one is made again: it is what readers and retention go by.
 ///
@@ -115,7 +116,9 @@ pub fn keep_segment(
     };
     match is_it(&segment) {
         Ok(it) => Ok(it),
+        // Under another number it may be a segment already: then it is the number that somebody damaged.
         Err(Errno::NOENT) => Ok(is_it(name) == Ok(true)
+            && !is_listed(dir, name, &naming::list(dir, name)?, id)
             && linkat(dir, name, dir, &segment, AtFlags::empty()).is_ok()
             && is_it(&segment) == Ok(true)),
         Err(e) => Err(e.into()),

@@ -22,6 +22,7 @@ use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
+use crate::segment::naming::NUMBER_MAX;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
 const VERSION: u64 = 1;
@@ -207,8 +208,12 @@ impl State {
     /// The current segment.
     pub fn current(&self) -> Current {
         let at = |i: usize| self.map.u64(AT_SEGMENT + i * 8).load(Relaxed);
+        let number = at(0);
+        if number > NUMBER_MAX {
+            return Current::default(); // Damaged: a segment of the next number would be nobody's.
+        }
         Current {
-            number: at(0),
+            number,
             id: (at(1), at(2)),
             size: at(3),
             rollover_at: at(4),
@@ -233,7 +238,8 @@ impl State {
 
     /// The number of a segment that was about to be created: a killed process may have left it empty.
     pub fn creating(&self) -> u64 {
-        self.map.u64(AT_CREATING).load(Acquire)
+        let number = self.map.u64(AT_CREATING).load(Acquire);
+        if number > NUMBER_MAX { 0 } else { number }
     }
 
     /// Announces the segment about to be created; 0 when it stands.
@@ -426,10 +432,13 @@ pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         failpoint::parts(len, |n| {
-            let _ = rustix::fs::ftruncate(&fd, n as u64);
+            let _ = fallocate(&fd, FallocateFlags::empty(), from as u64, n as u64);
         });
         if failpoint::switched("sparse") {
-            return Ok(rustix::fs::ftruncate(&fd, len as u64)?);
+            let longer = fstat(&fd)?
+                .st_size
+                .max(i64::try_from(from + len).unwrap_or(i64::MAX));
+            return Ok(rustix::fs::ftruncate(&fd, longer.unsigned_abs())?);
         }
         loop {
             match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {

@@ -153,7 +153,8 @@ impl Stores {
         // With `drop_oldest` the producer may overwrite what is not staged: it is kept out while staging.
         let exclusive = source
             .spool
-            .filter(|s| s.settings.when_full == WhenFull::DropOldest);
+            .filter(|s| s.settings.when_full == WhenFull::DropOldest)
+            .filter(|_| !failpoint::switched("no-exclusion"));
         let guard = exclusive.map(Spool::lock);
         *position = (*position).max(ring.tail());
         let start = *position;
@@ -164,7 +165,7 @@ impl Stores {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
                 reached[slot] = Reached {
                     to: *position,
-                    written: ring.written(slot) + store.records(),
+                    written: ring.written(slot).saturating_add(store.records()),
                     announced: batch.announced[slot],
                 };
                 if failpoint::switched("announced-first") {
@@ -173,7 +174,9 @@ impl Stores {
                 store.intend(ring.id(), slot, reached[slot]);
                 // Not before: a kill would forget the drops. And not later: the producer counts on.
                 ring.set_announced(slot, batch.announced[slot]);
-                if let Some(spool) = exclusive {
+                if let Some(spool) = exclusive
+                    && !failpoint::switched("no-claim")
+                {
                     spool.set_claimed(slot, *position);
                 }
             }
@@ -259,6 +262,12 @@ impl Stores {
                     }
                 };
             if *position < ring.done(log) {
+                *position = next;
+                continue;
+            }
+            if source.spool.is_none() && ring.log_name(log).is_none() {
+                // Nobody's: the table is damaged.
+                pass.damaged += next - *position;
                 *position = next;
                 continue;
             }

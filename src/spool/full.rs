@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::config::WhenFull;
+use crate::fork;
 use crate::spool::frame::{self, Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
@@ -25,6 +26,8 @@ impl Spool {
     ) -> Appended {
         let deadline = self.settings.block_timeout.map(|t| Instant::now() + t);
         let mut waited = false;
+        // Signal handlers run at the end of a wait, and one may fork: the child must not touch its parent's ring.
+        let forks = fork::forks();
         loop {
             let mut tried = Tried::Busy;
             let goes_on = caller.detached(&mut || {
@@ -39,6 +42,9 @@ impl Spool {
                 Tried::Dropped => return Appended::Dropped,
                 Tried::Full | Tried::Busy | Tried::Short => {}
             }
+            if fork::forks() != forks {
+                return Appended::Forked;
+            }
             if !waited {
                 waited = true;
                 self.counters.waits.fetch_add(1, Relaxed);
@@ -50,7 +56,11 @@ impl Spool {
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Dropped;
             }
-            if !goes_on || !caller.detached(&mut || self.wait_for_room(left.min(SLICE))) {
+            let goes_on = goes_on && caller.detached(&mut || self.wait_for_room(left.min(SLICE)));
+            if fork::forks() != forks {
+                return Appended::Forked;
+            }
+            if !goes_on {
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Interrupted;
             }

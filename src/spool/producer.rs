@@ -9,13 +9,17 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
+use rustix::fs::{AtFlags, unlinkat};
+
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
 use crate::spool::grow;
-use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::place;
+use crate::spool::ring::{self, MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
@@ -41,6 +45,8 @@ pub enum Appended {
     Dropped,
     /// The user interrupted the wait for room; counted as dropped.
     Interrupted,
+    /// A signal handler forked during the wait, and this is the child: nothing was done, and the log is its parent's.
+    Forked,
 }
 
 /// How one attempt ended.
@@ -131,8 +137,8 @@ pub struct Spool {
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
     closed: AtomicBool,
-    /// Open logs of this process that append here.
-    users: AtomicUsize,
+    /// Open logs that append to it: without any it may go.
+    pub users: AtomicUsize,
     pub(super) waker: Arc<Waker>,
 }
 
@@ -234,6 +240,11 @@ impl Spool {
     pub fn is_pending(&self, slot: usize) -> bool {
         let last = self.last[slot].load(Acquire);
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
+    }
+
+    /// Whether it holds anything, or has something to announce.
+    pub fn is_in_use(&self) -> bool {
+        self.head() != self.ring.tail() || self.has_unannounced()
     }
 
     /// Whether the process is going down, so that records are drained by whoever logs them.
@@ -351,6 +362,7 @@ impl Spool {
         producer.head += self.to_end(producer);
         producer.offset = 0;
         self.ring.set_tail(producer.head);
+        failpoint::turn();
         self.head.store(producer.head, Release);
     }
 
@@ -401,8 +413,13 @@ impl Spool {
         if need > producer.lap_left() {
             self.wrap(producer);
         }
+        if failpoint::switched("head-first") {
+            self.head.store(producer.head + need, Release);
+        }
         region.put(producer.head, producer.offset, slot, kind, line);
+        failpoint::turn();
         self.last[slot].store(producer.head, Release);
+        failpoint::turn();
         producer.head += need;
         producer.offset += need;
         if producer.offset == region.capacity {
@@ -423,19 +440,14 @@ impl Spool {
         self.claimed[slot].store(position, Relaxed);
     }
 
-    /// How many open logs append here.
-    pub fn users(&self) -> usize {
-        self.users.load(Acquire)
-    }
-
-    /// A log was opened.
-    pub fn used(&self) {
-        self.users.fetch_add(1, Release);
-    }
-
-    /// A log was let go of.
-    pub fn unused(&self) {
-        self.users.fetch_sub(1, Release);
+    /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
+    pub fn give_back(&self) {
+        if self.is_in_use() || !self.ring.is_durable() {
+            return;
+        }
+        let name = ring::file_name(self.ring.id());
+        let _ = unlinkat(&self.place, name, AtFlags::empty());
+        place::tidy(&self.dir, &self.settings.place);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.

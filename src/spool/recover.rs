@@ -15,6 +15,7 @@ use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
 use crate::spool::frame::{ALIGN, Found};
+use crate::spool::mend::mend;
 use crate::spool::ring::{self, Ring};
 use crate::spool::stores::Stores;
 
@@ -160,6 +161,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         done.fate = Fate::SetAside;
         return Ok(done);
     };
+    done.damaged += mend(&ring);
     let source = Source {
         ring: &ring,
         spool: None,

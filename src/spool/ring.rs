@@ -31,10 +31,13 @@ use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::mapping::{Mapping, Word};
+use crate::segment::naming;
 use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
+/// One past the largest sequence number: ten digits of sixteen.
+const SEQ_MAX: u64 = 1 << 40;
 /// Version of the ring format.
 pub const VERSION: u64 = 1;
 /// Logs a ring can serve.
@@ -226,6 +229,7 @@ impl Ring {
             || capacity == 0
             || !capacity.is_multiple_of(ALIGN)
             || capacity > (map.len() - HEADER) as u64
+            || !at(AT_ID).to_le_bytes().iter().all(|c| ID.contains(c))
         {
             return None;
         }
@@ -339,7 +343,7 @@ impl Ring {
         let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
         String::from_utf8(bytes.to_vec())
             .ok()
-            .filter(|n| !n.contains('/'))
+            .filter(|name| naming::check_name(name).is_ok())
     }
 
     /// The settings of log `slot`.
@@ -366,6 +370,11 @@ impl Ring {
         self.word(slot, E_DONE).store(done, Relaxed);
         self.word(slot, E_NAME_LEN)
             .store(name.len() as u64, Release);
+    }
+
+    /// Corrects a number that cannot be.
+    pub(super) fn set_done(&self, slot: usize, position: u64) {
+        self.word(slot, E_DONE).store(position, Release);
     }
 
     /// How far log `slot` is in segments.
@@ -403,8 +412,12 @@ impl Ring {
     pub fn lost(&self, slot: usize) -> (u64, u64) {
         let count = self.word(slot, E_LOST_COUNT).load(Acquire);
         let first = self.word(slot, E_LOST_FIRST).load(Relaxed);
-        if count > 0 && first.saturating_add(count) <= self.announced(slot) {
-            return (first, 0);
+        if count > 0 {
+            let end = first.saturating_add(count);
+            // More than its text can say is damage.
+            if end <= self.announced(slot) || end > SEQ_MAX {
+                return (first.min(SEQ_MAX), 0);
+            }
         }
         (first, count)
     }
@@ -466,11 +479,14 @@ pub fn name_of(id: [u8; 8]) -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
+/// What ring ids are made of.
+const ID: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
 /// Eight random characters that need no escaping anywhere: 40 bits.
 fn random_id() -> [u8; 8] {
     let mut bytes = [0; 8];
     fill_random(&mut bytes);
-    bytes.map(|b| b"abcdefghijkmnpqrstuvwxyz23456789"[usize::from(b) % 32])
+    bytes.map(|b| ID[usize::from(b) % ID.len()])
 }
 
 fn fill_random(bytes: &mut [u8]) {

@@ -6,12 +6,17 @@ that is installed here.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +40,24 @@ c_fork = ctypes.PyDLL(None).fork
 def log_path(tmp_path: Path) -> Path:
     """Where the programs log."""
     return tmp_path / "logs" / "a.jsonl"
+
+
+def orphans(path: Path) -> list[Path]:
+    """Those of them whose owner is dead."""
+    found = []
+    for ring in rings(path):
+        with ring.open("rb") as file, contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.append(ring)
+    return found
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Poll until it holds; fail at the deadline."""
+    deadline = time.monotonic() + 40
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
 
 
 def rings(path: Path) -> list[Path]:
@@ -238,6 +261,54 @@ def test_a_child_forked_by_c_code_logs(tmp_path: Path) -> None:
         f"{who} {round} {n}" for who in ("parent", "child") for round in range(10) for n in range(50)
     )
     assert not rings(path)
+
+
+FORKING_HANDLER = """
+log = open_log(sys.argv[1], spool_bytes=65536, block_timeout=None)
+parent = os.getpid()
+children = []
+def handler(number, frame):
+    child = os.fork()
+    if child:
+        children.append(child)
+    else:
+        signal.alarm(50)
+        log.info("from the handler")
+signal.signal(signal.SIGUSR1, handler)
+def poke():
+    wait_until(lambda: logspool.stats()["waits"] == 1, "the main thread waits for room")
+    say("full")
+    os.kill(parent, signal.SIGUSR1)
+    assert sys.stdin.readline() == "go\\n"
+poker = threading.Thread(target=poke)
+poker.start()
+for n in range(1000):
+    log.info("record %d", n)
+    if os.getpid() != parent:
+        log.info("child after record %d", n)
+        os._exit(0)
+assert os.waitpid(children[0], 0)[1] == 0
+poker.join()
+"""
+
+
+def test_a_signal_handler_may_fork_while_its_thread_waits_for_room(tmp_path: Path) -> None:
+    path = log_path(tmp_path)
+    run(tmp_path, RECOVER, path)
+    with stalled(path.parent, path.name):
+        process = start(tmp_path, FORKING_HANDLER, path, env=QUIET)
+        assert read_line(process) == "full"
+        eventually(lambda: len(rings(path)) == 2 or process.poll() is not None, "the child has a ring")
+        eventually(lambda: len(orphans(path)) == 1 or process.poll() is not None, "the child has ended")
+    tell(process, "go")
+    _, err = end(process)
+    assert process.returncode == 0, err
+    run(tmp_path, RECOVER, path)
+    found = events(path.parent, path.name)
+    (last,) = (event for event in found if event.startswith("child after "))
+    by_both = last.removeprefix("child after ")
+    expected = Counter(f"record {n}" for n in range(1000)) + Counter([by_both, "from the handler", last])
+    assert Counter(found) == expected
 
 
 @pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
@@ -494,3 +565,58 @@ def test_a_fork_is_warned_of_no_more_than_without_us(tmp_path: Path, busy: int) 
     for n, python in enumerate(found):
         place = tmp_path / str(n)
         assert fork_warnings(python, place, "logspool", busy) == fork_warnings(python, place, "file", busy), python
+
+
+# -- privileges ------------------------------------------------------------------------------------------------------------
+
+
+PRIVILEGES = """
+import stat
+open_log(sys.argv[1], maxBytes=4000, backupCount=0)
+log = logging.getLogger(sys.argv[1])
+log.info("before")
+assert logspool.flush()
+child = os.fork() if sys.argv[2] == "forked" else 0
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    log.info("parent")
+    sys.exit(0)
+os.setgid(65534)
+os.setuid(65534)
+for n in range(100):
+    log.info("record %d", n)
+logspool.flush(30)
+stats = logspool.stats()
+say(stats["emitted"], stats["written"], stats["dropped"])
+logspool.shutdown(1)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
+@pytest.mark.parametrize("who", ["same", "forked"])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+def test_a_process_that_gives_up_its_rights_keeps_logging_or_says_why_not(who: str, mode: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="logspool-rights-") as place:
+        os.chmod(place, 0o755)
+        path = Path(place) / "logs" / "a.jsonl"
+        path.parent.mkdir()
+        path.parent.chmod(mode)
+        process = start(Path(place), PRIVILEGES, path, who)
+        out, err = end(process)
+        assert process.returncode == 0, err
+        emitted, written, dropped = map(int, out.split())
+        assert "Traceback" not in err, err
+        found = [event for event in events(path.parent, path.name) if event.startswith("record ")]
+        if who == "forked" and mode != 0o777:
+            # It has no descriptor to write to: a child opens its own.
+            assert (emitted, written, dropped, found) == (100, 0, 100, [])
+            assert "Permission denied" in err
+            assert "are dropped, and counted in stats()" in err
+            assert "change of user" in err
+        else:
+            assert dropped == 0
+            assert emitted == written
+            assert found == [f"record {n}" for n in range(100)]
+        if who == "same":
+            assert "cannot rotate" in err

@@ -342,6 +342,27 @@ fn held_by_another() -> Scenario {
     }
 }
 
+fn growing() -> Scenario {
+    Scenario {
+        name: "a ring that grows",
+        setting: setting(|s| {
+            s.ring = 16 << 10;
+            s.first = 2 << 10;
+        }),
+        prepare: in_turn,
+        work: |world| {
+            let p = world.start(&[A]);
+            world.append(p, A, 900);
+            world.drain(p);
+            world.append(p, A, 900);
+            world.append(p, A, 900);
+            world.drain(p);
+            world.append(p, A, 80);
+        },
+        ..Scenario::default()
+    }
+}
+
 macro_rules! exactly_once {
     ($($scenario:ident)*) => {
         mod nothing_accepted_is_lost_doubled_torn_or_reordered {
@@ -357,7 +378,7 @@ macro_rules! exactly_once {
 
 exactly_once! {
     two_logs wrap rotation long_lines drop_newest drop_oldest drop_oldest_claimed orphan two_orphans intent_of_the_living
-    unseen_ring first_open gzip held_by_another
+    unseen_ring first_open gzip held_by_another growing
 }
 
 /// With one safeguard switched off the model finds a fault.

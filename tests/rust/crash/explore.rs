@@ -117,8 +117,18 @@ fn run(scenario: &Scenario, crashes: &[u64], outcome: &mut Outcome) -> (u64, boo
             ended = survived.is_ok();
         }
     }
+    let faults = aftermath(&mut world);
+    outcome.faults.extend(
+        faults
+            .into_iter()
+            .map(|fault| format!("{} {crashes:?}: {fault}", scenario.name)),
+    );
+    (steps, ended)
+}
+
+/// Lets whoever is still there write what it has, and looks at what then stands in the logs.
+pub fn aftermath(world: &mut World) -> Vec<String> {
     crash::fill_disk_at_write(NEVER);
-    // Whoever is still there writes what it has; then the last one finds nothing left to do.
     for process in world.living() {
         world.drain(process);
         world.adopt(process);
@@ -135,12 +145,7 @@ fn run(scenario: &Scenario, crashes: &[u64], outcome: &mut Outcome) -> (u64, boo
             .into_iter()
             .map(|name| format!("{name} is left")),
     );
-    outcome.faults.extend(
-        faults
-            .into_iter()
-            .map(|fault| format!("{} {crashes:?}: {fault}", scenario.name)),
-    );
-    (steps, ended)
+    faults
 }
 
 /// Explores and says what was found, how much and how long it took.
@@ -173,8 +178,8 @@ pub fn assert_exactly_once(scenario: &Scenario) {
     );
 }
 
-/// In the short form every nineteenth step of the recovery.
-const SHORT_STRIDE: u64 = 19;
+/// In the short form every thirty-first step of the recovery.
+const SHORT_STRIDE: u64 = 31;
 
 /// A small generator of its own, so that a run can be repeated.
 pub struct Random(pub u64);

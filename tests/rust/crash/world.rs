@@ -18,7 +18,7 @@ use logspool::writer::{Shared, source};
 use crate::oracle::{Call, Ledger};
 
 /// A caller with nothing to let go of.
-struct Plain;
+pub struct Plain;
 
 impl Caller for Plain {
     fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
@@ -32,6 +32,8 @@ impl Caller for Plain {
 pub struct Setting {
     pub log: LogSettings,
     pub ring: u64,
+    /// Bytes of the ring that have space at first.
+    pub first: u64,
     pub when_full: WhenFull,
 }
 
@@ -45,15 +47,16 @@ impl Default for Setting {
                 ..LogSettings::default()
             },
             ring: 8 << 10,
+            first: u64::MAX,
             when_full: WhenFull::Block,
         }
     }
 }
 
 /// One process. Dropping it is what the kernel does when it is killed: descriptors are closed.
-struct Process {
-    shared: Shared,
-    spool: Arc<Spool>,
+pub struct Process {
+    pub shared: Shared,
+    pub spool: Arc<Spool>,
     logs: Vec<&'static str>,
 }
 
@@ -61,7 +64,7 @@ struct Process {
 pub struct World {
     root: tempfile::TempDir,
     pub setting: Setting,
-    processes: Vec<Option<Process>>,
+    pub processes: Vec<Option<Process>>,
     pub ledger: Ledger,
     acting: usize,
     held: Option<std::fs::File>,
@@ -118,7 +121,7 @@ impl World {
         shared.janitor.stop(Instant::now());
         let dir = Arc::new(LogDir::open(&self.logs(), self.setting.log.dir_mode).unwrap());
         let place = place::open(&dir, &settings.place).unwrap();
-        let ring = Ring::create(place.as_fd(), settings.bytes, settings.bytes).unwrap();
+        let ring = Ring::create(place.as_fd(), settings.bytes, self.setting.first).unwrap();
         self.ledger.begin(number, ring.id());
         let spool = Arc::new(Spool::new(
             ring,

@@ -14,7 +14,7 @@ pub fn check(data: &[u8]) {
         if n > 0 {
             line.push(b',');
         }
-        let key = format!("{n}{}", text(&mut input));
+        let key = format!("{n}:{}", text(&mut input));
         json::write_str(&mut line, &key);
         line.push(b':');
         let value = value(&mut input, &mut line);

@@ -41,7 +41,11 @@ pub fn check(data: &[u8]) {
             put.insert(position, (to_end, Put::Wrap));
             position += to_end;
         }
-        let payload: Vec<u8> = (0..len).map(|i| (i as u8).wrapping_mul(n | 1)).collect();
+        let payload: Vec<u8> = (0..=255)
+            .cycle()
+            .map(|i: u8| i.wrapping_mul(n | 1))
+            .take(len)
+            .collect();
         let (log, kind) = (
             usize::from(n),
             if n % 3 == 0 {
