@@ -28,6 +28,8 @@ use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::state::{pack_settings, reserve, reserve_from, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
+pub use crate::spool::name::{file_name, name_of};
+use crate::spool::name::{fill_random, random_id};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
 /// Version of the ring format.
@@ -401,46 +403,6 @@ impl Ring {
     pub fn set_lost(&self, slot: usize, first: u64, count: u64) {
         self.word(slot, E_LOST_FIRST).store(first, Relaxed);
         self.word(slot, E_LOST_COUNT).store(count, Release);
-    }
-}
-
-/// The name of a ring file.
-#[must_use]
-pub fn file_name(id: [u8; 8]) -> String {
-    format!("{}.ring", name_of(id))
-}
-
-/// A ring id as text.
-#[must_use]
-pub fn name_of(id: [u8; 8]) -> String {
-    String::from_utf8_lossy(&id).into_owned()
-}
-
-/// Eight random characters that need no escaping anywhere: 40 bits.
-fn random_id() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    fill_random(&mut bytes);
-    bytes.map(|b| b"abcdefghijkmnpqrstuvwxyz23456789"[usize::from(b) % 32])
-}
-
-fn fill_random(bytes: &mut [u8]) {
-    let mut at = 0;
-    while at < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[at..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => at += n,
-            Err(rustix::io::Errno::INTR) => {}
-            // Without an entropy source the clock still tells two rings apart.
-            Err(_) => {
-                let nanos = std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .map_or(0, |d| d.subsec_nanos())
-                    .to_le_bytes();
-                for (i, byte) in bytes[at..].iter_mut().enumerate() {
-                    *byte = nanos[i % 4] ^ u8::try_from(i).unwrap_or(0);
-                }
-                return;
-            }
-        }
     }
 }
 
