@@ -42,23 +42,25 @@ pub fn leaving() {
     }
 }
 
-/// Waits until the threads that said they were leaving are really gone, at most until `deadline`. `CPython` asks the kernel how
+/// Waits until the threads that said they were leaving are really gone; false when one is not at `deadline`. `CPython` asks the kernel how
 /// many threads there are when it warns of a fork, and the kernel counts one for some microseconds after anybody could join it.
-pub fn await_gone(deadline: Instant) {
+pub fn await_gone(deadline: Instant) -> bool {
     for place in &LEAVING {
         let tid = place.load(Relaxed);
         if tid == 0 {
             continue;
         }
-        let task = format!("/proc/self/task/{tid}");
-        while rustix::fs::access(&task, rustix::fs::Access::EXISTS).is_ok() {
+        // Another thread of the program may have the number by now.
+        let name = format!("/proc/self/task/{tid}/comm");
+        while std::fs::read(&name).is_ok_and(|name| name.starts_with(b"logspool-")) {
             if Instant::now() >= deadline {
-                break;
+                return false;
             }
             std::thread::yield_now();
         }
         let _ = place.compare_exchange(tid, 0, Relaxed, Relaxed);
     }
+    true
 }
 
 /// Makes the calling thread the last to be scheduled among equals (nice 10), for work that nobody waits for.

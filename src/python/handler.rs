@@ -1,11 +1,10 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,6 +17,7 @@ use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::mirror::Mirror;
 use crate::python::record::RecordEncoder;
+use crate::python::reopen::{Shut, unopened};
 use crate::python::settings::OpenSettings;
 use crate::report;
 use crate::spool::producer::Appended;
@@ -32,36 +32,28 @@ const MAX_CUT_NOTE: usize = 64;
 #[pyclass(subclass, frozen, module = "logspool._core")]
 #[derive(Default)]
 pub struct NativeHandler {
-    inner: AttachedCell<Inner>,
+    pub(super) inner: AttachedCell<Inner>,
 }
 
 #[derive(Default)]
-struct Inner {
+pub(super) struct Inner {
     filters: Option<Py<PyAny>>,
     formatter: Option<Py<PyAny>>,
     plain: bool,
     formats: bool,
-    open: Option<Py<Open>>,
+    pub(super) open: Option<Py<Open>>,
     /// After `close()`: what the next record opens again.
-    shut: Option<Arc<Shut>>,
-}
-
-/// What a closed handler opens again.
-struct Shut {
-    path: PathBuf,
-    encoder: Arc<RecordEncoder>,
-    settings: Arc<OpenSettings>,
-    mirror: Option<Arc<Mirror>>,
+    pub(super) shut: Option<Arc<Shut>>,
 }
 
 /// An open log and how records are encoded for it. A Python object, though Python never sees it, because each record takes and
 /// gives back a reference: under the GIL that needs no atomic operations.
 #[pyclass(frozen, module = "logspool._core")]
 pub(crate) struct Open {
-    log: Log,
+    pub(super) log: Log,
     pub(crate) encoder: Arc<RecordEncoder>,
-    settings: Arc<OpenSettings>,
-    mirror: Option<Arc<Mirror>>,
+    pub(super) settings: Arc<OpenSettings>,
+    pub(super) mirror: Option<Arc<Mirror>>,
 }
 
 impl Open {
@@ -83,7 +75,7 @@ impl Open {
     }
 
     /// The same log, opened again: after a fork, or after a shutdown that was not the end.
-    fn again(&self) -> Result<Self, Error> {
+    pub(super) fn again(&self) -> Result<Self, Error> {
         let log = engine().reopen(&self.log, &self.settings.log, &self.settings.spool)?;
         Ok(Self {
             log,
@@ -139,24 +131,7 @@ impl NativeHandler {
 
     /// Lets go of the log; the next record opens it again.
     fn _close(&self, py: Python<'_>) {
-        let Some(old) = self.inner.with(py, |inner| inner.open.take()) else {
-            return;
-        };
-        let open = old.get();
-        let shut = Arc::new(Shut {
-            path: open.log.path(),
-            encoder: Arc::clone(&open.encoder),
-            settings: Arc::clone(&open.settings),
-            mirror: open.mirror.clone(),
-        });
-        let before = self.inner.with(py, |inner| inner.shut.replace(shut));
-        drop(before);
-        if open.log.is_inherited() {
-            std::mem::forget(old);
-            return;
-        }
-        drop(old);
-        py.detach(|| engine().release());
+        self.let_go(py);
     }
 
     /// Whether `handle` may do the work of `logging.Handler.handle` natively, and whether a subclass's `format` makes the
@@ -264,31 +239,8 @@ impl NativeHandler {
         }
     }
 
-    /// A log that was closed, opened again.
-    #[cold]
-    fn reopen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Open>> {
-        let shut = self
-            .inner
-            .with(py, |inner| inner.shut.clone())
-            .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))?;
-        let settings = &shut.settings;
-        let opened = py.detach(|| engine().open(&shut.path, &settings.log, &settings.spool));
-        let log = opened.map_err(|e| to_python(&e))?;
-        let open = Bound::new(
-            py,
-            Open {
-                log,
-                encoder: Arc::clone(&shut.encoder),
-                settings: Arc::clone(settings),
-                mirror: shut.mirror.clone(),
-            },
-        )?;
-        self.replace(py, open.clone().unbind());
-        Ok(open)
-    }
-
     /// Puts another log in place; what a forked child inherited is leaked, as its parent's threads still use it.
-    fn replace(&self, py: Python<'_>, open: Py<Open>) {
+    pub(super) fn replace(&self, py: Python<'_>, open: Py<Open>) {
         let old = self.inner.with(py, |inner| inner.open.replace(open));
         match old {
             Some(old) if old.get().log.is_inherited() => std::mem::forget(old),
@@ -304,24 +256,6 @@ impl NativeHandler {
             return Ok(open);
         }
         self.renew(open)
-    }
-
-    #[cold]
-    fn renew<'py>(&self, old: Bound<'py, Open>) -> PyResult<Bound<'py, Open>> {
-        let py = old.py();
-        let standing = old.get();
-        let again = py.detach(|| standing.again());
-        if old.get().log.is_inherited() {
-            std::mem::forget(old);
-        }
-        match again {
-            Ok(open) => {
-                let open = Bound::new(py, open)?;
-                self.replace(py, open.clone().unbind());
-                Ok(open)
-            }
-            Err(e) => Err(to_python(&e)),
-        }
     }
 
     fn append(
@@ -395,33 +329,6 @@ impl NativeHandler {
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
         caller.raised.map_or(Ok(()), Err)
     }
-}
-
-/// A record for which the log could not be opened again, after a fork or after it was closed: counted and said. It is tried
-/// again with the next one.
-fn unopened(py: Python<'_>, error: &PyErr) -> PyResult<()> {
-    if !error.is_instance_of::<PyException>(py) {
-        return Err(error.clone_ref(py));
-    }
-    engine().count_unopened();
-    let raised = error.value(py);
-    let text = raised
-        .getattr(intern!(py, "strerror"))
-        .and_then(|text| text.extract::<String>())
-        .unwrap_or_else(|_| raised.to_string());
-    let hint = if raised.is_instance_of::<PyPermissionError>() {
-        format!(
-            ": let user {} write there, or open the log after the change of user",
-            rustix::process::geteuid().as_raw()
-        )
-    } else {
-        String::new()
-    };
-    report::say(&format!(
-        "{text}; records of process {} are dropped, and counted in stats(), until that succeeds{hint}",
-        std::process::id()
-    ));
-    Ok(())
 }
 
 /// A line of text as the formatter made it.

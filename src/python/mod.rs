@@ -21,6 +21,7 @@ mod names;
 mod objects;
 mod parts;
 mod record;
+mod reopen;
 mod settings;
 mod sites;
 mod structures;

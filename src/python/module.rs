@@ -90,13 +90,12 @@ pub fn fork_before(py: Python<'_>) {
     let stopped = |deadline: Instant| {
         let ours = engine().before_fork(deadline);
         let left = || deadline.saturating_duration_since(Instant::now());
-        ours & mirror::started().is_none_or(|console| console.pause(left()))
+        let console = mirror::started().is_none_or(|console| console.pause(left()));
+        await_gone(deadline) && ours && console
     };
     // At first without letting go of Python: it takes a fraction of a millisecond, and getting Python back from threads that
     // are busy takes many. One that does not stop is counted by CPython's warning, and harmless.
-    if stopped(began + ATTACHED) || py.detach(|| stopped(began + FORK_WAIT)) {
-        await_gone(Instant::now() + ATTACHED);
-    }
+    let _ = stopped(began + ATTACHED) || py.detach(|| stopped(began + FORK_WAIT));
 }
 
 /// Lets them start again, with the next record.

@@ -1,9 +1,12 @@
-//! What a spool holds and has seen, as `stats()` shows it.
+//! What a spool holds and has seen, as `stats()` shows it, and its end when it holds nothing.
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use rustix::fs::{AtFlags, unlinkat};
+
+use crate::spool::place;
 use crate::spool::producer::Spool;
-use crate::spool::ring::name_of;
+use crate::spool::ring::{self, name_of};
 use crate::stats::{LogStats, SpoolStats, Totals};
 
 impl Spool {
@@ -58,5 +61,20 @@ impl Spool {
                 })
                 .collect(),
         }
+    }
+
+    /// Whether it holds anything, or has something to announce.
+    pub fn is_in_use(&self) -> bool {
+        self.head() != self.ring.tail() || self.has_unannounced()
+    }
+
+    /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
+    pub fn give_back(&self) {
+        if self.is_in_use() || !self.ring.is_durable() {
+            return;
+        }
+        let name = ring::file_name(self.ring.id());
+        let _ = unlinkat(&self.place, name, AtFlags::empty());
+        place::tidy(&self.dir, &self.settings.place);
     }
 }

@@ -32,15 +32,15 @@ impl Spool {
             let mut tried = Tried::Busy;
             let goes_on = caller.detached(&mut || {
                 tried = self.commit(self.lock(), slot, line, numbered, urgent);
-                while matches!(tried, Tried::Short) {
-                    self.grow(frame::size(line.len()));
+                while let Tried::Short(need) = tried {
+                    self.grow(need);
                     tried = self.commit(self.lock(), slot, line, numbered, urgent);
                 }
             });
             match tried {
                 Tried::Accepted => return Appended::Accepted,
                 Tried::Dropped => return Appended::Dropped,
-                Tried::Full | Tried::Busy | Tried::Short => {}
+                Tried::Full | Tried::Busy | Tried::Short(_) => {}
             }
             if fork::forks() != forks {
                 return Appended::Forked;
@@ -112,7 +112,7 @@ impl Spool {
         let both = frame::size(text.len()) * 2 + frame::size(line.len());
         if !self.has_room(producer, both) && !self.start_afresh(producer, both) {
             if self.wants_growth(producer, both) {
-                return Tried::Short;
+                return Tried::Short(both);
             }
             let alone = frame::size(text.len());
             if both > producer.lap_end && self.has_room(producer, alone) {
@@ -155,8 +155,9 @@ impl Spool {
         line: &mut [u8],
         numbered: bool,
     ) -> Tried {
-        if self.wants_growth(producer, frame::size(line.len())) {
-            return Tried::Short;
+        let need = frame::size(line.len());
+        if self.wants_growth(producer, need) {
+            return Tried::Short(need);
         }
         match self.settings.when_full {
             WhenFull::Block if !self.is_stalled() => Tried::Full,
@@ -166,7 +167,7 @@ impl Spool {
                 Tried::Dropped
             }
             WhenFull::DropOldest => {
-                if self.drop_old(producer, frame::size(line.len())) {
+                if self.drop_old(producer, need) {
                     self.put(producer, slot, Kind::Record, line, numbered);
                     Tried::Accepted
                 } else {

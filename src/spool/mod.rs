@@ -11,6 +11,7 @@ mod full;
 pub mod grow;
 #[cfg(test)]
 mod grow_tests;
+mod name;
 pub mod notice;
 pub mod place;
 pub mod producer;

@@ -9,8 +9,6 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, unlinkat};
-
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -18,8 +16,7 @@ use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
 use crate::spool::grow;
-use crate::spool::place;
-use crate::spool::ring::{self, MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
@@ -59,8 +56,8 @@ pub(super) enum Tried {
     Busy,
     /// There is no room, and the policy is to wait.
     Full,
-    /// The ring has to grow first: [`Spool::grow`].
-    Short,
+    /// The ring has to grow first, for so many bytes: [`Spool::grow`].
+    Short(u64),
 }
 
 /// What is guarded by the producer's mutex.
@@ -242,11 +239,6 @@ impl Spool {
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
     }
 
-    /// Whether it holds anything, or has something to announce.
-    pub fn is_in_use(&self) -> bool {
-        self.head() != self.ring.tail() || self.has_unannounced()
-    }
-
     /// Whether the process is going down, so that records are drained by whoever logs them.
     #[inline]
     pub fn is_closed(&self) -> bool {
@@ -271,7 +263,7 @@ impl Spool {
         match self.try_append(slot, line, numbered, urgent) {
             Tried::Accepted => Appended::Accepted,
             Tried::Dropped => Appended::Dropped,
-            Tried::Busy | Tried::Full | Tried::Short => {
+            Tried::Busy | Tried::Full | Tried::Short(_) => {
                 self.append_slowly(slot, line, numbered, urgent, caller)
             }
         }
@@ -438,16 +430,6 @@ impl Spool {
     /// loss. The consumer says so while it holds the producer's mutex.
     pub fn set_claimed(&self, slot: usize, position: u64) {
         self.claimed[slot].store(position, Relaxed);
-    }
-
-    /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
-    pub fn give_back(&self) {
-        if self.is_in_use() || !self.ring.is_durable() {
-            return;
-        }
-        let name = ring::file_name(self.ring.id());
-        let _ = unlinkat(&self.place, name, AtFlags::empty());
-        place::tidy(&self.dir, &self.settings.place);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.

@@ -34,6 +34,8 @@ use crate::mapping::{Mapping, Word};
 use crate::segment::naming;
 use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
+use crate::spool::name::{ID, fill_random, random_id};
+pub use crate::spool::name::{file_name, name_of};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
 /// One past the largest sequence number: ten digits of sixteen.
@@ -520,49 +522,6 @@ impl Ring {
         let text = line.get(end.checked_sub(SEQ_LEN)?..end)?;
         let digits = text.strip_prefix(&self.id)?.strip_prefix(b"-")?;
         u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    }
-}
-
-/// The name of a ring file.
-#[must_use]
-pub fn file_name(id: [u8; 8]) -> String {
-    format!("{}.ring", name_of(id))
-}
-
-/// A ring id as text.
-#[must_use]
-pub fn name_of(id: [u8; 8]) -> String {
-    String::from_utf8_lossy(&id).into_owned()
-}
-
-/// What ring ids are made of.
-const ID: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-
-/// Eight random characters that need no escaping anywhere: 40 bits.
-fn random_id() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    fill_random(&mut bytes);
-    bytes.map(|b| ID[usize::from(b) % ID.len()])
-}
-
-fn fill_random(bytes: &mut [u8]) {
-    let mut at = 0;
-    while at < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[at..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => at += n,
-            Err(rustix::io::Errno::INTR) => {}
-            // Without an entropy source the clock still tells two rings apart.
-            Err(_) => {
-                let nanos = std::time::SystemTime::now()
-                    .duration_since(std::time::UNIX_EPOCH)
-                    .map_or(0, |d| d.subsec_nanos())
-                    .to_le_bytes();
-                for (i, byte) in bytes[at..].iter_mut().enumerate() {
-                    *byte = nanos[i % 4] ^ u8::try_from(i).unwrap_or(0);
-                }
-                return;
-            }
-        }
     }
 }
 

@@ -490,7 +490,7 @@ warnings.simplefilter("always")
 path, handler, busy = sys.argv[1:]
 if handler == "logspool":
     import logspool
-    log_handler = logspool.SpoolHandler(path, maxBytes=20_000)
+    log_handler = logspool.SpoolHandler(path)  # no rotation: a busy machine keeps a compressing thread for long
 else:
     log_handler = logging.FileHandler(path)
 log = logging.getLogger("a")
