@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from commands import NOBODY, killed, logspool, report, write
+from commands import COMMAND, NOBODY, environment, killed, logspool, report, write
 from tests.faults.failpoints import MISSING, STEPS, failpoint_environment, failpoints_built
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events
@@ -82,6 +84,28 @@ def test_a_removed_directory_of_ours_is_made_again_for_rings_that_stand_elsewher
     assert report("recover", path.parent, "--spool-dir", place)["records"] == 10
     assert numbers(path) == [0, *range(10)]
     assert report("verify", path.parent)["ok"]
+    shutil.rmtree(path.parent / ".logspool")
+    assert report("recover", path.parent, "--spool-dir", place)["records"] == 0
+    assert not (path.parent / ".logspool").exists(), "nothing is made where there is nothing to recover"
+
+
+def test_interrupting_it_ends_it_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    killed(path, 30)
+    with stalled(path.parent, path.name):
+        process = subprocess.Popen(
+            [COMMAND, "recover", "--wait", "600", path.parent], stderr=subprocess.PIPE, env=environment()
+        )
+        state = (path.parent / ".logspool" / f"{path.name}.state").stat()
+        while not any(  # it has opened the state whose lock it waits for
+            os.path.samestat(os.stat(f"/proc/{process.pid}/fd/{fd}"), state)
+            for fd in os.listdir(f"/proc/{process.pid}/fd")
+        ):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == (None, b"")
+    assert process.returncode == -signal.SIGINT
+    assert report("recover", path.parent)["records"] == 30
 
 
 def test_a_log_that_another_process_holds_is_left_and_named_and_recovered_later(tmp_path: Path) -> None:

@@ -178,12 +178,12 @@ fn judge(dir: &Path, name: &str, state: &Peek, found: &mut Checked) {
     let ours = (meta.dev(), meta.ino()) == current.id;
     if let Some(intent) = state.intent.filter(|i| i.segment == current.number && ours) {
         found.staged = state.staged.clone().unwrap_or_default();
-        if size < intent.offset || size > intent.offset + intent.len {
+        let whole = intent.offset.saturating_add(intent.len);
+        if size < intent.offset || size > whole {
             found.problems.push(format!(
                 "{segment} is {size} bytes long; with the append that was left half done it can be {} to {}: something else \
                  changed it",
-                intent.offset,
-                intent.offset + intent.len
+                intent.offset, whole
             ));
         }
     } else if size < current.size {
