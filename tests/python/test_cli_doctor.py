@@ -146,6 +146,20 @@ def test_leftovers_are_a_problem(tmp_path: Path) -> None:
     assert "abcdefgi.ring.tmp was left by a process that was killed" in text
 
 
+def test_spools_that_pile_up_are_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 1)
+    for n in range(20):
+        (ring.parent / f"abcdef{n:02}.ring").write_bytes(ring.read_bytes()[: 36864 + 8 * 1024 * 1024])
+    assert "nobody recovers them" in problems(path.parent)
+
+
+def test_format_versions_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    write(path, 1)
+    assert report("doctor", path.parent)["directories"][0]["formats"] == {"spool": 1, "state": 1}
+
+
 def test_what_verify_finds_in_files_doctor_finds_too(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     write(path, 10)

@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use parking_lot::Mutex;
 
 use crate::cli::out::Out;
-use crate::cli::survey::{Log, Survey};
+use crate::cli::survey::Survey;
 use crate::cli::{Ended, dir_argument, directory, json_argument, paths, spool_dir_argument};
 use files::Source;
 use judge::Tracks;
@@ -167,12 +167,13 @@ pub struct Read {
 /// Reads the logs, several segments at a time.
 fn read(survey: &Survey, names: &[String], options: &Options) -> BTreeMap<String, Read> {
     let mut jobs: Vec<(&String, Source)> = Vec::new();
+    let mut budget = files::budget();
     for name in names {
         let Some(log) = survey.logs.get(name) else {
             continue;
         };
         jobs.extend(
-            files::sources(&survey.path, name, log)
+            files::sources(&survey.path, name, log, &mut budget)
                 .into_iter()
                 .map(|s| (name, s)),
         );
@@ -239,11 +240,9 @@ fn judge_with(
 ) -> Report {
     let mut report = Report::new(&options.path);
     for (name, read) in found {
-        if let Some(log) = survey.logs.get(name) {
-            report
-                .logs
-                .push(judge_log(survey, name, log, read, damage, options));
-        }
+        report
+            .logs
+            .push(judge_log(survey, name, read, damage, options));
     }
     report.rings(survey);
     report
@@ -252,12 +251,11 @@ fn judge_with(
 fn judge_log(
     survey: &Survey,
     name: &str,
-    log: &Log,
     read: &Read,
     damage: &BTreeSet<String>,
     options: &Options,
 ) -> LogReport {
-    let mut report = LogReport::new(name, log, &read.scans);
+    let mut report = LogReport::new(name, &read.scans);
     report.lines(&read.scans);
     report.files(&read.files);
     let kinds: Vec<Kind> = read.scans.iter().map(Scan::kind).collect();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::files::{Checked, staged_numbers};
 use super::judge::{Misplaced, Missing, Tracks, uncovered};
 use super::scan::{Kind, Place, RingId, Scan};
-use crate::cli::survey::{Log, Survey};
+use crate::cli::survey::Survey;
 use crate::cli::{counted, grouped};
 use crate::segment::naming::{gz_name, segment_name};
 use crate::spool::ring::name_of;
@@ -54,17 +54,12 @@ struct Standing {
 }
 
 impl LogReport {
-    pub fn new(name: &str, log: &Log, scans: &[Scan]) -> Self {
-        let gz: BTreeSet<u64> = log
-            .segments
-            .iter()
-            .filter(|s| s.gz && !log.segments.iter().any(|p| !p.gz && p.number == s.number))
-            .map(|s| s.number)
-            .collect();
+    pub fn new(name: &str, scans: &[Scan]) -> Self {
+        let gz: BTreeSet<u64> = scans.iter().filter(|s| s.gz).map(|s| s.number).collect();
         Self {
             name: name.to_owned(),
             segments: scans.len(),
-            gzipped: scans.iter().filter(|s| gz.contains(&s.number)).count(),
+            gzipped: gz.len(),
             bytes: scans.iter().map(|s| s.bytes).sum(),
             lines: scans.iter().map(|s| s.lines).sum(),
             records: scans.iter().map(|s| s.records).sum(),

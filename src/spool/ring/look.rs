@@ -131,7 +131,8 @@ pub fn look(file: BorrowedFd<'_>, alive: bool) -> io::Result<Seen> {
         };
         walk.window.clear();
         let end = walk.walk(tail, alive, &mut found)?;
-        if walk.tail()? == tail || found.at_end {
+        // Beyond its end the writer has freed nothing: then it is no place of an earlier lap that was looked at.
+        if walk.tail()? <= end {
             found.used = end - tail;
             break;
         }
@@ -193,8 +194,6 @@ struct Found {
     logs: Vec<Option<Waiting>>,
     used: u64,
     damaged: u64,
-    /// The walk came to a place where nothing was committed.
-    at_end: bool,
 }
 
 enum Step {
@@ -230,14 +229,9 @@ impl Walk<'_> {
                     at = next;
                 }
                 Step::Wrap(next) => at = next,
-                Step::Nothing if alive => {
-                    found.at_end = true;
-                    break;
-                }
-                Step::Damaged if alive => break,
+                Step::Nothing | Step::Damaged if alive => break,
                 Step::Damaged | Step::Nothing => {
                     let Some(next) = self.resync(at, limit)? else {
-                        found.at_end = true;
                         break;
                     };
                     found.damaged += next - at;
