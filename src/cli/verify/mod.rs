@@ -111,15 +111,18 @@ fn verify(options: &Options) -> Result<Report, String> {
     let mut found = read(&survey, &names, options);
     let mut report = judge_all(&survey, &found, options);
     // Numbers may seem to be missing that a writer moved from one place to another between two looks.
-    let mut tries = 1;
-    while tries < TRIES && report.is_uncertain() {
-        tries += 1;
-        std::thread::sleep(PAUSE);
-        let again = Survey::of(&options.path, &options.spool_dirs)?;
+    for _ in 1..TRIES {
         let uncertain = report.uncertain();
+        if uncertain.is_empty() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        // Only these are judged anew: spools must have been looked at before the files were read.
+        let again = Survey::of(&options.path, &options.spool_dirs)?;
         let second = read(&again, &uncertain, options);
+        let damage = damaged_rings(&again, found.values().chain(second.values()));
+        report.replace(judge_with(&again, &second, &damage, options));
         found.extend(second);
-        report = judge_all(&again, &found, options);
     }
     if report.has_unexplained_gaps() && names.len() < survey.logs.len() {
         // Damage is announced in the log whose record followed it: any of the directory's.
@@ -131,7 +134,7 @@ fn verify(options: &Options) -> Result<Report, String> {
             .collect();
         let more = read(&survey, &others, options);
         let damage = damaged_rings(&survey, found.values().chain(more.values()));
-        report = judge_with(&survey, &found, &damage, options);
+        report.explain(&damage);
     }
     Ok(report)
 }
@@ -240,21 +243,14 @@ fn judge_with(
 ) -> Report {
     let mut report = Report::new(&options.path);
     for (name, read) in found {
-        report
-            .logs
-            .push(judge_log(survey, name, read, damage, options));
+        report.logs.push(judge_log(survey, name, read, options));
     }
     report.rings(survey);
+    report.explain(damage);
     report
 }
 
-fn judge_log(
-    survey: &Survey,
-    name: &str,
-    read: &Read,
-    damage: &BTreeSet<String>,
-    options: &Options,
-) -> LogReport {
+fn judge_log(survey: &Survey, name: &str, read: &Read, options: &Options) -> LogReport {
     let mut report = LogReport::new(name, &read.scans);
     report.lines(&read.scans);
     report.files(&read.files);
@@ -272,7 +268,7 @@ fn judge_log(
     }
     report.spool(survey, &mut tracks, &read.files.staged);
     let retired = read.scans.first().is_some_and(|s| s.number > 1) && !options.complete;
-    report.numbers(&tracks, damage, retired);
+    report.numbers(&tracks, retired);
     report
 }
 
