@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fchmod, fstat, mkdirat, o
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 
 /// The name of our own directory beside the logs.
 pub const OWN_DIR: &str = ".logspool";
@@ -139,9 +140,11 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_all(parent, mode)?;
     }
+    failpoint::step();
     match mkdirat(CWD, path, Mode::RWXU) {
         Ok(()) => {
             let fd = open_dir(CWD, path)?;
+            failpoint::step();
             fchmod(&fd, Mode::from_raw_mode(mode))?;
             Ok(())
         }
@@ -155,6 +158,7 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
 /// # Errors
 /// When it cannot be made or is not a directory.
 pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    failpoint::step();
     let made = match mkdirat(at, name, Mode::RWXU) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -167,6 +171,7 @@ pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
         Mode::empty(),
     )?;
     if made {
+        failpoint::step();
         fchmod(&fd, Mode::RWXU)?;
     }
     Ok(fd)

@@ -5,22 +5,24 @@
 //! A killed process leaves the last completed store of each field, in program order, so that an intent is either
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
+pub mod health;
 pub mod peek;
 
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use rustix::fs::{
-    FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
-};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, fallocate, fchmod, flock, fstat};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
+use crate::segment::naming::NUMBER_MAX;
+use crate::segment::state::health::Health;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
 const VERSION: u64 = 1;
@@ -61,10 +63,8 @@ pub struct Intent {
     pub ring: [u8; 8],
     /// Log number in that ring.
     pub slot: u64,
-    /// The ring positions it covers: on completion everything of this log below `to` is done.
-    pub to: u64,
-    /// Records among the staged bytes.
-    pub records: u64,
+    /// What the ring is told on completion.
+    pub reached: Reached,
     /// Segment number and its length before the append.
     pub segment: u64,
     /// Offset the bytes go to.
@@ -81,10 +81,19 @@ pub struct Intent {
 pub struct Note {
     /// The log's number in that ring.
     pub slot: u64,
-    /// Everything of this log below it is done.
+    /// What that ring is to be told.
+    pub reached: Reached,
+}
+
+/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this position is done.
     pub to: u64,
-    /// Records that were finished.
-    pub records: u64,
+    /// Records written since the ring was made.
+    pub written: u64,
+    /// Drops before this sequence number are announced.
+    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -100,28 +109,31 @@ impl State {
     /// # Errors
     /// When it cannot be created, mapped or understood.
     pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
-        let file_name = format!("{name}.state");
-        let shown = format!("{}/.logspool/{file_name}", dir.path().display());
-        let fd = openat(
-            dir.own(),
-            &file_name,
-            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::RUSR | Mode::WUSR,
-        )
-        .map(TrackedFd::new)
-        .context("cannot open the log's state file", &shown)?;
+        let file_name = health::file_name(name);
+        let shown = health::shown(dir, &file_name);
+        let fd = health::open_file(dir, &file_name)
+            .map(TrackedFd::new)
+            .context("cannot open the log's state file", &shown)?;
         let stat = fstat(&fd).context("cannot inspect the log's state file", &shown)?;
         if stat.st_size < i64::try_from(LEN).unwrap_or(i64::MAX) {
             fchmod(&fd, Mode::RUSR | Mode::WUSR)
                 .context("cannot set the mode of the log's state file", &shown)?;
             reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
-        let map = Mapping::file(&fd, LEN).context("cannot map the log's state file", &shown)?;
+        let map = Mapping::named(dir.own(), &file_name, &fd, LEN)
+            .context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
             file: Some(fd),
         };
-        state.initialise(&shown)?;
+        // A fresh or a damaged one is seen to as soon as its lock is held: see `ready`.
+        if let Health::Version(version) = state.health() {
+            return Err(Error::invalid(
+                "cannot use the log's state file",
+                shown,
+                health::refusal(version),
+            ));
+        }
         Ok(state)
     }
 
@@ -137,38 +149,6 @@ impl State {
         state.map.u64(AT_VERSION).store(VERSION, Relaxed);
         state.map.u64(AT_MAGIC).store(MAGIC, Release);
         Ok(state)
-    }
-
-    /// Writes the format of a fresh file under the lock: two processes may have created it together.
-    fn initialise(&self, shown: &str) -> Result<()> {
-        if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
-            // A blocking lock, but one that is only ever held for the microseconds of the other's own initialisation:
-            // nobody appends before the magic number stands.
-            if let Some(file) = &self.file {
-                flock(file, FlockOperation::LockExclusive)
-                    .context("cannot lock the log's state file", shown)?;
-            }
-            if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
-                self.map.u64(AT_VERSION).store(VERSION, Relaxed);
-                self.map.u64(AT_MAGIC).store(MAGIC, Release);
-            }
-            self.unlock();
-        }
-        let (magic, version) = (
-            self.map.u64(AT_MAGIC).load(Acquire),
-            self.map.u64(AT_VERSION).load(Relaxed),
-        );
-        if magic != MAGIC || version != VERSION {
-            return Err(Error::invalid(
-                "cannot use the log's state file",
-                shown,
-                format!(
-                    "it has format version {version} and this logspool knows version {VERSION}; use the logspool that \
-                     wrote it, or log to another directory"
-                ),
-            ));
-        }
-        Ok(())
     }
 
     /// Takes the log's lock without waiting; false when another process holds it.
@@ -197,8 +177,12 @@ impl State {
     /// The current segment.
     pub fn current(&self) -> Current {
         let at = |i: usize| self.map.u64(AT_SEGMENT + i * 8).load(Relaxed);
+        let number = at(0);
+        if number > NUMBER_MAX {
+            return Current::default(); // Damaged: a segment of the next number would be nobody's.
+        }
         Current {
-            number: at(0),
+            number,
             id: (at(1), at(2)),
             size: at(3),
             rollover_at: at(4),
@@ -223,7 +207,8 @@ impl State {
 
     /// The number of a segment that was about to be created: a killed process may have left it empty.
     pub fn creating(&self) -> u64 {
-        self.map.u64(AT_CREATING).load(Acquire)
+        let number = self.map.u64(AT_CREATING).load(Acquire);
+        if number > NUMBER_MAX { 0 } else { number }
     }
 
     /// Announces the segment about to be created; 0 when it stands.
@@ -267,8 +252,11 @@ impl State {
         Some(Intent {
             ring: at(0).to_le_bytes(),
             slot: at(1),
-            to: at(2),
-            records: at(3),
+            reached: Reached {
+                to: at(2),
+                written: at(3),
+                announced: at(8),
+            },
             segment: at(4),
             offset: at(5),
             len: at(6),
@@ -280,15 +268,19 @@ impl State {
     pub fn set_intent(&self, intent: &Intent) {
         let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
         let base = AT_INTENTS[next];
+        if failpoint::switched("current-first") {
+            self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+        }
         for (i, v) in [
             u64::from_le_bytes(intent.ring),
             intent.slot,
-            intent.to,
-            intent.records,
+            intent.reached.to,
+            intent.reached.written,
             intent.segment,
             intent.offset,
             intent.len,
             intent.crc,
+            intent.reached.announced,
         ]
         .into_iter()
         .enumerate()
@@ -307,7 +299,9 @@ impl State {
             AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
         });
         self.map.u64(at).store(0, Release);
-        for (i, v) in [intent.slot, intent.to, intent.records]
+        // Sequence numbers have 40 bits, slots 6.
+        let slot = intent.slot & 0xff | intent.reached.announced << 8;
+        for (i, v) in [slot, intent.reached.to, intent.reached.written]
             .into_iter()
             .enumerate()
         {
@@ -321,9 +315,12 @@ impl State {
         let at = self.find_note(u64::from_le_bytes(ring))?;
         let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
         Some(Note {
-            slot: word(1),
-            to: word(2),
-            records: word(3),
+            slot: word(1) & 0xff,
+            reached: Reached {
+                to: word(2),
+                written: word(3),
+                announced: word(1) >> 8,
+            },
         })
     }
 
@@ -378,8 +375,9 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
         interval: interval as u32,
         utc: flags >> 8 & 1 == 1,
         gzip: flags >> 9 & 1 == 1,
-        file_mode: modes as u32,
-        dir_mode: (modes >> 32) as u32,
+        // Nothing but permissions, whatever a damaged file says.
+        file_mode: modes as u32 & 0o777,
+        dir_mode: (modes >> 32) as u32 & 0o777,
         fsync: match flags >> 16 & 3 {
             1 => Fsync::Interval,
             2 => Fsync::Record,
@@ -393,10 +391,27 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
 /// # Errors
 /// When the space is not there, or the file system cannot reserve it.
 pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
+    reserve_from(fd, 0, len)
+}
+
+/// The same for `len` bytes from `from` on, of which nothing has been written yet.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        failpoint::parts(len, |n| {
+            let _ = fallocate(&fd, FallocateFlags::empty(), from as u64, n as u64);
+        });
+        if failpoint::switched("sparse") {
+            let longer = fstat(&fd)?
+                .st_size
+                .max(i64::try_from(from + len).unwrap_or(i64::MAX));
+            return Ok(rustix::fs::ftruncate(&fd, longer.unsigned_abs())?);
+        }
         loop {
-            match fallocate(&fd, FallocateFlags::empty(), 0, len as u64) {
+            match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -409,7 +424,7 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
         let mut at = 0;
         while at < len {
             let n = zeros.len().min(len - at);
-            at += rustix::io::pwrite(&fd, &zeros[..n], at as u64)?;
+            at += rustix::io::pwrite(&fd, &zeros[..n], (from + at) as u64)?;
         }
         Ok(())
     }

@@ -169,7 +169,7 @@ fn finish_intents(
     let shown = own_path(dir).display().to_string();
     for file in states(dir.own()).context("cannot list", &shown)? {
         let log = file.trim_end_matches(STATE).to_owned();
-        while let Some((intent, settings)) = left_behind(dir, &file) {
+        while let Some((records, settings)) = left_behind(dir, &file) {
             failpoint::point("by-hand-intent");
             let mut finished = false;
             let tried = stores
@@ -196,22 +196,20 @@ fn finish_intents(
                 Ok(false) => Some("another process holds the log's lock".to_owned()),
                 Err(e) => Some(e),
             };
-            report.intents.push(IntentReport {
-                log,
-                records: intent.records,
-                left,
-            });
+            report.intents.push(IntentReport { log, records, left });
             break;
         }
     }
     Ok(())
 }
 
-/// The intent in a state file, with the settings in force: they go with it, so that nothing is decided for who opens the
+/// How many lines the intent in a state file has, with the settings in force: they go with it, so that nothing is decided for who opens the
 /// log next.
-fn left_behind(dir: &LogDir, file: &str) -> Option<(Intent, LogSettings)> {
+fn left_behind(dir: &LogDir, file: &str) -> Option<(u64, LogSettings)> {
     match peek(dir.own(), file) {
-        Ok(Seen::State(state)) => Some((state.intent?, state.settings.unwrap_or_default())),
+        Ok(Seen::State(state)) => state
+            .intent
+            .map(|_| (state.lines_staged(), state.settings.unwrap_or_default())),
         _ => None,
     }
 }
@@ -226,7 +224,7 @@ fn advance(places: &[(PathBuf, BorrowedFd<'_>)], intent: &Intent) -> bool {
         let Ok(Some(ring)) = recover::find_ring(*place, intent.ring) else {
             return false;
         };
-        ring.advance(slot, intent.to, intent.records);
+        ring.advance(slot, intent.reached);
         true
     })
 }

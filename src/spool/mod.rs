@@ -8,9 +8,13 @@ mod census;
 pub mod drain;
 pub mod frame;
 mod full;
+pub mod grow;
+#[cfg(test)]
+mod grow_tests;
 pub mod notice;
 pub mod place;
 pub mod producer;
 pub mod recover;
 pub mod ring;
+pub mod salvage;
 pub mod stores;

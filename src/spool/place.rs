@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 
 use crate::config::SpoolPlace;
 use crate::error::{Context, Result};
@@ -59,6 +59,17 @@ pub fn existing(place: &SpoolPlace, id: (u64, u64)) -> Option<(PathBuf, OwnedFd)
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = openat(CWD, &path, flags, Mode::empty()).ok()?;
     Some((path, fd))
+}
+
+/// Removes the place of `dir` where it is empty and was made for it alone. A process that has just opened it finds out when
+/// it makes its ring, and makes the place again.
+pub fn tidy(dir: &LogDir, place: &SpoolPlace) {
+    let parent = match place {
+        SpoolPlace::BesideLogs => return,
+        SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
+        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
+    };
+    let _ = unlinkat(CWD, parent.join(key(dir.id())), AtFlags::REMOVEDIR);
 }
 
 fn shm_name() -> String {

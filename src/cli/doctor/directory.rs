@@ -11,7 +11,7 @@ use crate::cli::survey::{Log, Ring, State, Survey, user};
 use crate::cli::verify::files;
 use crate::cli::{bytes, counted, grouped};
 use crate::config::{Fsync, LogSettings};
-use crate::segment::state::peek;
+use crate::segment::state::peek::{self, Peek};
 use crate::segment::when::When;
 use crate::spool::ring::{self, name_of};
 
@@ -143,7 +143,10 @@ fn tell_log(path: &Path, name: &str, log: &Log, survey: &Survey, told: &mut Told
         told.problem(format!("{}: {text}.", path.join(name).display()));
     }
     readable(path, name, log, settings.as_ref(), told);
-    let intent = log.peek().and_then(|p| p.intent);
+    let pending = log
+        .peek()
+        .filter(|p| p.intent.is_some())
+        .map(Peek::lines_staged);
     json!({
         "name": name,
         "segments": numbers.len(),
@@ -151,7 +154,7 @@ fn tell_log(path: &Path, name: &str, log: &Log, survey: &Survey, told: &mut Told
         "bytes_on_disk": sizes,
         "current": current.map(|c| json!({"number": c.number, "bytes": c.size})),
         "settings": settings.as_ref().map(settings_json),
-        "append_pending": intent.map(|i| i.records),
+        "append_pending": pending,
         "locked": log.states.iter().any(|s| s.lock.held),
         "lock_pids": log.states.iter().flat_map(|s| s.lock.pids.clone()).collect::<Vec<_>>(),
         "users": log.states.iter().flat_map(|s| s.users.clone()).collect::<Vec<_>>(),
@@ -190,14 +193,14 @@ fn tell_state(path: &Path, name: &str, state: &State, survey: &Survey, told: &mu
         }
     }
     if let Ok(peek) = &state.peek
-        && let Some(intent) = peek.intent
+        && peek.intent.is_some()
         && !state.lock.held
         && !survey.rings.iter().any(|r| r.owner.held)
     {
         told.problem(format!(
             "An append of {} to {} was left half done by a killed process: the next process that logs here completes it, or `logspool \
              recover {}`.",
-            counted(intent.records, "record"),
+            counted(peek.lines_staged(), "record"),
             shown.display(),
             path.display()
         ));

@@ -8,7 +8,7 @@ use rustix::io::pread;
 
 use super::{
     AT_CREATING, AT_CURRENT, AT_INTENTS, AT_MAGIC, AT_SEGMENT, AT_SETTINGS, AT_VERSION, Current,
-    HEADER, Intent, MAGIC, STAGING, VERSION, unpack_settings,
+    HEADER, Intent, MAGIC, Reached, STAGING, VERSION, unpack_settings,
 };
 use crate::config::LogSettings;
 
@@ -30,6 +30,15 @@ pub struct Peek {
     pub intent: Option<Intent>,
     /// The bytes of that append, where they are whole.
     pub staged: Option<Vec<u8>>,
+}
+
+impl Peek {
+    /// How many lines the append under way has, as far as they are whole.
+    #[must_use]
+    pub fn lines_staged(&self) -> u64 {
+        let staged = self.staged.as_deref().unwrap_or_default();
+        memchr::memchr_iter(b'\n', staged).count() as u64
+    }
 }
 
 /// What stands under a state file's name.
@@ -108,8 +117,11 @@ fn intent(head: &[u8]) -> Option<Intent> {
     Some(Intent {
         ring: at(0).to_le_bytes(),
         slot: at(1),
-        to: at(2),
-        records: at(3),
+        reached: Reached {
+            to: at(2),
+            written: at(3),
+            announced: at(8),
+        },
         segment: at(4),
         offset: at(5),
         len: at(6),
