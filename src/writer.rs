@@ -246,7 +246,7 @@ impl Shared {
     }
 
     /// Drains the rings dead processes left in `place`, where this process spools for `dir`, and wherever else they may be.
-    fn adopt(&self, dir: &LogDir, place: BorrowedFd<'_>, stores: &mut Stores) -> Recovered {
+    pub fn adopt(&self, dir: &LogDir, place: BorrowedFd<'_>, stores: &mut Stores) -> Recovered {
         let shm = crate::spool::place::existing_shm(dir);
         // Also where this process does not spool: the dead one may have been configured otherwise.
         let places = [Some(place), Some(dir.own()), shm.as_ref().map(AsFd::as_fd)];

@@ -44,7 +44,9 @@ pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     let flushed = handler::shutdown(py, timeout)?;
     py.detach(|| {
+        // The threads start again with the next word.
         report::drain(LAST_WORDS);
+        report::pause(LAST_WORDS);
         if let Some(console) = mirror::started() {
             // What standard error does not take by then is counted as dropped.
             let _ = console.drain(LAST_WORDS) && console.pause(LAST_WORDS);

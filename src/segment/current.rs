@@ -2,8 +2,9 @@
 
 use std::io;
 
-use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, openat, statat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::config::LogSettings;
 use crate::failpoint;
@@ -22,7 +23,7 @@ impl Store {
         let current = self.state.current();
         if current.number == 0 {
             // The first writer of this log: whatever stands under the plain name is kept as a segment.
-            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)?;
+            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode, 0)?;
             return self.create_segment();
         }
         if !self.open_current(current)? {
@@ -33,7 +34,9 @@ impl Store {
             return Err(Errno::BADF.into());
         };
         let stat = fstat(&open.file)?;
-        if u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0 {
+        if (u64::try_from(stat.st_size).unwrap_or(0) != current.size || stat.st_nlink == 0)
+            && !failpoint::switched("no-inode-check")
+        {
             self.closed = true;
             return self.create_segment();
         }
@@ -47,23 +50,32 @@ impl Store {
             });
         }
         if let Err(e) = self.keep_plain(current) {
-            // The name is derived; the segment it should point at can be written all the same.
-            report::say(&format!(
-                "cannot point {} at its newest segment: {e}",
-                self.dir.path().join(&self.name).display()
-            ));
+            self.plain_troubled(&e);
         }
         Ok(())
+    }
+
+    /// The plain name is derived; the segment it should point at can be written all the same.
+    fn plain_troubled(&self, e: &io::Error) {
+        report::say(&format!(
+            "cannot point {} at its newest segment: {e}",
+            self.dir.path().join(&self.name).display()
+        ));
     }
 
     /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
     /// wrote under it meanwhile is kept as a segment.
     fn keep_plain(&mut self, current: Current) -> io::Result<()> {
         match link::standing(self.dir.fd(), &self.name)? {
-            Some(plain) if plain.id == current.id => return Ok(()),
+            Some(plain) if plain.id == current.id || plain.neighbours => return Ok(()),
             Some(plain)
                 if plain.has_text
-                    && link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode)? =>
+                    && link::adopt_plain(
+                        self.dir.fd(),
+                        &self.name,
+                        self.settings.file_mode,
+                        current.number,
+                    )? =>
             {
                 self.closed = true;
                 return self.create_segment();
@@ -105,8 +117,11 @@ impl Store {
         }
     }
 
-    /// Opens the current segment unless it is open; false when the file of that name is not the one.
+    /// Opens the current segment unless it is open; false when the file of that name is not the one (any more).
     pub(super) fn open_current(&mut self, current: Current) -> io::Result<bool> {
+        if !link::keep_segment(self.dir.fd(), &self.name, current.number, current.id)? {
+            return Ok(false);
+        }
         if self
             .segment
             .as_ref()
@@ -126,7 +141,7 @@ impl Store {
             Err(e) => return Err(e.into()),
         };
         let stat = fstat(&file)?;
-        if (stat.st_dev, stat.st_ino) != current.id {
+        if (stat.st_dev, stat.st_ino) != current.id && !failpoint::switched("no-inode-check") {
             return Ok(false);
         }
         // What this process wrote to the segment another one closed is forced to the device before it is let go.
@@ -160,11 +175,14 @@ impl Store {
         self.state.set_creating(0);
         self.segment = Some(Open { number, file });
         failpoint::point("state-switched");
-        link::point_plain(
+        // Not fatal: the segment stands and is current, and the name is tried again whenever the lock is taken.
+        if let Err(e) = link::point_plain(
             &self.dir,
             &self.name,
             &naming::segment_name(&self.name, number),
-        )?;
+        ) {
+            self.plain_troubled(&e);
+        }
         failpoint::point("link-made");
         Ok(())
     }
@@ -178,12 +196,22 @@ impl Store {
         })
     }
 
-    /// A segment whose creator was killed before it became current is empty and can be used.
+    /// A segment whose creator was killed before it became current is empty and can be used, unless the file of that name is
+    /// somebody else's.
     fn reuse_created(&self, number: u64) -> io::Result<Option<TrackedFd>> {
-        if number == 0 {
+        let name = naming::segment_name(&self.name, number);
+        let ours = || {
+            let stat = statat(self.dir.fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok::<_, Errno>(
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && stat.st_size == 0
+                    && stat.st_nlink == 1
+                    && stat.st_uid == geteuid().as_raw(),
+            )
+        };
+        if number == 0 || !ours().unwrap_or(false) {
             return Ok(None);
         }
-        let name = naming::segment_name(&self.name, number);
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         match openat(self.dir.fd(), &name, flags, Mode::empty()) {
             Ok(file) if fstat(&file)?.st_size == 0 => Ok(Some(TrackedFd::new(file))),
@@ -194,8 +222,9 @@ impl Store {
 
     fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {
         let mode = Mode::from_raw_mode(self.settings.file_mode);
-        loop {
+        while naming::is_number(number) {
             self.state.set_creating(number);
+            failpoint::step();
             match openat(
                 self.dir.fd(),
                 naming::segment_name(&self.name, number),
@@ -208,12 +237,16 @@ impl Store {
                 mode,
             ) {
                 Ok(file) => {
+                    failpoint::step();
                     fchmod(&file, mode)?;
                     return Ok((number, TrackedFd::new(file)));
                 }
-                Err(Errno::EXIST) => number += 1,
+                Err(Errno::EXIST) => number = naming::following(number),
                 Err(e) => return Err(e.into()),
             }
         }
+        Err(io::Error::other(
+            "there is no number left for the next segment; move the files with the largest numbers away",
+        ))
     }
 }

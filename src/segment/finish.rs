@@ -2,11 +2,13 @@
 
 use std::io;
 
-use rustix::fs::{fdatasync, fstat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fdatasync, fstat, openat, statat};
 use rustix::io::Errno;
 
 use crate::config::Fsync;
+use crate::failpoint;
 use crate::fork::TrackedFd;
+use crate::segment::naming;
 use crate::segment::state::{Intent, Note, STAGING};
 use crate::segment::store::{Store, write_all};
 
@@ -45,7 +47,7 @@ impl Store {
         {
             fdatasync(&open.file)?;
         }
-        if !finished(&intent) {
+        if !finished(&intent) && !failpoint::switched("no-note") {
             self.state.note_finished(&intent);
         }
         self.state.clear_intent();
@@ -66,8 +68,11 @@ impl Store {
     /// Writes what the segment lacks of an intent; false when it is not the file the intent was made for.
     fn complete(&mut self, intent: &Intent, len: usize) -> io::Result<bool> {
         let current = self.state.current();
-        if current.number != intent.segment || !self.open_current(current)? {
+        if current.number != intent.segment {
             return Ok(false);
+        }
+        if !self.open_current(current)? {
+            return self.complete_copy(intent, len);
         }
         let Some(open) = &self.segment else {
             return Ok(false);
@@ -76,7 +81,11 @@ impl Store {
         let Some(held) = size.checked_sub(intent.offset) else {
             return Ok(false);
         };
-        let held = usize::try_from(held).unwrap_or(usize::MAX).min(len);
+        let held = if failpoint::switched("blind-finish") {
+            0
+        } else {
+            usize::try_from(held).unwrap_or(usize::MAX).min(len)
+        };
         let staged = self.state.staged(len);
         if !holds(&open.file, intent.offset, &staged[..held])? {
             return Ok(false);
@@ -84,6 +93,37 @@ impl Store {
         write_all(&open.file, &staged[held..])?;
         self.unsynced = true;
         self.state.set_size(intent.offset + intent.len);
+        Ok(true)
+    }
+}
+
+impl Store {
+    /// The same for a copy of the directory (a backup put back): the file of that name is another one, but if it ends in what was
+    /// staged it is the segment all the same, and writing everything to a new one would double that.
+    fn complete_copy(&self, intent: &Intent, len: usize) -> io::Result<bool> {
+        let name = naming::segment_name(&self.name, intent.segment);
+        let flags =
+            OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(file) = openat(self.dir.fd(), &name, flags, Mode::empty()) else {
+            return Ok(false);
+        };
+        let (file, stat) = (
+            TrackedFd::new(file),
+            statat(self.dir.fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?,
+        );
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let held = usize::try_from(size.saturating_sub(intent.offset)).unwrap_or(usize::MAX);
+        let staged = self.state.staged(len);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
+            || !(1..=len).contains(&held)
+            || !holds(&file, intent.offset, &staged[..held])?
+        {
+            return Ok(false);
+        }
+        write_all(&file, &staged[held..])?;
+        if self.settings.fsync == Fsync::Record {
+            fdatasync(&file)?;
+        }
         Ok(true)
     }
 }

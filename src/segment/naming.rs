@@ -1,6 +1,12 @@
 //! Names of segments: `app.jsonl.000042`, compressed `app.jsonl.000042.gz`. A segment keeps its number for life.
+//!
+//! Other programs name files much like it, logrotate's `dateext` above all: `app.jsonl.20261121`. Taken for a segment, such a file
+//! would lead the numbers to twenty million and be deleted in its turn. So a number never has eight digits, which is what dates have
+//! (9,999,999 is followed by 100,000,000), nor ten or more, which dates with a time and seconds since the epoch have. A date of six
+//! digits looks like a number; it lies so far ahead of the state's that [`next_number`] knows better.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::Dir;
@@ -14,9 +20,16 @@ const GZ: &str = ".gz";
 /// Digits in a segment's number; more are used only when they are needed.
 const DIGITS: usize = 6;
 
-/// Numbers beyond this are not ours: at one segment a millisecond it takes thirty years to get there. Without the limit one stray
+/// Numbers beyond this are not ours: at one segment a second it takes thirty years to get there. Without the limit one stray
 /// file `app.jsonl.18446744073709551615` would leave no next number.
-const NUMBER_MAX: u64 = 999_999_999_999;
+pub const NUMBER_MAX: u64 = 999_999_999;
+
+/// Numbers of eight digits are dates, and not ours.
+const DATES: RangeInclusive<u64> = 10_000_000..=99_999_999;
+
+/// A file whose number is further ahead of the state's than this is not ours. Others who number the same log (another user's
+/// processes, a state that was deleted) are no more than some rotations ahead.
+const AHEAD: u64 = 10_000;
 
 /// A segment found in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +83,24 @@ pub fn parse(file_name: &[u8], name: &str) -> Option<Segment> {
         return None;
     }
     let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (1..=NUMBER_MAX)
-        .contains(&number)
-        .then_some(Segment { number, gz })
+    is_number(number).then_some(Segment { number, gz })
+}
+
+/// Whether a segment can have this number.
+#[must_use]
+pub fn is_number(number: u64) -> bool {
+    (1..=NUMBER_MAX).contains(&number) && !DATES.contains(&number)
+}
+
+/// The number after this one.
+#[must_use]
+pub fn following(number: u64) -> u64 {
+    let next = number.saturating_add(1);
+    if DATES.contains(&next) {
+        DATES.end() + 1
+    } else {
+        next
+    }
 }
 
 /// All segments of the log `name` in `dir`, by number, the plain file of a number before the compressed one.
@@ -88,14 +116,16 @@ pub fn list(dir: BorrowedFd<'_>, name: &str) -> io::Result<Vec<Segment>> {
     Ok(found)
 }
 
-/// The number for a new segment: one past the largest that the state file or the directory knows.
+/// The number for a new segment: one past the largest that the state file or the directory knows. Where the state knows one (is not 0),
+/// files far ahead of it are another program's, and do not count.
 #[must_use]
 pub fn next_number(max_state: u64, listing: &[Segment]) -> u64 {
-    listing
+    let largest = listing
         .iter()
         .map(|segment| segment.number)
-        .fold(max_state, u64::max)
-        .saturating_add(1)
+        .filter(|&number| max_state == 0 || number <= max_state.saturating_add(AHEAD))
+        .fold(max_state, u64::max);
+    following(largest)
 }
 
 /// Whether a log may be called `name`: it is one path component, its segments' names fit the file system, and it cannot be
@@ -167,6 +197,12 @@ mod tests {
             " a.jsonl.000042",
             "a.jsonl.000042.000001",
             "a.jsonl.18446744073709551615",
+            "a.jsonl.20261121",
+            "a.jsonl.20261121.gz",
+            "a.jsonl.21112026",
+            "a.jsonl.10000000",
+            "a.jsonl.2026112104",
+            "a.jsonl.1795235871",
             "a.jsonl.99999999999999999999999",
             "a.jsonl.٠٠٠٠٤٢",
         ] {
@@ -207,9 +243,20 @@ mod tests {
             listing,
             "one descriptor can be listed twice"
         );
-        assert_eq!(next_number(7, &listing), 1_000_001);
+        assert_eq!(next_number(0, &listing), 1_000_001);
+        assert_eq!(next_number(999_999, &listing), 1_000_001);
+        assert_eq!(
+            next_number(7, &listing),
+            11,
+            "what is a million ahead of the state is another program's"
+        );
         assert_eq!(next_number(2_000_000, &listing), 2_000_001);
         assert_eq!(next_number(0, &[]), 1);
+        assert_eq!(
+            next_number(9_999_999, &[]),
+            100_000_000,
+            "eight digits are a date"
+        );
     }
 
     #[test]
@@ -247,6 +294,7 @@ mod tests {
     proptest! {
         #[test]
         fn parse_gives_back_exactly_what_was_named(name in "[a-z.0-9]{1,20}", number in 1..=NUMBER_MAX, gz: bool) {
+            let number = if is_number(number) { number } else { following(number.min(*DATES.start() - 1)) };
             let segment = Segment { number, gz };
             prop_assert_eq!(parse(segment.file_name(&name).as_bytes(), &name), Some(segment));
         }

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, FileType, statat, unlinkat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::compress::{self, Outcome, Step};
 use super::lock::Lock;
@@ -103,7 +104,8 @@ pub fn plan(listing: &[Segment], current: u64, opts: &Options<'_>) -> Plan {
 
 /// One pass over the log `name` in `dir`: cleans what killed passes left, deletes what is past the count, compresses the rest. `current` is the
 /// number of the segment being written. At most one pass runs per log, whatever the number of processes: it holds the
-/// lock `<name>.gzlock` in `spool_dir` (the `.logspool/` beside the segments), and gives up at once where that is taken.
+/// lock `<name>.gzlock` in `spool_dir` (the `.logspool/` beside the segments), and gives up at once where that is taken. Files of other users are
+/// neither touched nor counted.
 ///
 /// # Errors
 /// The lock or the listing could not be had, so nothing was done. What fails for single files is counted in the report.
@@ -120,7 +122,9 @@ pub fn maintain(
         return Ok(report);
     };
     compress::clean_temporaries(spool_dir, name)?;
-    let plan = plan(&naming::list(dir, name)?, current, opts);
+    let mut listing = naming::list(dir, name)?;
+    listing.retain(|segment| is_ours(dir, &segment.file_name(name)));
+    let plan = plan(&listing, current, opts);
 
     let mut last_deleted = None;
     for segment in plan.delete {
@@ -187,10 +191,19 @@ fn hopeless(error: &io::Error) -> bool {
     )
 }
 
+/// Whether it is a regular file of this user's. Another user who logs under the same name has a state, a lock and a number of segments to
+/// keep that are not known here; which of its segments is being written cannot be told. That counts for root too.
+fn is_ours(dir: BorrowedFd<'_>, file: &str) -> bool {
+    statat(dir, file, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        stat.st_uid == geteuid().as_raw() && FileType::from_raw_mode(stat.st_mode).is_file()
+    })
+}
+
 /// Deletes a regular file; false if there is none of this name. A directory or link that bears a segment's name is not ours.
 fn delete(dir: BorrowedFd<'_>, file: &str) -> io::Result<bool> {
     let gone = statat(dir, file, AtFlags::SYMLINK_NOFOLLOW).and_then(|stat| {
         if FileType::from_raw_mode(stat.st_mode).is_file() {
+            crate::failpoint::step();
             unlinkat(dir, file, AtFlags::empty()).map(|()| true)
         } else {
             Ok(false)

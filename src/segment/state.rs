@@ -5,6 +5,8 @@
 //! A killed process leaves the last completed store of each field, in program order, so that an intent is either
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
+pub mod peek;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -16,9 +18,11 @@ use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
+use crate::segment::naming::NUMBER_MAX;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
 const VERSION: u64 = 1;
@@ -59,10 +63,8 @@ pub struct Intent {
     pub ring: [u8; 8],
     /// Log number in that ring.
     pub slot: u64,
-    /// The ring positions it covers: on completion everything of this log below `to` is done.
-    pub to: u64,
-    /// Records among the staged bytes.
-    pub records: u64,
+    /// What the ring is told on completion.
+    pub reached: Reached,
     /// Segment number and its length before the append.
     pub segment: u64,
     /// Offset the bytes go to.
@@ -79,10 +81,19 @@ pub struct Intent {
 pub struct Note {
     /// The log's number in that ring.
     pub slot: u64,
-    /// Everything of this log below it is done.
+    /// What that ring is to be told.
+    pub reached: Reached,
+}
+
+/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this position is done.
     pub to: u64,
-    /// Records that were finished.
-    pub records: u64,
+    /// Records written since the ring was made.
+    pub written: u64,
+    /// Drops before this sequence number are announced.
+    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -100,6 +111,7 @@ impl State {
     pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
         let file_name = format!("{name}.state");
         let shown = format!("{}/.logspool/{file_name}", dir.path().display());
+        failpoint::step();
         let fd = openat(
             dir.own(),
             &file_name,
@@ -196,8 +208,12 @@ impl State {
     /// The current segment.
     pub fn current(&self) -> Current {
         let at = |i: usize| self.map.u64(AT_SEGMENT + i * 8).load(Relaxed);
+        let number = at(0);
+        if number > NUMBER_MAX {
+            return Current::default(); // Damaged: a segment of the next number would be nobody's.
+        }
         Current {
-            number: at(0),
+            number,
             id: (at(1), at(2)),
             size: at(3),
             rollover_at: at(4),
@@ -222,7 +238,8 @@ impl State {
 
     /// The number of a segment that was about to be created: a killed process may have left it empty.
     pub fn creating(&self) -> u64 {
-        self.map.u64(AT_CREATING).load(Acquire)
+        let number = self.map.u64(AT_CREATING).load(Acquire);
+        if number > NUMBER_MAX { 0 } else { number }
     }
 
     /// Announces the segment about to be created; 0 when it stands.
@@ -266,8 +283,11 @@ impl State {
         Some(Intent {
             ring: at(0).to_le_bytes(),
             slot: at(1),
-            to: at(2),
-            records: at(3),
+            reached: Reached {
+                to: at(2),
+                written: at(3),
+                announced: at(8),
+            },
             segment: at(4),
             offset: at(5),
             len: at(6),
@@ -279,15 +299,19 @@ impl State {
     pub fn set_intent(&self, intent: &Intent) {
         let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
         let base = AT_INTENTS[next];
+        if failpoint::switched("current-first") {
+            self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+        }
         for (i, v) in [
             u64::from_le_bytes(intent.ring),
             intent.slot,
-            intent.to,
-            intent.records,
+            intent.reached.to,
+            intent.reached.written,
             intent.segment,
             intent.offset,
             intent.len,
             intent.crc,
+            intent.reached.announced,
         ]
         .into_iter()
         .enumerate()
@@ -306,7 +330,9 @@ impl State {
             AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
         });
         self.map.u64(at).store(0, Release);
-        for (i, v) in [intent.slot, intent.to, intent.records]
+        // Sequence numbers have 40 bits, slots 6.
+        let slot = intent.slot & 0xff | intent.reached.announced << 8;
+        for (i, v) in [slot, intent.reached.to, intent.reached.written]
             .into_iter()
             .enumerate()
         {
@@ -320,9 +346,12 @@ impl State {
         let at = self.find_note(u64::from_le_bytes(ring))?;
         let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
         Some(Note {
-            slot: word(1),
-            to: word(2),
-            records: word(3),
+            slot: word(1) & 0xff,
+            reached: Reached {
+                to: word(2),
+                written: word(3),
+                announced: word(1) >> 8,
+            },
         })
     }
 
@@ -402,6 +431,15 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
 pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        failpoint::parts(len, |n| {
+            let _ = fallocate(&fd, FallocateFlags::empty(), from as u64, n as u64);
+        });
+        if failpoint::switched("sparse") {
+            let longer = fstat(&fd)?
+                .st_size
+                .max(i64::try_from(from + len).unwrap_or(i64::MAX));
+            return Ok(rustix::fs::ftruncate(&fd, longer.unsigned_abs())?);
+        }
         loop {
             match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
                 Err(Errno::INTR) => {}

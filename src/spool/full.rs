@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::config::WhenFull;
 use crate::fork;
-use crate::json::SEQ_TAIL;
 use crate::spool::frame::{self, Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
@@ -119,12 +118,12 @@ impl Spool {
             if both > producer.lap_end && self.has_room(producer, alone) {
                 // A line nearly as large as the ring: the announcement goes ahead.
                 self.put(producer, slot, Kind::Announcement, &mut text, false);
-                self.ring.set_lost(slot, 0, 0);
+                self.ring.clear_lost(slot);
             }
             return self.when_full(producer, slot, line, numbered);
         }
         self.put(producer, slot, Kind::Announcement, &mut text, false);
-        self.ring.set_lost(slot, 0, 0);
+        self.ring.clear_lost(slot);
         self.put(producer, slot, Kind::Record, line, numbered);
         Tried::Accepted
     }
@@ -142,7 +141,7 @@ impl Spool {
                 let need = frame::size(text.len());
                 if self.has_room(&producer, need) || self.start_afresh(&mut producer, need) {
                     self.put(&mut producer, slot, Kind::Announcement, &mut text, false);
-                    self.ring.set_lost(slot, 0, 0);
+                    self.ring.clear_lost(slot);
                 }
             }
         }
@@ -182,14 +181,8 @@ impl Spool {
     /// Counts a record that was not taken; its sequence number is used up, so that the gap can be explained.
     fn drop_new(&self, _producer: &mut Producer, slot: usize, numbered: bool) {
         self.counters.dropped_newest.fetch_add(1, Relaxed);
-        let (first, count) = self.ring.lost(slot);
-        let seq = if numbered {
-            self.ring.take_seq(slot)
-        } else {
-            first + count
-        };
-        self.ring
-            .set_lost(slot, if count == 0 { seq } else { first }, count + 1);
+        let seq = numbered.then(|| self.ring.take_seq(slot));
+        self.ring.lose(slot, seq);
     }
 
     /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
@@ -216,13 +209,7 @@ impl Spool {
                     if tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed) {
                         dropped += 1;
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);
-                        let (first, count) = self.ring.lost(log);
-                        let first = if count == 0 {
-                            read_seq(payload).unwrap_or(0)
-                        } else {
-                            first
-                        };
-                        self.ring.set_lost(log, first, count + 1);
+                        self.ring.lose(log, self.ring.seq_of(payload));
                     }
                     self.ring.set_tail(next);
                 }
@@ -240,11 +227,4 @@ impl Spool {
         dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
             && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
     }
-}
-
-/// The number in the sequence text a line ends with.
-fn read_seq(line: &[u8]) -> Option<u64> {
-    let end = line.len().checked_sub(SEQ_TAIL.len())?;
-    let text = std::str::from_utf8(line.get(end.checked_sub(10)?..end)?).ok()?;
-    u64::from_str_radix(text, 16).ok()
 }

@@ -215,7 +215,7 @@ fn oldest_records_are_not_dropped_for_a_line_that_fits_nowhere() {
 fn a_ring_also_grows_for_the_announcement_before_a_line() {
     let mut small = Small::new(WhenFull::DropNewest);
     small.append(100);
-    small.spool.ring.set_lost(small.slot, 7, 1);
+    small.spool.ring.lose(small.slot, Some(7));
     let left = usize::try_from(small.spool.lock().lap_left()).unwrap();
     assert_eq!(small.append(left - 64), Appended::Accepted);
     assert!(small.spool.ring.reserved() > FIRST);

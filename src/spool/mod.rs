@@ -3,6 +3,7 @@
 //! [`producer`] commits finished lines, [`drain`] carries them into segments exactly once, [`recover`] does the same
 //! for rings whose owner died. A record is accepted when its frame is committed; from then on it survives SIGKILL.
 
+pub mod by_hand;
 mod census;
 pub mod drain;
 pub mod frame;
@@ -10,6 +11,7 @@ mod full;
 pub mod grow;
 #[cfg(test)]
 mod grow_tests;
+mod mend;
 mod name;
 pub mod notice;
 pub mod place;

@@ -12,11 +12,14 @@ pub fn name_of(id: [u8; 8]) -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
+/// What ring ids are made of.
+pub(super) const ID: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
 /// Eight random characters that need no escaping anywhere: 40 bits.
 pub(super) fn random_id() -> [u8; 8] {
     let mut bytes = [0; 8];
     fill_random(&mut bytes);
-    bytes.map(|b| b"abcdefghijkmnpqrstuvwxyz23456789"[usize::from(b) % 32])
+    bytes.map(|b| ID[usize::from(b) % ID.len()])
 }
 
 pub(super) fn fill_random(bytes: &mut [u8]) {

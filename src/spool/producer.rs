@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
@@ -353,6 +354,7 @@ impl Spool {
         producer.head += self.to_end(producer);
         producer.offset = 0;
         self.ring.set_tail(producer.head);
+        failpoint::turn();
         self.head.store(producer.head, Release);
     }
 
@@ -403,8 +405,13 @@ impl Spool {
         if need > producer.lap_left() {
             self.wrap(producer);
         }
+        if failpoint::switched("head-first") {
+            self.head.store(producer.head + need, Release);
+        }
         region.put(producer.head, producer.offset, slot, kind, line);
+        failpoint::turn();
         self.last[slot].store(producer.head, Release);
+        failpoint::turn();
         producer.head += need;
         producer.offset += need;
         if producer.offset == region.capacity {

@@ -10,10 +10,12 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
 use crate::spool::frame::{ALIGN, Found};
+use crate::spool::mend::mend;
 use crate::spool::ring::{self, Ring};
 use crate::spool::stores::Stores;
 
@@ -24,9 +26,29 @@ const STALE: Duration = Duration::from_mins(1);
 const RING: &str = ".ring";
 const TEMPORARY: &str = ".ring.tmp";
 
+/// What became of a ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// Drained and removed.
+    #[default]
+    Finished,
+    /// Drained as far as it could be read, and kept as `.damaged`.
+    SetAside,
+    /// Left to its owner, which lives, or to another process that is draining it.
+    Held,
+    /// Left: written by a logspool of another format version.
+    OtherVersion(u64),
+    /// Left: a log is locked by another process, or cannot be written.
+    Unfinished,
+    /// Left: trouble with the file itself.
+    Failed,
+}
+
 /// What was found and done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovered {
+    /// What became of the ring; of several together it says nothing.
+    pub fate: Fate,
     /// Rings drained and removed.
     pub rings: u64,
     /// Records carried into segments.
@@ -54,6 +76,18 @@ impl Recovered {
 /// # Errors
 /// When the place cannot be read; trouble with one ring leaves it for the next time.
 pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<Recovered> {
+    adopt_each(place, stores, &mut |_, _| {})
+}
+
+/// The same; `heard` is told of each ring what became of it.
+///
+/// # Errors
+/// As [`adopt_orphans`].
+pub fn adopt_each(
+    place: BorrowedFd<'_>,
+    stores: &mut Stores,
+    heard: &mut dyn FnMut(&str, Recovered),
+) -> io::Result<Recovered> {
     let mut total = Recovered::default();
     for name in rings(place)? {
         if name.ends_with(TEMPORARY) {
@@ -61,9 +95,18 @@ pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<R
             continue;
         }
         match adopt(place, &name, stores) {
-            Ok(done) => total.add(done),
+            Ok(done) => {
+                heard(&name, done);
+                total.add(done);
+            }
             Err(e) => {
-                total.left += 1;
+                let done = Recovered {
+                    fate: Fate::Failed,
+                    left: 1,
+                    ..Recovered::default()
+                };
+                heard(&name, done);
+                total.add(done);
                 report::say(&format!(
                     "cannot recover the spool file {name}: {e}; left for later"
                 ));
@@ -73,7 +116,8 @@ pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<R
     Ok(total)
 }
 
-fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+/// The names of the rings in a place, and of those being made.
+pub(super) fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(place)? {
         let entry = entry?;
@@ -91,6 +135,7 @@ fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
 fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<Recovered> {
     let mut done = Recovered::default();
     let Some(file) = lock_orphan(place, name)? else {
+        done.fate = Fate::Held;
         return Ok(done);
     };
     let shown = stores.dir.path().join(name).display().to_string();
@@ -101,6 +146,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
                  logspool that wrote it",
                 ring::VERSION
             ));
+            done.fate = Fate::OtherVersion(version);
             return Ok(done);
         }
         None => None,
@@ -112,13 +158,18 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             "{shown} was damaged by something other than logspool: its records cannot be read. It is kept as {kept}"
         ));
         done.rings += 1;
+        done.fate = Fate::SetAside;
         return Ok(done);
     };
+    done.damaged += mend(&ring);
     let source = Source {
         ring: &ring,
         spool: None,
         place,
     };
+    if failpoint::switched("unlink-first") {
+        unlinkat(place, name, AtFlags::empty())?;
+    }
     loop {
         let pass = stores.drain(source);
         done.records += pass.records;
@@ -129,17 +180,20 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         if pass.records == 0 {
             done.left += 1;
             done.contended = pass.contended;
+            done.fate = Fate::Unfinished;
             return Ok(done);
         }
     }
     if done.damaged > 0 {
         let kept = set_aside(place, name)?;
+        done.fate = Fate::SetAside;
         report::say(&format!(
             "{shown}: {} bytes were damaged by something other than logspool; the other records are recovered. It is \
              kept as {kept}",
             done.damaged
         ));
     } else {
+        failpoint::step();
         unlinkat(place, name, AtFlags::empty())?;
     }
     done.rings += 1;
@@ -149,6 +203,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
 /// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
 fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
     let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
+    failpoint::step();
     renameat(place, name, place, &kept)?;
     Ok(kept)
 }
@@ -193,6 +248,7 @@ fn remove_stale(place: BorrowedFd<'_>, name: &str) {
         .as_secs()
         .saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(0));
     if age > STALE.as_secs() {
+        failpoint::step();
         let _ = unlinkat(place, name, AtFlags::empty());
     }
 }

@@ -14,8 +14,11 @@
 //! The header names files and settings, never absolute paths: any process, in any container that mounts the directory
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
+pub mod look;
+
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
@@ -24,14 +27,19 @@ use rustix::fs::{
 };
 
 use crate::config::LogSettings;
+use crate::failpoint;
 use crate::fork::TrackedFd;
-use crate::mapping::Mapping;
-use crate::segment::state::{pack_settings, reserve, reserve_from, unpack_settings};
+use crate::json::{SEQ_LEN, SEQ_TAIL};
+use crate::mapping::{Mapping, Word};
+use crate::segment::naming;
+use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
+use crate::spool::name::{ID, fill_random, random_id};
 pub use crate::spool::name::{file_name, name_of};
-use crate::spool::name::{fill_random, random_id};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
+/// One past the largest sequence number: ten digits of sixteen.
+const SEQ_MAX: u64 = 1 << 40;
 /// Version of the ring format.
 pub const VERSION: u64 = 1;
 /// Logs a ring can serve.
@@ -57,6 +65,7 @@ const E_DONE: usize = 16;
 const E_WRITTEN: usize = 24;
 const E_LOST_FIRST: usize = 32;
 const E_LOST_COUNT: usize = 40;
+const E_ANNOUNCED: usize = 48;
 const E_SETTINGS: usize = 64;
 const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
@@ -92,6 +101,7 @@ impl Ring {
     pub fn create(place: BorrowedFd<'_>, capacity: u64, first: u64) -> io::Result<Self> {
         let id = random_id();
         let temporary = format!("{}.ring.tmp", name_of(id));
+        failpoint::step();
         let file = TrackedFd::new(openat(
             place,
             &temporary,
@@ -101,6 +111,7 @@ impl Ring {
         let made = Self::build(place, &temporary, &file, capacity, first, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            failpoint::step();
             renameat(place, &temporary, place, file_name(id))?;
             Ok(region)
         });
@@ -220,6 +231,7 @@ impl Ring {
             || capacity == 0
             || !capacity.is_multiple_of(ALIGN)
             || capacity > (map.len() - HEADER) as u64
+            || !at(AT_ID).to_le_bytes().iter().all(|c| ID.contains(c))
         {
             return None;
         }
@@ -316,7 +328,7 @@ impl Ring {
         self.region.map.u64(AT_TAIL).store(position, Release);
     }
 
-    fn word(&self, slot: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
+    fn word(&self, slot: usize, word: usize) -> Word<'_, AtomicU64> {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 
@@ -333,7 +345,7 @@ impl Ring {
         let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
         String::from_utf8(bytes.to_vec())
             .ok()
-            .filter(|n| !n.contains('/'))
+            .filter(|name| naming::check_name(name).is_ok())
     }
 
     /// The settings of log `slot`.
@@ -362,16 +374,23 @@ impl Ring {
             .store(name.len() as u64, Release);
     }
 
+    /// Corrects a number that cannot be.
+    pub(super) fn set_done(&self, slot: usize, position: u64) {
+        self.word(slot, E_DONE).store(position, Release);
+    }
+
     /// How far log `slot` is in segments.
     pub fn done(&self, slot: usize) -> u64 {
         self.word(slot, E_DONE).load(Acquire)
     }
 
-    /// Log `slot` is in segments up to `to`, `records` more than before.
-    pub fn advance(&self, slot: usize, to: u64, records: u64) {
-        if self.done(slot) < to {
-            self.word(slot, E_DONE).store(to, Release);
-            self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
+    /// Log `slot` is in segments up to what `reached` says. Absolute numbers, and `done` last: who is killed in between is
+    /// followed by somebody who stores the same again.
+    pub fn advance(&self, slot: usize, reached: Reached) {
+        self.set_announced(slot, reached.announced);
+        if self.done(slot) < reached.to {
+            self.word(slot, E_WRITTEN).store(reached.written, Relaxed);
+            self.word(slot, E_DONE).store(reached.to, Release);
         }
     }
 
@@ -393,16 +412,60 @@ impl Ring {
     /// The drops of log `slot` not announced yet: the first sequence number and how many.
     #[inline]
     pub fn lost(&self, slot: usize) -> (u64, u64) {
-        (
-            self.word(slot, E_LOST_FIRST).load(Relaxed),
-            self.word(slot, E_LOST_COUNT).load(Relaxed),
-        )
+        let count = self.word(slot, E_LOST_COUNT).load(Acquire);
+        let first = self.word(slot, E_LOST_FIRST).load(Relaxed);
+        if count > 0 {
+            let end = first.saturating_add(count);
+            // More than its text can say is damage.
+            if end <= self.announced(slot) || end > SEQ_MAX {
+                return (first.min(SEQ_MAX), 0);
+            }
+        }
+        (first, count)
     }
 
-    /// Notes the drops of log `slot` not announced yet.
-    pub fn set_lost(&self, slot: usize, first: u64, count: u64) {
-        self.word(slot, E_LOST_FIRST).store(first, Relaxed);
-        self.word(slot, E_LOST_COUNT).store(count, Release);
+    /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
+    /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
+    pub fn lose(&self, slot: usize, seq: Option<u64>) {
+        let (first, count) = self.lost(slot);
+        if count == 0 {
+            let before = self.word(slot, E_LOST_COUNT).load(Relaxed);
+            if before > 0 {
+                self.word(slot, E_LOST_COUNT).store(0, Release);
+            }
+            // Below what is announced it would pass for announced too.
+            let first = seq.unwrap_or(first + before).max(self.announced(slot));
+            self.word(slot, E_LOST_FIRST).store(first, Release);
+        }
+        self.word(slot, E_LOST_COUNT).store(count + 1, Release);
+    }
+
+    /// The drops of log `slot` are announced in the ring.
+    pub fn clear_lost(&self, slot: usize) {
+        let (first, count) = self.lost(slot);
+        self.word(slot, E_LOST_COUNT).store(0, Release);
+        self.word(slot, E_LOST_FIRST).store(first + count, Release);
+    }
+
+    /// The drops of log `slot` before this number are announced in segments or by an intent.
+    fn announced(&self, slot: usize) -> u64 {
+        self.word(slot, E_ANNOUNCED).load(Acquire)
+    }
+
+    /// Says so. Only who holds the log's lock does.
+    pub fn set_announced(&self, slot: usize, before: u64) {
+        if self.announced(slot) < before {
+            self.word(slot, E_ANNOUNCED).store(before, Release);
+        }
+    }
+
+    /// The number in the sequence text that `line` ends with, if it is one of this ring's.
+    #[must_use]
+    pub fn seq_of(&self, line: &[u8]) -> Option<u64> {
+        let end = line.len().checked_sub(SEQ_TAIL.len())?;
+        let text = line.get(end.checked_sub(SEQ_LEN)?..end)?;
+        let digits = text.strip_prefix(&self.id)?.strip_prefix(b"-")?;
+        u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 }
 

@@ -17,7 +17,7 @@ def segments(path: Path) -> list[Path]:
     """The segments of a log, oldest first; of a plain and a compressed one with the same number the plain one."""
     found: dict[int, Path] = {}
     for file in path.parent.glob(f"{path.name}.*"):
-        number = re.fullmatch(re.escape(path.name) + r"\.(\d{6,})(\.gz)?", file.name)
+        number = re.fullmatch(re.escape(path.name) + r"\.(\d{6,7}|\d{9})(\.gz)?", file.name)
         if number and (int(number[1]) not in found or not number[2]):
             found[int(number[1])] = file
     return [found[number] for number in sorted(found)]
