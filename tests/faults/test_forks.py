@@ -23,11 +23,11 @@ import pytest
 from tests.faults.failpoints import MISSING, failpoint_environment, failpoints_built
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records
+from tests.faults.reliability import LONG, row
 from tests.faults.stall import small_disk, stalled
 
 import logspool
 
-LONG = os.environ.get("LOGSPOOL_FAULTS") == "long"
 RECOVER = "open_log(sys.argv[1], backupCount=0)"
 QUIET = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}  # 3.12 warns of any fork with threads
 # `fork` as C code calls it: Python and its hooks know nothing of it.
@@ -128,6 +128,12 @@ def test_a_storm_of_forks_while_threads_log_loses_nothing_and_leaves_few_small_r
     expected = Counter(f"thread {t} {n}" for t, count in enumerate(map(int, counted.split())) for n in range(count))
     expected.update(f"child {c}" for c in range(forks) if c % 4)
     found = Counter(events(path.parent, path.name))
+    row(
+        fault="forks while 8 threads log, the children leave by `os._exit`",
+        promise="no fork hangs, nothing lost or doubled, at most 16 orphans when a ring is made",
+        rounds=forks,
+        result={"lost": (expected - found).total(), "doubled": (found - expected).total()},
+    )
     assert found == expected, (expected - found, found - expected)
     assert not rings(path)
 
@@ -475,6 +481,12 @@ def test_gunicorn_workers_log_are_killed_and_replaced_and_no_request_is_missing(
     found = Counter(e for e in events(path.parent, path.name) if e.startswith("request "))
     assert set(found.values()) == {1}
     assert {f"request {n}" for n in answered} <= set(found)
+    row(
+        fault="a pre-fork server's workers are killed and replaced",
+        promise="the record of every request that was answered is there once",
+        rounds=len(answered),
+        result={"lost": 0, "doubled": 0},
+    )
     assert events(path.parent, path.name).count("loaded") == 1
     assert len({record["pid"] for record in records(path.parent, path.name)}) > 4
     assert not rings(path)
@@ -618,5 +630,5 @@ def test_a_process_that_gives_up_its_rights_keeps_logging_or_says_why_not(who: s
             assert dropped == 0
             assert emitted == written
             assert found == [f"record {n}" for n in range(100)]
-        if who == "same":
-            assert "cannot rotate" in err
+        if who == "same" and mode != 0o777:
+            assert "Permission denied" in err
