@@ -253,7 +253,7 @@ impl Walk<'_> {
         }
         let (crc, len) = (half(head, 8), half(head, 12));
         if len == WRAP {
-            return Ok(if room <= limit {
+            return Ok(if room <= limit && crc == frame::wrap_crc(position) {
                 Step::Wrap(position + room)
             } else {
                 Step::Damaged
@@ -266,7 +266,7 @@ impl Walk<'_> {
         }
         let whole = self
             .bytes(position, frame::HEADER + len as usize)?
-            .is_some_and(|frame| crc32c::crc32c(&frame[12..]) == crc);
+            .is_some_and(|bytes| frame::checksum(position, &bytes[12..]) == crc);
         Ok(if whole {
             Step::Frame {
                 log,
