@@ -37,6 +37,11 @@ pub(super) fn seed(position: u64) -> u32 {
     (position / ALIGN) as u32
 }
 
+/// The checksum of a frame whose bytes from 12 on are `rest`.
+pub(super) fn checksum(position: u64, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(seed(position), rest)
+}
+
 /// The checksum of the wrap marker.
 pub(super) fn wrap_crc(position: u64) -> u32 {
     crc32c::crc32c_append(seed(position), &WRAP.to_le_bytes())

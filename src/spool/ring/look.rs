@@ -270,7 +270,7 @@ impl Walk<'_> {
         }
         let whole = self
             .bytes(position, frame::HEADER + len as usize)?
-            .is_some_and(|frame| crc32c::crc32c_append(frame::seed(position), &frame[12..]) == crc);
+            .is_some_and(|bytes| frame::checksum(position, &bytes[12..]) == crc);
         Ok(if whole {
             Step::Frame {
                 log,
