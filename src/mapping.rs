@@ -15,11 +15,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
+use crate::memtrap::Trap;
+
 /// A mapping of a whole file, or of anonymous memory where no file can back it.
 #[derive(Debug)]
 pub struct Mapping {
     base: *mut u8,
     len: usize,
+    /// Keeps a file that fails from ending the process.
+    trap: Option<Trap>,
 }
 
 // SAFETY: the mapping is plain memory owned by this value; all shared access is through atomics or ranges whose
@@ -48,6 +52,7 @@ impl Mapping {
         Ok(Self {
             base: base.cast(),
             len,
+            trap: Some(Trap::new(base as usize, len)),
         })
     }
 
@@ -68,7 +73,14 @@ impl Mapping {
         Ok(Self {
             base: base.cast(),
             len,
+            trap: None,
         })
+    }
+
+    /// Whether a page of the file behind it failed (see [`crate::memtrap`]): what that page held is lost.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.trap.as_ref().is_some_and(Trap::is_broken)
     }
 
     /// Length in bytes.
@@ -158,6 +170,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // First: another mapping may come to stand at this address.
+        self.trap = None;
         // SAFETY: made by `mmap` with this length, and no borrow outlives self.
         let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
     }

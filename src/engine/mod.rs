@@ -178,10 +178,13 @@ impl Engine {
         if !spools.is_empty() && !self.is_finished() {
             self.shared.start();
         }
+        // Under the lock, so that one that is let go meanwhile is counted once.
+        let standing = self.shared.spools.lock();
         let mut totals = *self.shared.retired.lock();
-        for spool in &spools {
+        for spool in standing.iter() {
             totals.add(&spool.totals());
         }
+        drop(standing);
         let gzip = &self.shared.janitor.counters;
         Stats {
             totals,

@@ -15,7 +15,7 @@ use crate::segment::dir::LogDir;
 use crate::segment::naming;
 use crate::spool::place;
 use crate::spool::producer::Spool;
-use crate::spool::ring::Ring;
+use crate::spool::successor::make_ring;
 use crate::writer::source;
 
 impl Engine {
@@ -26,7 +26,9 @@ impl Engine {
     pub fn open(&self, path: &Path, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
         let (parent, name) = split(path)?;
         let dir = LogDir::open(&parent, settings.dir_mode)?;
-        self.open_in(dir, &name, settings, spool)
+        let _one_at_a_time = self.opening.lock();
+        let spool = self.spool_for(dir, spool)?;
+        self.enter(spool, &name, settings, false)
     }
 
     /// Opens a log the parent had open: relative to the directory it resolved.
@@ -34,28 +36,36 @@ impl Engine {
     /// # Errors
     /// As [`Self::open`].
     pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
-        self.open_in(log.spool.dir.reopen()?, &log.name, settings, spool)
+        let newest = log.spool.newest().unwrap_or(&log.spool);
+        if !log.is_inherited() && !newest.is_closed() {
+            let _one_at_a_time = self.opening.lock();
+            return self.enter(Arc::clone(newest), &log.name, settings, true);
+        }
+        let dir = newest.dir.reopen(settings.dir_mode)?;
+        let _one_at_a_time = self.opening.lock();
+        let spool = self.spool_for(dir, spool)?;
+        self.enter(spool, &log.name, settings, true)
     }
 
-    fn open_in(
+    /// Enters the log in `spool`. Trouble with its files is an error at the start of a program, where somebody can act on
+    /// it, unless it is of the kind that passes; a log that was open keeps its records in the spool whatever happens.
+    fn enter(
         &self,
-        dir: LogDir,
+        spool: Arc<Spool>,
         name: &str,
         settings: &LogSettings,
-        spool_settings: &SpoolSettings,
+        was_open: bool,
     ) -> Result<Log> {
-        let _one_at_a_time = self.opening.lock();
         self.finished.store(false, Ordering::SeqCst);
-        let spool = self.spool_for(dir, spool_settings)?;
         let slot = spool.enter(name, settings)?;
-        let prepared = spool.stores.lock().prepare(name, settings, source(&spool));
-        if let Err(e) = prepared {
-            if !is_passing(&e) {
-                return Err(e);
+        {
+            let mut stores = spool.stores.lock();
+            if let Err(e) = stores.prepare(name, settings, source(&spool)) {
+                if !was_open && !is_passing(&e) {
+                    return Err(e);
+                }
+                stores.troubled(name, e.cause());
             }
-            report::say(&format!(
-                "{e}; records are kept in the spool until this heals"
-            ));
         }
         self.look_after(&spool, name);
         self.shared.resume();
@@ -74,12 +84,17 @@ impl Engine {
         let standing = {
             let mut spools = self.shared.spools.lock();
             spools.retain(|s| {
-                if s.is_closed() {
+                // One that has given way is closed too, and stays until it is empty.
+                let over = s.is_closed() && s.successor().is_none();
+                if over {
                     self.shared.retired.lock().add(&s.totals());
                 }
-                !s.is_closed()
+                !over
             });
-            spools.iter().find(|s| s.dir.id() == dir.id()).cloned()
+            spools
+                .iter()
+                .find(|s| !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost())
+                .cloned()
         };
         if let Some(spool) = standing {
             if spool.settings != *settings {
@@ -148,30 +163,16 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
     Ok((parent, name))
 }
 
-/// Creates the ring; in memory where the file system cannot reserve it, which is said.
-fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
-    use std::os::fd::AsFd;
-    let shown = dir.path().display().to_string();
-    match Ring::create(place.as_fd(), settings.bytes) {
-        Ok(ring) => Ok(ring),
-        Err(e) => {
-            let full = Error::new("cannot reserve the spool", shown.clone(), e);
-            report::say(&format!(
-                "{full}; records wait in memory instead and do not survive a kill (spool_dir=\"shm\" puts the spool \
-                 into shared memory)"
-            ));
-            Ring::anonymous(settings.bytes)
-                .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
-        }
-    }
-}
-
 /// Whether trouble is of the kind that passes: the records wait for it.
 fn is_passing(e: &Error) -> bool {
     [
         Errno::NOSPC,
         Errno::DQUOT,
         Errno::IO,
+        Errno::AGAIN,
+        Errno::NOMEM,
+        Errno::STALE,
+        Errno::TIMEDOUT,
         Errno::NFILE,
         Errno::MFILE,
     ]

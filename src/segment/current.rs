@@ -46,14 +46,22 @@ impl Store {
                 ..current
             });
         }
-        if let Err(e) = self.keep_plain(current) {
-            // The name is derived; the segment it should point at can be written all the same.
+        let kept = self.keep_plain(current);
+        self.say_unlinked(kept);
+        Ok(())
+    }
+
+    /// The name is derived; the segment it should point at can be written all the same.
+    fn say_unlinked(&self, pointed: io::Result<()>) {
+        // Rights that were dropped after the start: rotation, which needs them, says so.
+        if let Err(e) = pointed
+            && e.kind() != io::ErrorKind::PermissionDenied
+        {
             report::say(&format!(
                 "cannot point {} at its newest segment: {e}",
                 self.dir.path().join(&self.name).display()
             ));
         }
-        Ok(())
     }
 
     /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
@@ -160,11 +168,12 @@ impl Store {
         self.state.set_creating(0);
         self.segment = Some(Open { number, file });
         failpoint::point("state-switched");
-        link::point_plain(
+        let pointed = link::point_plain(
             &self.dir,
             &self.name,
             &naming::segment_name(&self.name, number),
-        )?;
+        );
+        self.say_unlinked(pointed);
         failpoint::point("link-made");
         Ok(())
     }
@@ -194,6 +203,7 @@ impl Store {
 
     fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {
         let mode = Mode::from_raw_mode(self.settings.file_mode);
+        let before = self.state.creating();
         loop {
             self.state.set_creating(number);
             match openat(
@@ -212,7 +222,11 @@ impl Store {
                     return Ok((number, TrackedFd::new(file)));
                 }
                 Err(Errno::EXIST) => number += 1,
-                Err(e) => return Err(e.into()),
+                Err(e) => {
+                    // The number is still free: one that a full disk tried again and again must not use up thousands.
+                    self.state.set_creating(before);
+                    return Err(e.into());
+                }
             }
         }
     }

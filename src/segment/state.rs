@@ -8,9 +8,11 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::Duration;
 
 use rustix::fs::{
-    FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
+    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
+    statat,
 };
 use rustix::io::Errno;
 
@@ -38,6 +40,8 @@ const AT_NEXT_NOTE: usize = 1016;
 const AT_NOTES: usize = 1024;
 const NOTE: usize = 32;
 const NOTES: usize = 64;
+/// Milliseconds for which another process is given time to initialise a file.
+const INITIALISED_WITHIN: u32 = 100;
 
 /// The segment being written: its number (0 is none yet), identity, length and time of rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +93,10 @@ pub struct Note {
 #[derive(Debug)]
 pub struct State {
     map: Mapping,
-    file: Option<TrackedFd>,
+    file: TrackedFd,
+    /// What the file is called, and its device and inode.
+    name: String,
+    id: (u64, u64),
 }
 
 impl State {
@@ -112,25 +119,62 @@ impl State {
         if stat.st_size < i64::try_from(LEN).unwrap_or(i64::MAX) {
             fchmod(&fd, Mode::RUSR | Mode::WUSR)
                 .context("cannot set the mode of the log's state file", &shown)?;
-            reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
+            reserve_or_write(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
         let map = Mapping::file(&fd, LEN).context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
-            file: Some(fd),
+            file: fd,
+            name: file_name,
+            id: (stat.st_dev, stat.st_ino),
         };
         state.initialise(&shown)?;
         Ok(state)
     }
 
-    /// State in memory only: where the file system cannot hold a mapping. No other process sees it.
+    /// Whether it no longer is the file that stands under its name, so that its lock keeps nobody out, or a page of it is
+    /// lost: the log then needs another.
     ///
     /// # Errors
-    /// When there is no memory.
-    pub fn anonymous() -> io::Result<Self> {
+    /// When that cannot be told.
+    pub fn is_lost(&self, dir: &LogDir) -> io::Result<bool> {
+        if self.is_broken() {
+            return Ok(true);
+        }
+        match statat(dir.own(), &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) != self.id),
+            Err(Errno::NOENT) => Ok(true),
+            // Rights that were dropped after the start: the descriptor still tells whether the file was deleted.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(fstat(&self.file)?.st_nlink == 0),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether a page of it is lost: somebody truncated the file, or the device failed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.map.is_broken()
+    }
+
+    /// State in memory only: where the file system cannot hold a mapping. No other process sees it; the lock is the file's
+    /// all the same, so that processes take turns, each in segments of its own.
+    ///
+    /// # Errors
+    /// When there is no memory, or the file cannot be opened.
+    pub fn anonymous(dir: &LogDir, name: &str) -> io::Result<Self> {
+        let file_name = format!("{name}.state");
+        let file = TrackedFd::new(openat(
+            dir.own(),
+            &file_name,
+            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::RUSR | Mode::WUSR,
+        )?);
+        let stat = fstat(&file)?;
         let state = Self {
             map: Mapping::anonymous(LEN)?,
-            file: None,
+            file,
+            name: file_name,
+            id: (stat.st_dev, stat.st_ino),
         };
         state.map.u64(AT_VERSION).store(VERSION, Relaxed);
         state.map.u64(AT_MAGIC).store(MAGIC, Release);
@@ -140,12 +184,8 @@ impl State {
     /// Writes the format of a fresh file under the lock: two processes may have created it together.
     fn initialise(&self, shown: &str) -> Result<()> {
         if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
-            // A blocking lock, but one that is only ever held for the microseconds of the other's own initialisation:
-            // nobody appends before the magic number stands.
-            if let Some(file) = &self.file {
-                flock(file, FlockOperation::LockExclusive)
-                    .context("cannot lock the log's state file", shown)?;
-            }
+            self.lock_soon()
+                .context("cannot lock the log's state file", shown)?;
             if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
                 self.map.u64(AT_VERSION).store(VERSION, Relaxed);
                 self.map.u64(AT_MAGIC).store(MAGIC, Release);
@@ -169,15 +209,24 @@ impl State {
         Ok(())
     }
 
+    /// Takes the lock of a file without a format. As nobody appends before that stands, it is held for the microseconds of
+    /// another's initialisation only, unless the file was truncated while somebody wrote the log.
+    fn lock_soon(&self) -> io::Result<()> {
+        for _ in 0..INITIALISED_WITHIN {
+            if self.try_lock()? {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(Errno::AGAIN.into())
+    }
+
     /// Takes the log's lock without waiting; false when another process holds it.
     ///
     /// # Errors
     /// What `flock` says, other than that it is held.
     pub fn try_lock(&self) -> io::Result<bool> {
-        let Some(file) = &self.file else {
-            return Ok(true);
-        };
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(e) => Err(e.into()),
@@ -186,10 +235,8 @@ impl State {
 
     /// Gives the lock back.
     pub fn unlock(&self) {
-        if let Some(file) = &self.file {
-            // Unlocking a lock this descriptor holds cannot fail in a way that could be acted on.
-            let _ = flock(file, FlockOperation::Unlock);
-        }
+        // Unlocking a lock this descriptor holds cannot fail in a way that could be acted on.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 
     /// The current segment.
@@ -386,6 +433,30 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
     }
 }
 
+/// Reserves `len` bytes of a fresh file by writing them where the file system cannot reserve (ext2, vfat).
+fn reserve_or_write(fd: impl AsFd, len: usize) -> io::Result<()> {
+    match reserve(&fd, len) {
+        Err(e) if e.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
+            // Only what is missing: another process may be at work in the rest.
+            let held = usize::try_from(fstat(&fd)?.st_size).unwrap_or(0);
+            write_zeros(fd, held, len)
+        }
+        other => other,
+    }
+}
+
+fn write_zeros(fd: impl AsFd, mut at: usize, len: usize) -> io::Result<()> {
+    let zeros = [0u8; 1 << 13];
+    while at < len {
+        match rustix::io::pwrite(&fd, &zeros[..zeros.len().min(len - at)], at as u64) {
+            Ok(n) => at += n,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Reserves `len` bytes, so that a store to the mapping can never meet a full disk (a sparse one gets SIGBUS).
 ///
 /// # Errors
@@ -403,12 +474,6 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     {
         // Written zeros reserve on file systems without sparse files and on APFS alike.
-        let zeros = [0u8; 1 << 16];
-        let mut at = 0;
-        while at < len {
-            let n = zeros.len().min(len - at);
-            at += rustix::io::pwrite(&fd, &zeros[..n], at as u64)?;
-        }
-        Ok(())
+        write_zeros(fd, 0, len)
     }
 }

@@ -129,6 +129,11 @@ impl Stores {
                 store.unlock();
             }
         }
+        if let Some(spool) = source.spool
+            && pass.records > 0
+        {
+            spool.keep_header();
+        }
         pass
     }
 
@@ -183,7 +188,7 @@ impl Stores {
             pass.records += written;
             if let Err(e) = appended {
                 store.unlock();
-                self.troubled(&name, &e.to_string());
+                self.troubled(&name, &e);
                 ready[slot] = None;
                 *unsent = Some(unsent.map_or(began, |u| u.min(began)));
             }
@@ -268,6 +273,7 @@ impl Stores {
             if let Some((from, to)) = pass.hole.take() {
                 store.stage(&notice::damaged(ring.id(), from, to), 0);
             }
+            store.stage_news();
             store.stage(payload, u64::from(kind == Kind::Record));
             batch.first[log].get_or_insert(*position);
             *position = next;

@@ -13,3 +13,4 @@ pub mod producer;
 pub mod recover;
 pub mod ring;
 pub mod stores;
+pub mod successor;

@@ -15,6 +15,7 @@ use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
+use crate::spool::successor::Succession;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
@@ -84,6 +85,8 @@ pub struct Counters {
     pub dropped_oldest: AtomicU64,
     /// Records dropped because this very thread held the lock, or a line was too large for the ring.
     pub dropped_other: AtomicU64,
+    /// Committed records lost with pages of the ring.
+    pub lost: AtomicU64,
     /// Announcements of drops, beside the records.
     pub announced: AtomicU64,
     /// Times a caller waited for room.
@@ -118,6 +121,7 @@ pub struct Spool {
     pub(super) space: Condvar,
     closed: AtomicBool,
     pub(super) waker: Arc<Waker>,
+    pub(super) succession: Succession,
 }
 
 impl Spool {
@@ -156,6 +160,7 @@ impl Spool {
             space: Condvar::new(),
             closed: AtomicBool::new(false),
             waker,
+            succession: Succession::default(),
         }
     }
 

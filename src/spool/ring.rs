@@ -210,6 +210,27 @@ impl Ring {
         self.file.is_some()
     }
 
+    /// Whether a page of it is lost: its file failed or was truncated.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.region.map.is_broken()
+    }
+
+    /// Whether its first page is there.
+    pub fn has_header(&self) -> bool {
+        self.region.map.u64(0).load(Acquire) == MAGIC
+    }
+
+    /// Marks the first page as being there again.
+    pub fn set_header(&self) {
+        self.region.map.u64(0).store(MAGIC, Release);
+    }
+
+    /// Puts back what a lost page knew: so many records of log `slot` more are in segments.
+    pub fn add_written(&self, slot: usize, records: u64) {
+        self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
+    }
+
     /// Whether a full ring drops the oldest: then drops are announced where they happened, by the consumer.
     pub fn drops_oldest(&self) -> bool {
         self.region.map.u64(AT_DROPS_OLDEST).load(Relaxed) != 0
