@@ -36,7 +36,7 @@ help: ## list the targets
 
 .PHONY: tools-present
 tools-present:
-	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq
+	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq mkfs.ext4=e2fsprogs
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "make: cargo not found; install Rust from https://rustup.rs and try again" >&2; exit 1; }
 

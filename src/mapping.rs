@@ -176,3 +176,43 @@ impl Drop for Mapping {
         let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_whose_file_was_truncated_reads_as_empty_and_keeps_its_sound_pages() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 16).unwrap();
+        let map = Mapping::file(&file, 1 << 16).unwrap();
+        map.write(0, b"sound");
+        map.write(1 << 15, b"gone");
+        assert!(!map.is_broken());
+        file.set_len(4096).unwrap();
+        map.write((1 << 15) + 8, b"new");
+        assert!(map.is_broken());
+        assert_eq!(map.bytes(0, 5), b"sound");
+        assert_eq!(map.bytes(1 << 15, 11), b"\0\0\0\0\0\0\0\0new");
+        assert_eq!(map.bytes((1 << 16) - 4, 4), [0; 4]);
+    }
+
+    #[test]
+    fn threads_that_meet_in_a_failed_page_keep_what_each_wrote() {
+        for _ in 0..200 {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(1 << 13).unwrap();
+            let map = Mapping::file(&file, 1 << 13).unwrap();
+            file.set_len(0).unwrap();
+            std::thread::scope(|scope| {
+                for n in 0..4 {
+                    let map = &map;
+                    scope.spawn(move || map.write(4096 + n * 64, b"mine"));
+                }
+            });
+            for n in 0..4 {
+                assert_eq!(map.bytes(4096 + n * 64, 4), b"mine");
+            }
+        }
+    }
+}

@@ -229,14 +229,14 @@ impl Shared {
         }
         let broken = spool.ring.is_broken();
         let made = spool.reopen_dir().and_then(|dir| {
-            let standing = self.spools.lock();
+            // Looked at outside the lock: a dead device may take its time.
+            let standing = self.spools.lock().clone();
             let same = |s: &&Arc<Spool>| {
                 !Arc::ptr_eq(s, spool) && !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost()
             };
             if let Some(same) = standing.iter().find(same) {
                 return Ok(Arc::clone(same));
             }
-            drop(standing);
             spool.another(dir).map(Arc::new)
         });
         let next = match made {

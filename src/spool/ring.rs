@@ -22,7 +22,8 @@ use rustix::fs::{
 use crate::config::LogSettings;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
-use crate::segment::state::{pack_settings, reserve, unpack_settings};
+use crate::segment::reserve::reserve;
+use crate::segment::state::{pack_settings, unpack_settings};
 use crate::spool::frame::{ALIGN, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");

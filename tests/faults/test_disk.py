@@ -121,6 +121,32 @@ def test_filling_and_freeing_a_disk_again_and_again_loses_nothing(tmp_path: Path
         assert numbers(path) == list(range(10_010))
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["lives on", "is killed"])
+def test_half_a_batch_that_fitted_the_disk_is_completed_when_there_is_room(tmp_path: Path, killed: bool) -> None:
+    with small_disk("8m") as disk:
+        path = disk / "logs" / "a.jsonl"
+        process = start(tmp_path, PROGRAM, path, {"spool_bytes": 1 << 20})
+        ask(process, "log", 10)
+        ask(process, "flush")
+        filler = fill(disk)
+        # Room for a part of what comes, and for no whole number of lines.
+        os.truncate(filler, filler.stat().st_size - 3 * 4096)
+        ask(process, "log", 1000)
+        assert ask(process, "stuck").startswith("stuck")
+        segment = (path.parent / "a.jsonl.000001").read_bytes()
+        assert not segment.endswith(b"\n"), "the batch was not cut"
+        if killed:
+            process.kill()
+            process.communicate()
+        filler.unlink()
+        if killed:
+            run(tmp_path, "open_log(sys.argv[1])", path)
+        else:
+            ask(process, "flush")
+            ended(process)
+        assert numbers(path) == list(range(1010))
+
+
 def test_a_start_on_a_read_only_file_system_fails_and_says_why(tmp_path: Path) -> None:
     with loop_disk() as disk:
         command("mount", "-o", "remount,ro", disk)

@@ -124,6 +124,53 @@ def test_two_processes_lose_and_double_nothing_when_their_lock_is_taken_away(tmp
     assert not list(own.glob("*.ring"))
 
 
+# Logs without a pause until told to stop.
+STEADY = """
+log = open_log(sys.argv[1], block_timeout=None, maxBytes=200_000, backupCount=0, gzip=False)
+stop, n = threading.Event(), 0
+def work():
+    global n
+    while not stop.is_set():
+        log.info("record %d %d", int(sys.argv[2]), n)
+        n += 1
+        if n % 50 == 0:
+            stop.wait(0.001)
+thread = threading.Thread(target=work)
+thread.start()
+for line in sys.stdin:
+    seen = n
+    wait_until(lambda: n > seen + 100, "it logs")
+    say("logs")
+stop.set()
+thread.join()
+assert logspool.flush(20), logspool.stats()
+s = logspool.stats()
+assert s["emitted"] == s["written"] == n, s
+say(n)
+"""
+
+
+def test_nothing_is_lost_or_doubled_while_the_lock_is_taken_away_again_and_again(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    processes = [start(tmp_path, STEADY, path, n) for n in range(3)]
+    for process in processes:
+        tell(process, "go")
+        assert read_line(process) == "logs"
+    own = path.parent / ".logspool"
+    for number in range(12):
+        if number % 2:
+            (own / "a.jsonl.state").unlink(missing_ok=True)
+        else:
+            remove(own)
+        for process in processes:
+            tell(process, "go")
+            assert read_line(process) == "logs"
+    for writer, process in enumerate(processes):
+        out, err = end(process)
+        assert process.returncode == 0, err
+        assert numbers(path, writer) == list(range(int(out)))
+
+
 def test_logging_goes_on_in_a_renamed_directory(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     process = start(tmp_path, PROGRAM, path, {}, 0)
