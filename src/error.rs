@@ -32,10 +32,26 @@ impl Error {
         )
     }
 
+    /// The cause alone, for those who name the path themselves.
+    #[must_use]
+    pub fn cause(&self) -> &io::Error {
+        &self.cause
+    }
+
     /// The operating system's error number, where there is one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
         self.cause.raw_os_error()
+    }
+}
+
+impl From<Error> for io::Error {
+    /// Keeps the number, where there is one, for those who decide by it; else the sentence.
+    fn from(e: Error) -> Self {
+        match e.errno() {
+            Some(errno) => Self::from_raw_os_error(errno),
+            None => Self::other(e.to_string()),
+        }
     }
 }
 

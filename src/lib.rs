@@ -24,6 +24,7 @@ pub mod fork;
 pub mod janitor;
 pub mod json;
 pub mod mapping;
+pub mod memtrap;
 #[cfg(feature = "python")]
 mod python;
 pub mod report;

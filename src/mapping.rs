@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use crate::failpoint;
+use crate::memtrap::Trap;
 
 /// An atomic in a mapping. With the feature `failpoints` its stores are places to crash at.
 #[cfg(not(feature = "failpoints"))]
@@ -42,6 +43,8 @@ fn word<T>(atomic: &T) -> Word<'_, T> {
 pub struct Mapping {
     base: *mut u8,
     len: usize,
+    /// Keeps a file that fails from ending the process.
+    trap: Option<Trap>,
 }
 
 // SAFETY: the mapping is plain memory owned by this value; all shared access is through atomics or ranges whose
@@ -70,6 +73,7 @@ impl Mapping {
         Ok(Self {
             base: base.cast(),
             len,
+            trap: Some(Trap::new(base as usize, len)),
         })
     }
 
@@ -111,7 +115,14 @@ impl Mapping {
         Ok(Self {
             base: base.cast(),
             len,
+            trap: None,
         })
+    }
+
+    /// Whether a page of the file behind it failed (see [`crate::memtrap`]): what that page held is lost.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.trap.as_ref().is_some_and(Trap::is_broken)
     }
 
     /// Length in bytes.
@@ -208,7 +219,49 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // First: another mapping may come to stand at this address.
+        self.trap = None;
         // SAFETY: made by `mmap` with this length, and no borrow outlives self.
         let _ = unsafe { munmap(self.base.cast::<c_void>(), self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_whose_file_was_truncated_reads_as_empty_and_keeps_its_sound_pages() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 16).unwrap();
+        let map = Mapping::file(&file, 1 << 16).unwrap();
+        map.write(0, b"sound");
+        map.write(1 << 15, b"gone");
+        assert!(!map.is_broken());
+        file.set_len(4096).unwrap();
+        map.write((1 << 15) + 8, b"new");
+        assert!(map.is_broken());
+        assert_eq!(map.bytes(0, 5), b"sound");
+        assert_eq!(map.bytes(1 << 15, 11), b"\0\0\0\0\0\0\0\0new");
+        assert_eq!(map.bytes((1 << 16) - 4, 4), [0; 4]);
+    }
+
+    #[test]
+    fn threads_that_meet_in_a_failed_page_keep_what_each_wrote() {
+        for _ in 0..200 {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(1 << 13).unwrap();
+            let map = Mapping::file(&file, 1 << 13).unwrap();
+            file.set_len(0).unwrap();
+            std::thread::scope(|scope| {
+                for n in 0..4 {
+                    let map = &map;
+                    scope.spawn(move || map.write(4096 + n * 64, b"mine"));
+                }
+            });
+            for n in 0..4 {
+                assert_eq!(map.bytes(4096 + n * 64, 4), b"mine");
+            }
+        }
     }
 }

@@ -17,7 +17,8 @@ pub struct Totals {
     pub dropped_newest: u64,
     /// Dropped, oldest first, to make room.
     pub dropped_oldest: u64,
-    /// Dropped for another reason: logging from within logspool's own lock, a log that could not be opened again.
+    /// Dropped for another reason: logging from within logspool's own lock, a log that could not be opened again,
+    /// a spool file that failed or was truncated.
     pub dropped_other: u64,
     /// Records logspool wrote itself to announce drops; not among the others.
     pub announced: u64,

@@ -148,7 +148,7 @@ impl Shared {
         }
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         self.janitor.resume();
         let mut spools = Vec::new();
         let mut version = u64::MAX;
@@ -202,8 +202,11 @@ impl Shared {
         {
             let mut spools = self.spools.lock();
             spools.retain(|s| {
-                let goes =
-                    s.users.load(SeqCst) == 0 && (s.is_closed() || (!s.is_in_use() && s.close()));
+                // One that gave way goes when it is empty, and what took its place when that has.
+                let waits = s.successor().is_some() || !s.predecessors().is_empty();
+                let goes = s.users.load(SeqCst) == 0
+                    && !waits
+                    && (s.is_closed() || (!s.is_in_use() && s.close()));
                 if goes {
                     self.retired.lock().add(&s.totals());
                     gone.push(Arc::clone(s));
@@ -221,28 +224,109 @@ impl Shared {
         !gone.is_empty()
     }
 
-    /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush.
-    pub fn drain(&self, spool: &Spool) -> Pass {
+    /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush. What those hold whose
+    /// place it took goes first.
+    pub fn drain(self: &Arc<Self>, spool: &Arc<Spool>) -> Pass {
+        for before in spool.predecessors() {
+            let pass = self.drain(&before);
+            if !pass.complete {
+                return pass;
+            }
+        }
         if spool.has_unannounced() {
             spool.announce_drops();
         }
-        if spool.head() == spool.ring.tail() && !spool.has_unannounced() {
+        let empty = spool.head() == spool.ring.tail() && !spool.has_unannounced();
+        if empty && !spool.ring.is_broken() {
+            self.let_go(spool);
             return Pass::nothing();
         }
+        if spool.successor().is_none() && spool.is_lost() && !self.replace(spool) {
+            return Pass::default();
+        }
         spool.populate_ahead();
-        let mut stores = spool.stores.lock();
+        let home = spool.newest().unwrap_or(spool);
+        let mut stores = home.stores.lock();
         let pass = stores.drain(source(spool));
         for store in stores.iter_mut() {
             if store.take_closed() {
                 self.janitor.request(Job {
-                    dir: Arc::clone(&spool.dir),
+                    dir: Arc::clone(&home.dir),
                     name: store.name().to_owned(),
                     current: store.segment_number(),
                     settings: store.settings().clone(),
                 });
             }
         }
+        drop(stores);
+        if pass.complete {
+            self.let_go(spool);
+        }
         pass
+    }
+
+    /// Puts another spool in the place of one whose ring failed or whose directory is gone; false when that has to wait.
+    fn replace(&self, spool: &Arc<Spool>) -> bool {
+        let mut stores = spool.stores.lock();
+        if spool.successor().is_some() {
+            return true;
+        }
+        if stores.waits_for_dir() {
+            return false;
+        }
+        let broken = spool.ring.is_broken();
+        let made = spool.reopen_dir().and_then(|dir| {
+            // Looked at outside the lock: a dead device may take its time.
+            let standing = self.spools.lock().clone();
+            let same = |s: &&Arc<Spool>| {
+                !Arc::ptr_eq(s, spool) && !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost()
+            };
+            if let Some(same) = standing.iter().find(same) {
+                return Ok(Arc::clone(same));
+            }
+            spool.another(dir).map(Arc::new)
+        });
+        let next = match made {
+            Ok(next) => next,
+            Err(e) => {
+                stores.miss_dir(&e);
+                return false;
+            }
+        };
+        let path = spool.dir.path().display();
+        report::say(&if broken {
+            format!(
+                "the spool of {path} failed or was truncated by something other than logspool; what can be read of it is \
+                 written, what was lost is announced in the log, and logging goes on in another spool"
+            )
+        } else {
+            format!(
+                "the log directory {path} (or .logspool in it) was deleted by something other than logspool; it is made \
+                 again, and logging goes on there"
+            )
+        });
+        spool.give_way(&next);
+        {
+            let mut spools = self.spools.lock();
+            if !spools.iter().any(|s| Arc::ptr_eq(s, &next)) {
+                spools.push(next);
+            }
+        }
+        self.spools_changed();
+        true
+    }
+
+    /// Forgets a spool that has given way and is empty.
+    fn let_go(&self, spool: &Arc<Spool>) {
+        if spool.successor().is_none() || !spool.finish() {
+            return;
+        }
+        // Both under the lock, so that `stats()` sees its records in one place.
+        let mut spools = self.spools.lock();
+        spools.retain(|s| !Arc::ptr_eq(s, spool));
+        self.retired.lock().add(&spool.totals());
+        drop(spools);
+        self.spools_changed();
     }
 
     /// Drains the rings dead processes left in `place`, where this process spools for `dir`, and wherever else they may be.

@@ -1,7 +1,6 @@
 //! Opening a log: its directory, the spool there, what dead processes left, and the log's own state.
 
-use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,16 +10,14 @@ use rustix::io::Errno;
 use crate::config::{Fsync, LogSettings, SpoolSettings};
 use crate::engine::{Engine, Log};
 use crate::error::{Error, Result};
-use crate::fork;
 use crate::janitor::Job;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
-use crate::spool::grow::FIRST;
 use crate::spool::place;
 use crate::spool::producer::Spool;
-use crate::spool::ring::Ring;
 use crate::spool::stores::Stores;
+use crate::spool::successor::make_ring;
 use crate::writer::source;
 
 impl Engine {
@@ -31,7 +28,9 @@ impl Engine {
     pub fn open(&self, path: &Path, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
         let (parent, name) = split(path)?;
         let dir = LogDir::open(&parent, settings.dir_mode)?;
-        self.open_in(dir, &name, settings, spool)
+        let _one_at_a_time = self.opening.lock();
+        let spool = self.spool_for(dir, spool)?;
+        self.enter(spool, &name, settings, false)
     }
 
     /// Opens a log the parent had open: relative to the directory it resolved.
@@ -39,20 +38,29 @@ impl Engine {
     /// # Errors
     /// As [`Self::open`].
     pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
-        self.open_in(log.spool.dir.reopen()?, &log.name, settings, spool)
+        let newest = log.spool.newest().unwrap_or(&log.spool);
+        if !log.is_inherited() && !newest.is_closed() {
+            let _one_at_a_time = self.opening.lock();
+            newest.users.fetch_add(1, Ordering::SeqCst);
+            return self.enter(Arc::clone(newest), &log.name, settings, true);
+        }
+        let dir = newest.dir.reopen(settings.dir_mode)?;
+        let _one_at_a_time = self.opening.lock();
+        let spool = self.spool_for(dir, spool)?;
+        self.enter(spool, &log.name, settings, true)
     }
 
-    fn open_in(
+    /// Enters the log in `spool`, which counts it among its users. Trouble with its files is an error at the start of a program, where somebody can act on
+    /// it, unless it is of the kind that passes; a log that was open keeps its records in the spool whatever happens.
+    fn enter(
         &self,
-        dir: LogDir,
+        spool: Arc<Spool>,
         name: &str,
         settings: &LogSettings,
-        spool_settings: &SpoolSettings,
+        was_open: bool,
     ) -> Result<Log> {
-        let _one_at_a_time = self.opening.lock();
         self.finished.store(false, Ordering::SeqCst);
-        let spool = self.spool_for(dir, spool_settings)?;
-        let opened = self.open_on(&spool, name, settings);
+        let opened = self.open_on(&spool, name, settings, was_open);
         let slot = opened.inspect_err(|_| {
             spool.users.fetch_sub(1, Ordering::SeqCst);
         })?;
@@ -68,16 +76,22 @@ impl Engine {
         })
     }
 
-    fn open_on(&self, spool: &Arc<Spool>, name: &str, settings: &LogSettings) -> Result<usize> {
+    fn open_on(
+        &self,
+        spool: &Arc<Spool>,
+        name: &str,
+        settings: &LogSettings,
+        was_open: bool,
+    ) -> Result<usize> {
         let slot = spool.enter(name, settings)?;
-        let prepared = spool.stores.lock().prepare(name, settings, source(spool));
-        if let Err(e) = prepared {
-            if !is_passing(&e) {
-                return Err(e);
+        {
+            let mut stores = spool.stores.lock();
+            if let Err(e) = stores.prepare(name, settings, source(spool)) {
+                if !was_open && !is_passing(&e) {
+                    return Err(e);
+                }
+                stores.troubled(name, e.cause());
             }
-            report::say(&format!(
-                "{e}; records are kept in the spool until this heals"
-            ));
         }
         self.look_after(spool, name);
         Ok(slot)
@@ -88,12 +102,15 @@ impl Engine {
         let standing = {
             let mut spools = self.shared.spools.lock();
             spools.retain(|s| {
-                if s.is_closed() {
+                // One that has given way is closed too, and stays until it is empty.
+                let over = s.is_closed() && s.successor().is_none();
+                if over {
                     self.shared.retired.lock().add(&s.totals());
                 }
-                !s.is_closed()
+                !over
             });
-            let found = spools.iter().find(|s| s.dir.id() == dir.id()).cloned();
+            let same = |s: &&Arc<Spool>| !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost();
+            let found = spools.iter().find(same).cloned();
             // While the list is locked: it does not go any more.
             found.inspect(|s| {
                 s.users.fetch_add(1, Ordering::SeqCst);
@@ -171,44 +188,16 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
     Ok((parent, name))
 }
 
-/// Creates the ring; in memory where the file system cannot reserve it, which is said.
-fn make_ring(dir: &LogDir, place: &mut OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
-    let shown = dir.path().display().to_string();
-    // A forked child begins small: most log little, and there may be thousands.
-    let first = if fork::forks() > 0 {
-        FIRST
-    } else {
-        settings.bytes
-    };
-    let mut made = Ring::create(place.as_fd(), settings.bytes, first);
-    for _ in 0..3 {
-        // Another process found the place empty when it went, and took it away.
-        if !made
-            .as_ref()
-            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
-        {
-            break;
-        }
-        *place = place::open(dir, &settings.place)?;
-        made = Ring::create(place.as_fd(), settings.bytes, first);
-    }
-    made.or_else(|e| {
-        let full = Error::new("cannot reserve the spool", shown.clone(), e);
-        report::say(&format!(
-            "{full}; records wait in memory instead and do not survive a kill (spool_dir=\"shm\" puts the spool into \
-             shared memory)"
-        ));
-        Ring::anonymous(settings.bytes)
-            .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
-    })
-}
-
 /// Whether trouble is of the kind that passes: the records wait for it.
 fn is_passing(e: &Error) -> bool {
     [
         Errno::NOSPC,
         Errno::DQUOT,
         Errno::IO,
+        Errno::AGAIN,
+        Errno::NOMEM,
+        Errno::STALE,
+        Errno::TIMEDOUT,
         Errno::NFILE,
         Errno::MFILE,
     ]

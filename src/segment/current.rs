@@ -47,10 +47,22 @@ impl Store {
                 ..current
             });
         }
-        if let Err(e) = self.keep_plain(current) {
-            self.plain_troubled(&e);
-        }
+        let kept = self.keep_plain(current);
+        self.say_unlinked(kept);
         Ok(())
+    }
+
+    /// The name is derived; the segment it should point at can be written all the same.
+    fn say_unlinked(&self, pointed: io::Result<()>) {
+        // Rights that were dropped after the start: rotation, which needs them, says so.
+        if let Err(e) = pointed
+            && e.kind() != io::ErrorKind::PermissionDenied
+        {
+            report::say(&format!(
+                "cannot point {} at its newest segment: {e}",
+                self.dir.path().join(&self.name).display()
+            ));
+        }
     }
 
     /// Whether the clock was set back so far that the current segment would be closed later than one opened now. (The standard library
@@ -60,14 +72,6 @@ impl Store {
         now < std::mem::replace(&mut self.looked_at, now)
             && current.rollover_at > 0
             && current.rollover_at > self.next_rollover()
-    }
-
-    /// The plain name is derived; the segment it should point at can be written all the same.
-    fn plain_troubled(&self, e: &io::Error) {
-        report::say(&format!(
-            "cannot point {} at its newest segment: {e}",
-            self.dir.path().join(&self.name).display()
-        ));
     }
 
     /// Makes the plain name again where somebody removed, moved or replaced it: it is derived. What another program
@@ -195,9 +199,8 @@ impl Store {
         failpoint::point("state-switched");
         // Not fatal: the segment stands and is current, and the name is tried again whenever the lock is taken.
         let name = naming::segment_name(&self.name, number);
-        if let Err(e) = kept.and_then(|_| link::point_plain(&self.dir, &self.name, &name)) {
-            self.plain_troubled(&e);
-        }
+        let pointed = kept.and_then(|_| link::point_plain(&self.dir, &self.name, &name));
+        self.say_unlinked(pointed);
         failpoint::point("link-made");
         Ok(())
     }
@@ -237,6 +240,7 @@ impl Store {
 
     fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {
         let mode = Mode::from_raw_mode(self.settings.file_mode);
+        let before = self.state.creating();
         while naming::is_number(number) {
             self.state.set_creating(number);
             failpoint::step();
@@ -257,7 +261,11 @@ impl Store {
                     return Ok((number, TrackedFd::new(file)));
                 }
                 Err(Errno::EXIST) => number = naming::following(number),
-                Err(e) => return Err(e.into()),
+                Err(e) => {
+                    // The number is still free: one that a full disk tried again and again must not use up thousands.
+                    self.state.set_creating(before);
+                    return Err(e.into());
+                }
             }
         }
         Err(io::Error::other(

@@ -25,6 +25,8 @@ pub struct LogDir {
     path: PathBuf,
     /// Device and inode: what identifies it.
     id: (u64, u64),
+    /// The same of `.logspool/`.
+    own_id: (u64, u64),
 }
 
 impl LogDir {
@@ -55,24 +57,31 @@ impl LogDir {
                 continue;
             };
             let stat = fstat(&fd).context("cannot inspect the log directory", &shown)?;
-            if fstat(&own).is_ok_and(|own| own.st_uid == uid) {
+            if let Ok(own_stat) = fstat(&own)
+                && own_stat.st_uid == uid
+            {
                 found.push(Self {
                     fd,
                     own,
                     path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
                     id: (stat.st_dev, stat.st_ino),
+                    own_id: (own_stat.st_dev, own_stat.st_ino),
                 });
             }
         }
         Ok(found)
     }
 
-    /// The same directory again, with descriptors of its own: for a forked child, which must not touch its parent's.
+    /// The same directory again, with descriptors of its own: for a forked child, which must not touch its parent's, and
+    /// for one whose `.logspool/` is gone. One that was deleted itself is made again where it was.
     ///
     /// # Errors
-    /// When no descriptor can be had.
-    pub fn reopen(&self) -> Result<Self> {
+    /// When no descriptor can be had, or the directory cannot be made again.
+    pub fn reopen(&self, mode: u32) -> Result<Self> {
         let shown = self.path.display().to_string();
+        if fstat(&self.fd).is_ok_and(|found| found.st_nlink == 0) {
+            return Self::open(&self.path, mode);
+        }
         let fd = open_dir(self.fd.as_fd(), Path::new("."))
             .context("cannot reopen the log directory", &shown)?;
         Self::from_fd(fd, self.path.clone())
@@ -89,12 +98,37 @@ impl LogDir {
                 e,
             )
         })?;
+        let own_id = fstat(&own)
+            .map(|own| (own.st_dev, own.st_ino))
+            .context("cannot inspect logspool's own directory", &shown)?;
         Ok(Self {
             fd,
             own,
             path: std::path::absolute(&path).unwrap_or(path),
             id: (found.st_dev, found.st_ino),
+            own_id,
         })
+    }
+
+    /// Whether it was deleted, or its `.logspool/` was deleted, moved away or replaced: what is written there nobody finds,
+    /// and a lock held there keeps nobody out. A directory that was renamed is still itself.
+    ///
+    /// # Errors
+    /// When that cannot be told, as on a device that fails.
+    pub fn is_lost(&self) -> io::Result<bool> {
+        let stands = |name: &str| match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) == self.own_id),
+            Err(Errno::NOENT) => Ok(false),
+            // Rights that were dropped after the start: the descriptor still tells whether it was deleted.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(fstat(&self.own)?.st_nlink > 0),
+            Err(e) => Err(io::Error::from(e)),
+        };
+        if stands(OWN_DIR)? {
+            return Ok(false);
+        }
+        // A process that dropped its rights keeps the directory it opened with them.
+        let uid = fstat(&self.own)?.st_uid;
+        Ok(!stands(&format!("{OWN_DIR}.{uid}"))?)
     }
 
     /// The directory of the logs.

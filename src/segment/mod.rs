@@ -7,6 +7,7 @@ mod finish;
 pub mod link;
 pub mod lock;
 pub mod naming;
+pub mod reserve;
 pub mod retain;
 pub mod state;
 pub mod store;

@@ -9,10 +9,9 @@ pub mod health;
 pub mod peek;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, fallocate, fchmod, flock, fstat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock, fstat, statat};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
@@ -22,6 +21,7 @@ use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
 use crate::segment::naming::NUMBER_MAX;
+use crate::segment::reserve::reserve_or_write;
 use crate::segment::state::health::Health;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
@@ -102,7 +102,10 @@ pub struct Reached {
 #[derive(Debug)]
 pub struct State {
     map: Mapping,
-    file: Option<TrackedFd>,
+    file: TrackedFd,
+    /// What the file is called, and its device and inode.
+    name: String,
+    id: (u64, u64),
 }
 
 impl State {
@@ -120,13 +123,15 @@ impl State {
         if stat.st_size < i64::try_from(LEN).unwrap_or(i64::MAX) {
             fchmod(&fd, Mode::RUSR | Mode::WUSR)
                 .context("cannot set the mode of the log's state file", &shown)?;
-            reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
+            reserve_or_write(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
         let map = Mapping::named(dir.own(), &file_name, &fd, LEN)
             .context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
-            file: Some(fd),
+            file: fd,
+            name: file_name,
+            id: (stat.st_dev, stat.st_ino),
         };
         // A fresh or a damaged one is seen to as soon as its lock is held: see `ready`.
         if let Health::Version(version) = state.health() {
@@ -139,14 +144,44 @@ impl State {
         Ok(state)
     }
 
-    /// State in memory only: where the file system cannot hold a mapping. No other process sees it.
+    /// Whether it no longer is the file that stands under its name, so that its lock keeps nobody out, or a page of it is
+    /// lost: the log then needs another.
     ///
     /// # Errors
-    /// When there is no memory.
-    pub fn anonymous() -> io::Result<Self> {
+    /// When that cannot be told.
+    pub fn is_lost(&self, dir: &LogDir) -> io::Result<bool> {
+        if self.is_broken() {
+            return Ok(true);
+        }
+        match statat(dir.own(), &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok((found.st_dev, found.st_ino) != self.id),
+            Err(Errno::NOENT) => Ok(true),
+            // Rights that were dropped after the start: the descriptor still tells whether the file was deleted.
+            Err(Errno::ACCESS | Errno::PERM) => Ok(fstat(&self.file)?.st_nlink == 0),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether a page of it is lost: somebody truncated the file, or the device failed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.map.is_broken()
+    }
+
+    /// State in memory only: where the file system cannot hold a mapping. No other process sees it; the lock is the file's
+    /// all the same, so that processes take turns, each in segments of its own.
+    ///
+    /// # Errors
+    /// When there is no memory, or the file cannot be opened.
+    pub fn anonymous(dir: &LogDir, name: &str) -> io::Result<Self> {
+        let file_name = health::file_name(name);
+        let file = TrackedFd::new(health::open_file(dir, &file_name)?);
+        let stat = fstat(&file)?;
         let state = Self {
             map: Mapping::anonymous(LEN)?,
-            file: None,
+            file,
+            name: file_name,
+            id: (stat.st_dev, stat.st_ino),
         };
         state.map.u64(AT_VERSION).store(VERSION, Relaxed);
         state.map.u64(AT_MAGIC).store(MAGIC, Release);
@@ -158,10 +193,7 @@ impl State {
     /// # Errors
     /// What `flock` says, other than that it is held.
     pub fn try_lock(&self) -> io::Result<bool> {
-        let Some(file) = &self.file else {
-            return Ok(true);
-        };
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
             Err(e) => Err(e.into()),
@@ -170,10 +202,8 @@ impl State {
 
     /// Gives the lock back.
     pub fn unlock(&self) {
-        if let Some(file) = &self.file {
-            // Unlocking a lock this descriptor holds cannot fail in a way that could be acted on.
-            let _ = flock(file, FlockOperation::Unlock);
-        }
+        // Unlocking a lock this descriptor holds cannot fail in a way that could be acted on.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 
     /// The current segment.
@@ -387,49 +417,5 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
             2 => Fsync::Record,
             _ => Fsync::None,
         },
-    }
-}
-
-/// Reserves `len` bytes, so that a store to the mapping can never meet a full disk (a sparse one gets SIGBUS).
-///
-/// # Errors
-/// When the space is not there, or the file system cannot reserve it.
-pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
-    reserve_from(fd, 0, len)
-}
-
-/// The same for `len` bytes from `from` on, of which nothing has been written yet.
-///
-/// # Errors
-/// As [`reserve`].
-pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        failpoint::parts(len, |n| {
-            let _ = fallocate(&fd, FallocateFlags::empty(), from as u64, n as u64);
-        });
-        if failpoint::switched("sparse") {
-            let longer = fstat(&fd)?
-                .st_size
-                .max(i64::try_from(from + len).unwrap_or(i64::MAX));
-            return Ok(rustix::fs::ftruncate(&fd, longer.unsigned_abs())?);
-        }
-        loop {
-            match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
-                Err(Errno::INTR) => {}
-                other => return Ok(other?),
-            }
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        // Written zeros reserve on file systems without sparse files and on APFS alike.
-        let zeros = [0u8; 1 << 16];
-        let mut at = 0;
-        while at < len {
-            let n = zeros.len().min(len - at);
-            at += rustix::io::pwrite(&fd, &zeros[..n], (from + at) as u64)?;
-        }
-        Ok(())
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
+use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::state::{Intent, Reached, STAGING, State};
 
@@ -61,6 +62,8 @@ pub struct Store {
     pub(super) retimed: bool,
     /// The time of day when the lock was last taken: an earlier one says that the clock was set back.
     pub(super) looked_at: u64,
+    /// What logspool has to say in the log, before its next record.
+    news: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -76,9 +79,10 @@ impl Store {
     /// When the state cannot be opened.
     pub fn open(dir: Arc<LogDir>, name: &str, settings: LogSettings) -> Result<Self> {
         let state = match State::open(&dir, name) {
-            Err(e) if e.errno() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
+            Err(e) if e.errno() == Some(Errno::NODEV.raw_os_error()) => {
                 let shown = dir.path().display().to_string();
-                State::anonymous().context("cannot hold the log's state in memory", &shown)?
+                State::anonymous(&dir, name)
+                    .context("cannot hold the log's state in memory", &shown)?
             }
             other => other?,
         };
@@ -97,6 +101,7 @@ impl Store {
             users: None,
             retimed: false,
             looked_at: u64::MAX,
+            news: None,
         })
     }
 
@@ -179,17 +184,62 @@ impl Store {
             .state
             .ready(&self.dir, &self.name)
             .and_then(|()| self.finish_intent(finished))
-            .and_then(|()| self.refresh());
-        match ready {
-            Ok(()) => {
-                self.locked = true;
-                (self.staged, self.records) = (0, 0);
-                Ok(true)
-            }
-            Err(e) => {
-                self.state.unlock();
-                Err(e)
-            }
+            .and_then(|()| {
+                let sound = !self.state.is_lost(&self.dir)? || self.replace_state()?;
+                if sound {
+                    self.refresh()?;
+                }
+                Ok(sound)
+            });
+        if let Ok(true) = ready {
+            self.locked = true;
+            (self.staged, self.records) = (0, 0);
+        } else {
+            self.state.unlock();
+        }
+        ready
+    }
+
+    /// Goes on with the state file that stands where ours was deleted, replaced or truncated, and makes one where there is
+    /// none: a lock on ours keeps nobody out any more. The intent in ours is finished. Numbers go on from where they were.
+    /// False when another process holds the lock of the new one.
+    fn replace_state(&mut self) -> io::Result<bool> {
+        let held = self.state.current().number.max(self.state.creating());
+        let number = held.max(self.segment_number());
+        // It may be the same file, truncated: opening it needs the lock.
+        self.state.unlock();
+        let fresh = State::open(&self.dir, &self.name).map_err(io::Error::from)?;
+        if !fresh.try_lock()? {
+            return Ok(false);
+        }
+        if fresh.is_lost(&self.dir)? {
+            fresh.unlock();
+            return Ok(false);
+        }
+        fresh.ready(&self.dir, &self.name)?;
+        if fresh.current().number == 0 {
+            fresh.set_creating(number.max(fresh.creating()));
+        }
+        self.state = fresh;
+        self.sync()?;
+        self.segment = None;
+        report::say(&format!(
+            "the state file of {} was deleted or damaged by something other than logspool; it is made again and logging \
+             goes on in a new segment",
+            self.dir.path().join(&self.name).display()
+        ));
+        Ok(true)
+    }
+
+    /// Has `line` stand in the log before its next record.
+    pub fn tell(&mut self, line: Vec<u8>) {
+        self.news = Some(line);
+    }
+
+    /// Stages what is to be said.
+    pub fn stage_news(&mut self) {
+        if let Some(line) = self.news.take() {
+            self.stage(&line, 0);
         }
     }
 
@@ -274,6 +324,10 @@ impl Store {
         let open = self.segment.as_ref().ok_or(Errno::BADF)?;
         if failpoint::switched("done-first") {
             advance(self.records);
+        }
+        if self.state.is_broken() {
+            // What is staged may be gone with a page of it: the ring still has it.
+            return Err(io::Error::other("its state file failed or was truncated"));
         }
         write_all(&open.file, self.state.staged(self.staged))?;
         self.unsynced = true;

@@ -14,7 +14,8 @@ impl Spool {
     pub fn in_flight(&self, logs: usize) -> u64 {
         let written: u64 = (0..logs).map(|slot| self.ring.written(slot)).sum();
         let accepted = self.counters.accepted.load(Relaxed);
-        accepted.saturating_sub(written + self.counters.dropped_oldest.load(Relaxed))
+        let gone = self.counters.dropped_oldest.load(Relaxed) + self.counters.lost.load(Relaxed);
+        accepted.saturating_sub(written + gone)
     }
 
     /// What became of its records.
@@ -30,14 +31,15 @@ impl Spool {
             c.dropped_oldest.load(Relaxed),
             c.dropped_other.load(Relaxed),
         );
+        let lost = c.lost.load(Relaxed);
         Totals {
             emitted: accepted + newest + other,
-            written: accepted.saturating_sub(in_flight + oldest),
-            dropped: newest + oldest + other,
+            written: accepted.saturating_sub(in_flight + oldest + lost),
+            dropped: newest + oldest + other + lost,
             in_flight,
             dropped_newest: newest,
             dropped_oldest: oldest,
-            dropped_other: other,
+            dropped_other: other + lost,
             announced: c.announced.load(Relaxed),
             waits: c.waits.load(Relaxed),
         }

@@ -145,6 +145,11 @@ impl Stores {
                 store.unlock();
             }
         }
+        if let Some(spool) = source.spool
+            && pass.records > 0
+        {
+            spool.keep_header();
+        }
         pass
     }
 
@@ -209,7 +214,7 @@ impl Stores {
             pass.records += written;
             if let Err(e) = appended {
                 store.unlock();
-                self.troubled(&name, &e.to_string());
+                self.troubled(&name, &e);
                 ready[slot] = None;
                 *unsent = Some(unsent.map_or(began, |u| u.min(began)));
             }
@@ -309,6 +314,7 @@ impl Stores {
                 store.stage(&notice::damaged(ring.id(), from, to), 0);
                 pass.announced = true;
             }
+            store.stage_news();
             store.stage(payload, u64::from(kind == Kind::Record));
             if kind == Kind::Announcement
                 && let Some(last) = ring.seq_of(payload)

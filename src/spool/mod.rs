@@ -19,3 +19,4 @@ pub mod recover;
 pub mod ring;
 pub mod salvage;
 pub mod stores;
+pub mod successor;

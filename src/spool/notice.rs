@@ -1,5 +1,8 @@
 //! Records logspool itself puts into a log: drops and damage, announced where they happened.
 
+use std::time::Duration;
+
+use rustix::io::Errno;
 use serde_json::json;
 
 use crate::spool::ring::name_of;
@@ -76,6 +79,69 @@ pub fn spoiled(ring: [u8; 8], what: &str) -> Vec<u8> {
         &json!({"ring": name_of(ring), "what": what}),
         None,
     )
+}
+
+/// A line that stands for records that were lost with pages of a ring whose file failed or was truncated.
+#[must_use]
+pub fn failed(ring: [u8; 8], records: u64) -> Vec<u8> {
+    line(
+        "spool_damaged",
+        &format!(
+            "{records} records were lost with the spool: its file failed, or was truncated by something other than \
+             logspool"
+        ),
+        &json!({"ring": name_of(ring), "records": records}),
+        None,
+    )
+}
+
+/// A line that says what kept the log from being written and for how long, now that it is over.
+#[must_use]
+pub fn trouble_ended(
+    error: &str,
+    errno: Option<i32>,
+    since: jiff::Timestamp,
+    lasted: Duration,
+) -> Vec<u8> {
+    let seconds = lasted.as_secs_f64();
+    line(
+        "log_trouble_ended",
+        &format!("the log could not be written for {seconds:.1} seconds: {error}"),
+        &json!({
+            "error": error,
+            "errno": errno.and_then(errno_name),
+            "since": format!("{since:.6}"),
+            "seconds": seconds,
+        }),
+        None,
+    )
+}
+
+/// The names of what disks and their file systems answer.
+fn errno_name(errno: i32) -> Option<&'static str> {
+    [
+        (Errno::NOSPC, "ENOSPC"),
+        (Errno::DQUOT, "EDQUOT"),
+        (Errno::IO, "EIO"),
+        (Errno::ROFS, "EROFS"),
+        (Errno::ACCESS, "EACCES"),
+        (Errno::PERM, "EPERM"),
+        (Errno::NOENT, "ENOENT"),
+        (Errno::NOTDIR, "ENOTDIR"),
+        (Errno::EXIST, "EEXIST"),
+        (Errno::FBIG, "EFBIG"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::NFILE, "ENFILE"),
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::NODEV, "ENODEV"),
+        (Errno::NXIO, "ENXIO"),
+        (Errno::STALE, "ESTALE"),
+        (Errno::NOLCK, "ENOLCK"),
+        (Errno::TIMEDOUT, "ETIMEDOUT"),
+    ]
+    .into_iter()
+    .find(|(number, _)| number.raw_os_error() == errno)
+    .map(|(_, name)| name)
 }
 
 fn line(event: &str, message: &str, fields: &serde_json::Value, seq: Option<&str>) -> Vec<u8> {

@@ -18,6 +18,7 @@ use crate::spool::frame::{self, Kind};
 use crate::spool::grow;
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
+use crate::spool::successor::Succession;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
@@ -99,6 +100,8 @@ pub struct Counters {
     pub dropped_oldest: AtomicU64,
     /// Records dropped because this very thread held the lock, or a line was too large for the ring.
     pub dropped_other: AtomicU64,
+    /// Committed records lost with pages of the ring.
+    pub lost: AtomicU64,
     /// Announcements of drops, beside the records.
     pub announced: AtomicU64,
     /// Times a caller waited for room.
@@ -137,6 +140,7 @@ pub struct Spool {
     /// Open logs that append to it: without any it may go.
     pub users: AtomicUsize,
     pub(super) waker: Arc<Waker>,
+    pub(super) succession: Succession,
 }
 
 impl Spool {
@@ -180,6 +184,7 @@ impl Spool {
             closed: AtomicBool::new(false),
             users: AtomicUsize::new(0),
             waker,
+            succession: Succession::default(),
         }
     }
 

@@ -32,7 +32,8 @@ use crate::fork::TrackedFd;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::mapping::{Mapping, Word};
 use crate::segment::naming;
-use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
+use crate::segment::reserve::{reserve, reserve_from};
+use crate::segment::state::{Reached, pack_settings, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
 use crate::spool::name::{ID, fill_random, random_id};
 pub use crate::spool::name::{file_name, name_of};
@@ -342,6 +343,27 @@ impl Ring {
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Whether a page of it is lost: its file failed or was truncated.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.region.map.is_broken()
+    }
+
+    /// Whether its first page is there.
+    pub fn has_header(&self) -> bool {
+        self.region.map.u64(0).load(Acquire) == MAGIC
+    }
+
+    /// Marks the first page as being there again.
+    pub fn set_header(&self) {
+        self.region.map.u64(0).store(MAGIC, Release);
+    }
+
+    /// Puts back what a lost page knew: so many records of log `slot` more are in segments.
+    pub fn add_written(&self, slot: usize, records: u64) {
+        self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
     }
 
     /// Whether a full ring drops the oldest: then drops are announced where they happened, by the consumer.

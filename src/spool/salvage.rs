@@ -235,7 +235,7 @@ pub fn announce(stores: &mut Stores, source: Source<'_>, what: &str) {
             store.intend(ring.id(), slot, reached);
             if let Err(e) = store.append(&mut |_| {}) {
                 store.unlock();
-                stores.troubled(&name, &e.to_string());
+                stores.troubled(&name, &e);
                 continue;
             }
         }

@@ -1,6 +1,7 @@
 //! The open logs of one directory: their locks, and their trouble with the disk.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::segment::dir::LogDir;
 use crate::segment::state::Intent;
 use crate::segment::store::Store;
 use crate::spool::drain::{Pass, Source};
+use crate::spool::notice;
 use crate::spool::recover;
 use crate::spool::ring::{MAX_LOGS, Ring};
 
@@ -23,6 +25,8 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 pub struct Stores {
     pub(super) dir: Arc<LogDir>,
     logs: HashMap<String, Log>,
+    /// The directory is gone and cannot be made again just now.
+    gone: Option<Trouble>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,33 @@ struct Log {
 struct Trouble {
     retry_at: Instant,
     delay: Duration,
+    /// What began it, and when.
+    error: String,
+    errno: Option<i32>,
+    since: jiff::Timestamp,
+    began: Instant,
+}
+
+impl Trouble {
+    fn new(error: &io::Error) -> Self {
+        Self {
+            retry_at: Instant::now() + FIRST_RETRY,
+            delay: FIRST_RETRY,
+            error: error.to_string(),
+            errno: error.raw_os_error(),
+            since: jiff::Timestamp::now(),
+            began: Instant::now(),
+        }
+    }
+
+    fn again(&mut self) {
+        self.delay = (self.delay * 2).min(LAST_RETRY);
+        self.retry_at = Instant::now() + self.delay;
+    }
+
+    fn is_waiting(&self) -> bool {
+        Instant::now() < self.retry_at
+    }
 }
 
 impl Stores {
@@ -45,7 +76,27 @@ impl Stores {
         Self {
             dir,
             logs: HashMap::new(),
+            gone: None,
         }
+    }
+
+    /// Whether the directory was looked for in vain a moment ago.
+    #[must_use]
+    pub fn waits_for_dir(&self) -> bool {
+        self.gone.as_ref().is_some_and(Trouble::is_waiting)
+    }
+
+    /// The directory is gone and could not be made again.
+    pub fn miss_dir(&mut self, error: &Error) {
+        if let Some(trouble) = &mut self.gone {
+            return trouble.again();
+        }
+        self.gone = Some(Trouble::new(error.cause()));
+        report::say(&format!(
+            "the log directory {} was deleted and cannot be made again: {error}; records are kept in the spool and \
+             written when this heals",
+            self.dir.path().display()
+        ));
     }
 
     /// The store of log `name`, opened if need be.
@@ -126,20 +177,17 @@ impl Stores {
         slot: usize,
         source: Source<'_>,
     ) -> std::result::Result<bool, ()> {
-        let now = Instant::now();
         let log = self.logs.entry(name.to_owned()).or_default();
-        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at)
+        if log.trouble.as_ref().is_some_and(Trouble::is_waiting)
             && !failpoint::switched("no-backoff")
         {
             return Err(());
         }
         let locked = self
             .open(name, &source.ring.log_settings(slot))
-            .map_err(|e| e.to_string())
+            .map_err(io::Error::from)
             .and_then(|store| {
-                let locked = store
-                    .try_lock(&mut |intent| finished(source, intent))
-                    .map_err(|e| e.to_string())?;
+                let locked = store.try_lock(&mut |intent| finished(source, intent))?;
                 if locked {
                     settle(source.ring, store);
                 }
@@ -159,34 +207,40 @@ impl Stores {
         }
     }
 
-    pub(super) fn troubled(&mut self, name: &str, error: &str) {
+    /// The log cannot be written just now: said once, until it heals.
+    pub fn troubled(&mut self, name: &str, error: &io::Error) {
         let path = self.dir.path().join(name);
         let Some(log) = self.logs.get_mut(name) else {
             return;
         };
-        let delay = match &log.trouble {
-            None => {
-                report::say(&format!(
-                    "cannot write {}: {error}; records are kept in the spool and written when this heals",
-                    path.display()
-                ));
-                FIRST_RETRY
-            }
-            Some(t) => (t.delay * 2).min(LAST_RETRY),
-        };
-        log.trouble = Some(Trouble {
-            retry_at: Instant::now() + delay,
-            delay,
-        });
+        if let Some(trouble) = &mut log.trouble {
+            return trouble.again();
+        }
+        log.trouble = Some(Trouble::new(error));
+        report::say(&format!(
+            "cannot write {}: {error}; records are kept in the spool and written when this heals",
+            path.display()
+        ));
     }
 
+    /// Says that it is over: on standard error, and in the log before its next record.
     fn healed(&mut self, name: &str) {
-        if let Some(log) = self.logs.get_mut(name)
-            && log.trouble.take().is_some()
-        {
-            report::say(&format!(
-                "writing {} again",
-                self.dir.path().join(name).display()
+        let Some(log) = self.logs.get_mut(name) else {
+            return;
+        };
+        let Some(over) = log.trouble.take() else {
+            return;
+        };
+        report::say(&format!(
+            "writing {} again",
+            self.dir.path().join(name).display()
+        ));
+        if let Some(store) = &mut log.store {
+            store.tell(notice::trouble_ended(
+                &over.error,
+                over.errno,
+                over.since,
+                over.began.elapsed(),
             ));
         }
     }

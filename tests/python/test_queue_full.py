@@ -317,4 +317,4 @@ def test_a_start_on_a_full_disk_logs_once_there_is_room(tmp_path: Path) -> None:
         _, err = end(process)
         assert process.returncode == 0, err
         assert "No space" in err
-        assert events(path.parent, path.name) == [f"record {n}" for n in range(100)]
+        assert events(path.parent, path.name) == ["log_trouble_ended", *(f"record {n}" for n in range(100))]

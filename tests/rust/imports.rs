@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// not here fails the test: decide on which floor it belongs and add it.
 const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
-    &["thread", "failpoint", "sync"],
+    &["thread", "failpoint", "sync", "memtrap"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
     &["json", "redact", "sample", "console"],
     &["report"],
