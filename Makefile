@@ -36,7 +36,7 @@ help: ## list the targets
 
 .PHONY: tools-present
 tools-present:
-	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq logrotate=logrotate faketime=faketime
+	@tools/debian_packages cc=gcc cc=libc6-dev strace=strace jq=jq mkfs.ext4=e2fsprogs mount=mount faketime=faketime logrotate=logrotate
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
 	@command -v cargo >/dev/null || { echo "make: cargo not found; install Rust from https://rustup.rs and try again" >&2; exit 1; }
 
@@ -85,6 +85,7 @@ lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without 
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python -- -D warnings
+	cargo clippy --locked --all-targets --features failpoints -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
@@ -100,6 +101,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	else \
 		cargo test --locked; \
 	fi
+	cargo test --locked --features failpoints --test crash_model --test crash_races --test fuzz
 
 .PHONY: test-python
 test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
@@ -146,11 +148,15 @@ soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: n
 	$(PYTEST) -s tests/soak
 
 .PHONY: faults
-faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 500 rounds of kill -9 and the rest
+faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 10,000 rounds of kill -9 and the rest; writes docs/reliability.md
+	rm -f .make/reliability.jsonl
 	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
+	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model --test crash_races -- --nocapture
+	$(PY) -m tests.faults.reliability --whole
 
 .PHONY: fuzz
-fuzz: $(VENV)/requirements.stamp ## the property tests with a million cases each
+fuzz: $(VENV)/requirements.stamp ## the fuzz targets, FUZZ_SECONDS (60) each, and the property tests with a million cases each
+	tests/fuzz/run.sh
 	PROPTEST_CASES=1000000 cargo test --locked --release
 
 .PHONY: docs

@@ -20,7 +20,7 @@ use rustix::fs::{Stat, fstat};
 use rustix::io::Errno;
 
 use crate::sync::{Condvar, Mutex};
-use crate::thread::spawn_quiet;
+use crate::thread::{leaving, spawn_quiet};
 
 /// Lines that wait for the thread.
 const QUEUE: usize = 1024;
@@ -120,6 +120,9 @@ impl Console {
     /// Waits until all that was sent before is written or dropped, at most `timeout`; false if that was not enough.
     #[must_use = "false means that lines are still waiting"]
     pub fn drain(&self, timeout: Duration) -> bool {
+        if self.sender.is_empty() && !*self.shared.running.lock() {
+            return true; // Nothing is waiting, and no thread is begun for that.
+        }
         let deadline = Instant::now() + timeout;
         let (answer, answered) = bounded(1);
         self.run()
@@ -207,6 +210,7 @@ impl Shared {
             }
             let mut running = self.running.lock();
             if self.stop.load(SeqCst) {
+                leaving();
                 *running = false;
                 self.stopped.notify_all();
                 return;

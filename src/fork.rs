@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MAX_FDS: usize = 1 << 16;
 static FDS: [AtomicU64; MAX_FDS / 64] = [const { AtomicU64::new(0) }; MAX_FDS / 64];
 static FORKS: AtomicU64 = AtomicU64::new(0);
+static MADE: AtomicU64 = AtomicU64::new(0);
 static INSTALL: Once = Once::new();
 
 /// How many forks lie between the first process and this one: compared, never counted on.
@@ -21,12 +22,21 @@ pub fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Installs the handler; more than once does nothing.
+/// How many children this process and those before it have forked: where it grows, orphans are to be expected soon.
+pub fn made() -> u64 {
+    MADE.load(Ordering::Relaxed)
+}
+
+/// Installs the handlers; more than once does nothing.
 pub fn install() {
     INSTALL.call_once(|| {
-        // SAFETY: the handler only closes descriptors and stores atomics, which is async-signal-safe.
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        // SAFETY: the handlers only close descriptors and store atomics, which is async-signal-safe.
+        unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) };
     });
+}
+
+extern "C" fn in_parent() {
+    MADE.fetch_add(1, Ordering::Relaxed);
 }
 
 extern "C" fn in_child() {

@@ -12,7 +12,7 @@ use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::{compress, retain};
 use crate::sync::{Condvar, Mutex};
-use crate::thread::{spawn_quiet, yield_to_others};
+use crate::thread::{leaving, spawn_quiet, yield_to_others};
 
 /// A log whose closed segments want looking after.
 #[derive(Clone, Debug)]
@@ -91,6 +91,7 @@ impl Janitor {
                     .then(|| queue.jobs.pop_front())
                     .flatten();
                 let Some(job) = next else {
+                    leaving();
                     queue.running = false;
                     self.idle.notify_all();
                     return;
@@ -160,6 +161,11 @@ impl Janitor {
                 false
             }
         }
+    }
+
+    /// Asks the thread to stop at the next checkpoint.
+    pub fn ask_to_stop(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     /// Stops at the next checkpoint, waiting for it until `deadline`; false when the thread is still there.

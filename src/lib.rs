@@ -11,9 +11,10 @@
 //! record is counted and announced; user data never makes logging raise; one encoding per record; compression never
 //! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
 //!
-//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`] → [`segment`], [`spool`] → [`json`],
+//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`segment`], [`spool`] → [`json`],
 //! [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
+pub mod cli;
 pub mod config;
 pub mod console;
 pub mod engine;

@@ -10,10 +10,32 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+
+use crate::failpoint;
+
+/// An atomic in a mapping. With the feature `failpoints` its stores are places to crash at.
+#[cfg(not(feature = "failpoints"))]
+pub type Word<'a, T> = &'a T;
+/// An atomic in a mapping. With the feature `failpoints` its stores are places to crash at.
+#[cfg(feature = "failpoints")]
+pub type Word<'a, T> = failpoint::crash::Watched<'a, T>;
+
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+fn word<T>(atomic: &T) -> Word<'_, T> {
+    atomic
+}
+
+#[cfg(feature = "failpoints")]
+fn word<T>(atomic: &T) -> Word<'_, T> {
+    failpoint::crash::Watched(atomic)
+}
 
 /// A mapping of a whole file, or of anonymous memory where no file can back it.
 #[derive(Debug)]
@@ -51,6 +73,27 @@ impl Mapping {
         })
     }
 
+    /// Maps `name` in `at`, which must be `file`, by an opening of its own: where `file` has a lock.
+    ///
+    /// A mapping keeps the open file it was made by, and with it that file's `flock`, also in a forked child: it can close a
+    /// descriptor it inherited, but then the lock of its dead parent is still held by the mapping.
+    ///
+    /// # Errors
+    /// What `open` and `mmap` say, and where `name` is another file by now.
+    pub fn named(at: BorrowedFd<'_>, name: &str, file: impl AsFd, len: usize) -> io::Result<Self> {
+        let own = openat(
+            at,
+            name,
+            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        )?;
+        let (one, other) = (fstat(&file)?, fstat(&own)?);
+        if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
+            return Err(Errno::STALE.into());
+        }
+        Self::file(&own, len)
+    }
+
     /// Memory that no file backs: where the file system cannot reserve a mapping.
     ///
     /// # Errors
@@ -86,26 +129,33 @@ impl Mapping {
     /// The 64-bit atomic at `offset`, which must be aligned.
     #[inline]
     #[must_use]
-    pub fn u64(&self, offset: usize) -> &AtomicU64 {
+    pub fn u64(&self, offset: usize) -> Word<'_, AtomicU64> {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len);
         // SAFETY: in bounds and aligned; zero-initialised file memory is a valid atomic; the borrow ends with self.
-        unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) }
+        word(unsafe { AtomicU64::from_ptr(self.base.add(offset).cast()) })
     }
 
     /// The 32-bit atomic at `offset`, which must be aligned.
     #[inline]
     #[must_use]
-    pub fn u32(&self, offset: usize) -> &AtomicU32 {
+    pub fn u32(&self, offset: usize) -> Word<'_, AtomicU32> {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len);
         // SAFETY: as in `u64`.
-        unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) }
+        word(unsafe { AtomicU32::from_ptr(self.base.add(offset).cast()) })
     }
 
     /// Copies `bytes` to `offset`. The caller holds the range (module docs).
     #[inline]
     pub fn write(&self, offset: usize, bytes: &[u8]) {
         assert!(offset <= self.len && bytes.len() <= self.len - offset);
-        // SAFETY: in bounds; `bytes` cannot overlap: it is a buffer of ours or a range of another mapping.
+        failpoint::parts(bytes.len(), |n| self.copy(offset, &bytes[..n]));
+        self.copy(offset, bytes);
+    }
+
+    #[inline]
+    fn copy(&self, offset: usize, bytes: &[u8]) {
+        debug_assert!(offset <= self.len && bytes.len() <= self.len - offset);
+        // SAFETY: in bounds, as `write` checked; `bytes` cannot overlap: it is a buffer of ours or a range of another mapping.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(offset), bytes.len());
         }

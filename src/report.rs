@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::console::Console;
+use crate::failpoint;
 use crate::fork;
 use crate::sync::Mutex;
 
@@ -22,13 +23,16 @@ struct Reporter {
 
 static REPORTER: AtomicPtr<Reporter> = AtomicPtr::new(std::ptr::null_mut());
 
+/// The reporter of this process, if it has said anything.
+fn standing() -> Option<&'static Reporter> {
+    // SAFETY: reporters are leaked, never freed.
+    unsafe { REPORTER.load(Ordering::Acquire).as_ref() }.filter(|r| r.forks == fork::forks())
+}
+
 /// The reporter of this process: a forked child leaks its parent's, whose thread it does not have.
 fn reporter() -> &'static Reporter {
-    let standing = REPORTER.load(Ordering::Acquire);
-    // SAFETY: reporters are leaked, never freed.
-    if let Some(reporter) = unsafe { standing.as_ref() }
-        && reporter.forks == fork::forks()
-    {
+    let before = REPORTER.load(Ordering::Acquire);
+    if let Some(reporter) = standing() {
         return reporter;
     }
     let fresh = Box::leak(Box::new(Reporter {
@@ -36,11 +40,11 @@ fn reporter() -> &'static Reporter {
         console: Console::start().ok(),
         said: Mutex::new(HashMap::new()),
     }));
-    match REPORTER.compare_exchange(standing, fresh, Ordering::AcqRel, Ordering::Acquire) {
+    match REPORTER.compare_exchange(before, fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
             // The inherited descriptor would keep a pipe open that others wait on.
             // SAFETY: never freed.
-            let inherited = unsafe { standing.as_ref() };
+            let inherited = unsafe { before.as_ref() };
             if let Some(old) = inherited.and_then(|r| r.console.as_ref()) {
                 old.abandon();
             }
@@ -52,6 +56,9 @@ fn reporter() -> &'static Reporter {
 
 /// Says `message` on standard error, unless it was said in the last minute. Never waits.
 pub fn say(message: &str) {
+    if failpoint::switched("quiet") {
+        return;
+    }
     let reporter = reporter();
     let now = Instant::now();
     {
@@ -68,17 +75,16 @@ pub fn say(message: &str) {
     }
 }
 
-/// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report.
-pub fn pause(timeout: Duration) {
-    if let Some(console) = &reporter().console {
-        // A thread that does not stop in time is counted by CPython's warning, and harmless.
-        let _ = console.pause(timeout);
-    }
+/// Stops the reporter's thread for a fork, waiting at most `timeout`; it starts again with the next report. False when it
+/// is still there.
+pub fn pause(timeout: Duration) -> bool {
+    let console = standing().and_then(|reporter| reporter.console.as_ref());
+    console.is_none_or(|console| console.pause(timeout))
 }
 
-/// Waits until what was said has been shown, at most `timeout`.
+/// Waits until what was said has been shown, at most `timeout`, then ends the thread.
 pub fn drain(timeout: Duration) {
-    if let Some(console) = &reporter().console {
-        let _ = console.drain(timeout);
+    if let Some(console) = standing().and_then(|reporter| reporter.console.as_ref()) {
+        let _ = console.drain(timeout) && console.pause(timeout);
     }
 }

@@ -25,6 +25,15 @@ impl<T> Mutex<T> {
     /// Takes it, waiting for it.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(feature = "failpoints")]
+        loop {
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            if !crate::failpoint::turns::blocked() {
+                break;
+            }
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

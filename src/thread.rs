@@ -3,7 +3,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 /// Starts a thread named `logspool-<name>` that handles no signals.
 ///
@@ -24,6 +27,38 @@ where
     let spawned = Builder::new().name(format!("logspool-{name}")).spawn(f);
     drop(masked);
     spawned
+}
+
+/// Numbers of the threads that ended last, or are about to; 0 is none.
+static LEAVING: [AtomicI32; 8] = [const { AtomicI32::new(0) }; 8];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// To be called by a thread of ours before it says that it is no longer there.
+pub fn leaving() {
+    #[cfg(target_os = "linux")]
+    {
+        let tid = rustix::thread::gettid().as_raw_nonzero().get();
+        LEAVING[NEXT.fetch_add(1, Relaxed) % LEAVING.len()].store(tid, Relaxed);
+    }
+}
+
+/// Waits until the threads that said they were leaving are really gone, at most until `deadline`. `CPython` asks the kernel how
+/// many threads there are when it warns of a fork, and the kernel counts one for some microseconds after anybody could join it.
+pub fn await_gone(deadline: Instant) {
+    for place in &LEAVING {
+        let tid = place.load(Relaxed);
+        if tid == 0 {
+            continue;
+        }
+        let task = format!("/proc/self/task/{tid}");
+        while rustix::fs::access(&task, rustix::fs::Access::EXISTS).is_ok() {
+            if Instant::now() >= deadline {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        let _ = place.compare_exchange(tid, 0, Relaxed, Relaxed);
+    }
 }
 
 /// Makes the calling thread the last to be scheduled among equals (nice 10), for work that nobody waits for.

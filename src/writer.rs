@@ -1,18 +1,24 @@
 //! The writer thread: drain, append, rotate. One per process, the only regular consumer of its spools, never attached
 //! to Python. It polls, because durability does not depend on it; see [`crate::wake`].
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use rustix::fs::fstat;
+
+use crate::fork;
 use crate::janitor::{Janitor, Job};
 use crate::report;
+use crate::segment::dir::LogDir;
 use crate::spool::drain::{Pass, Source};
 use crate::spool::producer::Spool;
-use crate::spool::recover;
+use crate::spool::recover::{self, Recovered};
+use crate::spool::stores::Stores;
 use crate::stats::Totals;
 use crate::sync::{Condvar, Mutex};
-use crate::thread::spawn_quiet;
+use crate::thread::{leaving, spawn_quiet};
 use crate::wake::Waker;
 
 /// Between two looks when there was something to do.
@@ -21,8 +27,13 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// Between two searches for rings whose owner died.
 const ADOPT_EVERY: Duration = Duration::from_secs(30);
-/// The same, after one that could not be finished: its log was held by another process, or the disk was full.
+/// The same where there may be more soon: after a fork, after one was found, and after one that could not be finished,
+/// because another process held its log or the disk was full.
 const ADOPT_AGAIN: Duration = Duration::from_secs(1);
+/// Rings of dead processes that may stand when another ring is made.
+const MAX_ORPHANS: u64 = 16;
+/// How long a process waits, before it makes a ring, for another that keeps it from adopting so many.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two `fdatasync` with `fsync="interval"`.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,8 +50,9 @@ pub struct Shared {
     pub recovered: AtomicU64,
     /// What spools that are gone had counted, and records that found none.
     pub retired: Mutex<Totals>,
-    /// Whether rings of dead processes stand that could not be finished yet.
+    /// Whether rings of dead processes stand that could not be finished yet, or that are likely to.
     unfinished: AtomicBool,
+    adoption: Mutex<Adoption>,
     running: AtomicBool,
     stopping: AtomicBool,
     /// Bumped when the set of spools changes.
@@ -48,6 +60,14 @@ pub struct Shared {
     progress_lock: Mutex<()>,
     progress: Condvar,
     waiting: AtomicU64,
+}
+
+/// The last search for rings whose owner died. Not the thread's own: each fork ends the thread.
+#[derive(Debug, Default)]
+struct Adoption {
+    at: Option<Instant>,
+    /// Forks made by then.
+    forks: u64,
 }
 
 impl Shared {
@@ -79,13 +99,14 @@ impl Shared {
     /// Asks the thread to drain once more and stop, waiting for it until `deadline`; false when it is still there.
     pub fn stop(&self, deadline: Instant) -> bool {
         self.stopping.store(true, SeqCst);
+        self.waker.wake_now();
+        let mut guard = self.progress_lock.lock();
         while self.is_running() {
-            self.waker.wake_now();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
+            let timed_out;
+            (guard, timed_out) = self.progress.wait_until(guard, deadline);
+            if timed_out {
+                return !self.is_running();
             }
-            self.wait_progress(left.min(Duration::from_millis(5)));
         }
         true
     }
@@ -114,8 +135,12 @@ impl Shared {
     fn run(self: Arc<Self>) {
         // Whatever happens in here, callers must be able to start another thread.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.work()));
-        self.running.store(false, SeqCst);
-        self.passed();
+        leaving();
+        {
+            let _guard = self.progress_lock.lock();
+            self.running.store(false, SeqCst);
+            self.progress.notify_all();
+        }
         if outcome.is_err() {
             report::say(
                 "the writer thread failed; this is a defect of logspool. It is started again",
@@ -128,13 +153,15 @@ impl Shared {
         let mut spools = Vec::new();
         let mut version = u64::MAX;
         let mut nap = SHORTEST;
-        let mut adopted_at = Instant::now();
         let mut sync_at = Instant::now() + SYNC_EVERY;
         loop {
             let stopping = self.stopping.load(SeqCst);
             if version != self.version.load(SeqCst) {
                 version = self.version.load(SeqCst);
                 spools.clone_from(&self.spools.lock());
+                if spools.is_empty() {
+                    return;
+                }
             }
             let mut busy = false;
             let mut more = false;
@@ -147,6 +174,9 @@ impl Shared {
             if stopping {
                 return;
             }
+            if spools.iter().any(|s| s.users.load(Relaxed) == 0) && self.retire_unused() {
+                continue;
+            }
             let now = Instant::now();
             if now >= sync_at {
                 sync_at = now + SYNC_EVERY;
@@ -154,18 +184,7 @@ impl Shared {
                     sync(spool);
                 }
             }
-            let pause = if self.unfinished.load(Relaxed) {
-                ADOPT_AGAIN
-            } else {
-                ADOPT_EVERY
-            };
-            if now >= adopted_at + pause {
-                adopted_at = now;
-                self.unfinished.store(false, Relaxed);
-                for spool in &spools {
-                    self.adopt(spool);
-                }
-            }
+            self.adopt_at_times(&spools, now);
             if !more {
                 nap = if busy {
                     SHORTEST
@@ -175,6 +194,31 @@ impl Shared {
                 self.waker.sleep(nap);
             }
         }
+    }
+
+    /// Takes out the spools that no open log uses and that are empty; true where there were any.
+    pub fn retire_unused(&self) -> bool {
+        let mut gone = Vec::new();
+        {
+            let mut spools = self.spools.lock();
+            spools.retain(|s| {
+                let goes =
+                    s.users.load(SeqCst) == 0 && (s.is_closed() || (!s.is_in_use() && s.close()));
+                if goes {
+                    self.retired.lock().add(&s.totals());
+                    gone.push(Arc::clone(s));
+                }
+                !goes
+            });
+        }
+        for spool in &gone {
+            sync(spool);
+            spool.give_back();
+        }
+        if !gone.is_empty() {
+            self.spools_changed();
+        }
+        !gone.is_empty()
     }
 
     /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush.
@@ -201,29 +245,71 @@ impl Shared {
         pass
     }
 
-    /// Drains the rings dead processes left beside `spool`.
-    pub fn adopt(&self, spool: &Spool) {
-        use std::os::fd::AsFd;
-        let mut stores = spool.stores.lock();
-        let shm = crate::spool::place::existing_shm(&spool.dir);
-        // Also where this process does not spool: the dead one may have been configured otherwise. A place that stands
-        // here twice holds no orphan the second time.
-        let places = [
-            Some(spool.place.as_fd()),
-            Some(spool.dir.own()),
-            shm.as_ref().map(AsFd::as_fd),
-        ];
+    /// Drains the rings dead processes left in `place`, where this process spools for `dir`, and wherever else they may be.
+    pub fn adopt(&self, dir: &LogDir, place: BorrowedFd<'_>, stores: &mut Stores) -> Recovered {
+        let shm = crate::spool::place::existing_shm(dir);
+        // Also where this process does not spool: the dead one may have been configured otherwise.
+        let places = [Some(place), Some(dir.own()), shm.as_ref().map(AsFd::as_fd)];
+        let mut total = Recovered::default();
+        let mut seen = Vec::new();
         for place in places.into_iter().flatten() {
-            match recover::adopt_orphans(place, &mut stores) {
-                Ok(found) => {
-                    self.recovered.fetch_add(found.records, Relaxed);
-                    self.unfinished.fetch_or(found.left > 0, Relaxed);
-                }
+            let id = fstat(place).map_or((0, 0), |s| (s.st_dev, s.st_ino));
+            if seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            match recover::adopt_orphans(place, stores) {
+                Ok(found) => total.add(found),
                 Err(e) => report::say(&format!(
                     "cannot look for spools of dead processes beside {}: {e}",
-                    spool.dir.path().display()
+                    dir.path().display()
                 )),
             }
+        }
+        self.recovered.fetch_add(total.records, Relaxed);
+        self.unfinished.fetch_or(total.left > 0, Relaxed);
+        total
+    }
+
+    /// The same before this process makes a ring: while too many orphans stand, it waits for whoever holds their logs.
+    pub fn adopt_first(&self, dir: &LogDir, place: BorrowedFd<'_>, stores: &mut Stores) {
+        let deadline = Instant::now() + ORPHANS_PATIENCE;
+        loop {
+            let found = self.adopt(dir, place, stores);
+            if found.left <= MAX_ORPHANS || !found.contended {
+                return;
+            }
+            if Instant::now() >= deadline {
+                report::say(&format!(
+                    "{} spools of dead processes stand beside {}, and another process has held their logs for {} s; they \
+                     are left for later",
+                    found.left,
+                    dir.path().display(),
+                    ORPHANS_PATIENCE.as_secs()
+                ));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Looks for orphans when it is time to.
+    fn adopt_at_times(&self, spools: &[Arc<Spool>], now: Instant) {
+        let mut adoption = self.adoption.lock();
+        let looked = *adoption.at.get_or_insert(now);
+        let soon = adoption.forks != fork::made() || self.unfinished.load(Relaxed);
+        if now < looked + if soon { ADOPT_AGAIN } else { ADOPT_EVERY } {
+            return;
+        }
+        *adoption = Adoption {
+            at: Some(now),
+            forks: fork::made(),
+        };
+        self.unfinished.store(false, Relaxed);
+        for spool in spools {
+            let found = self.adopt(&spool.dir, spool.place.as_fd(), &mut spool.stores.lock());
+            // Where one was there may be more soon.
+            self.unfinished.fetch_or(found.rings > 0, Relaxed);
         }
     }
 }
@@ -231,7 +317,6 @@ impl Shared {
 /// A living spool as something to drain.
 #[must_use]
 pub fn source(spool: &Spool) -> Source<'_> {
-    use std::os::fd::AsFd;
     Source {
         ring: &spool.ring,
         spool: Some(spool),

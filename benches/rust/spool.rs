@@ -154,7 +154,7 @@ fn drain(c: &mut Criterion) {
     });
     engine().flush(None, &mut Plain);
     // Without the writer thread: the drain itself, on this thread.
-    engine().before_fork();
+    engine().before_fork(std::time::Instant::now() + logspool::engine::FORK_WAIT);
     group.bench_function("ring to segment", |b| {
         b.iter_batched(
             || {

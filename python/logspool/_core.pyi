@@ -16,6 +16,7 @@ __all__ = [
     "fork_child",
     "fork_parent",
     "log_cost",
+    "main",
     "set_cost_handler",
     "set_cost_opener",
     "shutdown",
@@ -38,6 +39,7 @@ class NativeHandler:
     def emit(self, record: logging.LogRecord) -> None: ...
     def _flush(self, timeout: float | None) -> bool: ...
     def _path(self) -> str: ...
+    def _close(self) -> None: ...
 
 def log_cost(
     tier_id: str | None = None,
@@ -82,6 +84,9 @@ def shutdown(timeout: float | None = None) -> bool:
 
 def stats() -> dict[str, Any]:
     """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
+
+def main(argv: list[str], configured: dict[str, Any] | None = None) -> int:
+    """The `logspool` command: its exit status. `argv` begins with the program's name; `configured` is `_origins.configured()`."""
 
 def fork_before() -> None: ...
 def fork_parent() -> None: ...

@@ -96,17 +96,24 @@ def from_environment(names: tuple[str, ...], parser: Callable[[Any], Any], warn:
 
     Raises ValueError for an unusable LOGSPOOL_ variable; `warn(message)` is called for an unusable one of another name.
     """
+    return look_up(names, parser, warn)[0]
+
+
+def look_up(
+    names: tuple[str, ...], parser: Callable[[Any], Any], warn: Callable[[str], None]
+) -> tuple[Any, str | None]:
+    """As `from_environment`, and the name of the variable."""
     for strict, name in ((True, strict_name(names[0])), *((False, name) for name in names)) if names else ():
         text = os.environ.get(name, "").strip()
         if not text:
             continue
         try:
-            return parse(name, parser, text)
+            return parse(name, parser, text), name
         except (ValueError, TypeError) as error:
             if strict:
                 raise ValueError(str(error)) from None
             warn(f"{error}; the variable is ignored (it may be meant for another program; {strict_name(name)} is ours)")
-    return UNSET
+    return UNSET, None
 
 
 def strict_name(name: str) -> str:

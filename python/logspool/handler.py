@@ -193,11 +193,16 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
             self._flush(_config.flush_timeout())
 
     def close(self) -> None:
-        """Flush, release the log and leave logging's list of handlers. A later record opens the log again."""
+        """Flush, release the log and leave logging's list of handlers. A later record opens the log again.
+
+        With the last log of a directory its spool and files are let go, with the last of all the threads.
+        """
         try:
             if self._opened and self.flushOnClose:
                 self._flush(_config.close_timeout())
         finally:
+            if self._opened and not _config.state.exiting:
+                self._close()
             logging.Handler.close(self)
 
     @property

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crate::engine::engine;
@@ -50,6 +51,9 @@ impl Log {
     /// waits for the device.
     #[cold]
     fn follow_up(&self, appended: Appended, caller: &mut dyn Caller) {
+        if self.is_inherited() {
+            return; // A signal handler forked meanwhile.
+        }
         if self.spool.is_closed() {
             self.drain_late(caller);
             return;
@@ -83,7 +87,8 @@ impl Log {
                 self.shared.start();
                 self.shared.waker.wake_now();
                 self.shared.wait_progress(Duration::from_millis(5));
-            }) {
+            }) || self.is_inherited()
+            {
                 return;
             }
         }
@@ -102,7 +107,8 @@ impl Log {
         while caller.detached(&mut || {
             self.shared.wait_progress(wait);
             self.shared.drain(&self.spool);
-        }) && self.spool.ring.tail() < head
+        }) && !self.is_inherited()
+            && self.spool.ring.tail() < head
             && !self.spool.is_stalled()
         {
             if deadline.is_some_and(|d| Instant::now() >= d) {
@@ -140,6 +146,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        self.spool.users.fetch_sub(1, SeqCst);
         if self.is_inherited() {
             // The parent's: its descriptors were closed at the fork, and their numbers may be others' by now.
             std::mem::forget(Arc::clone(&self.spool));

@@ -8,20 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::AtFlags;
-
 use crate::fork;
 use crate::report;
 use crate::spool::producer::Caller;
-use crate::spool::ring;
 use crate::stats::{SegmentStats, Stats};
 use crate::sync::Mutex;
 use crate::writer::Shared;
 
 pub use log::Log;
 
-/// How long `before` a fork waits for our threads: a stuck one is left alone.
-const FORK_WAIT: Duration = Duration::from_millis(100);
+/// How long a fork and the end wait for our threads: a stuck one is left alone.
+pub const FORK_WAIT: Duration = Duration::from_millis(100);
 /// How long a wait lasts before the caller may look at signals.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -122,6 +119,9 @@ impl Engine {
             if !goes_on {
                 return Flushed::Interrupted;
             }
+            if self.forks != fork::forks() {
+                return Flushed::Complete; // A signal handler forked: the child has nothing to flush.
+            }
         }
     }
 
@@ -132,7 +132,7 @@ impl Engine {
         let deadline = timeout.map(|t| Instant::now() + t);
         let left = || deadline.map(|d| d.saturating_duration_since(Instant::now()));
         let flushed = self.flush(timeout, caller);
-        if flushed == Flushed::Interrupted {
+        if flushed == Flushed::Interrupted || self.forks != fork::forks() {
             return flushed;
         }
         self.shared.janitor.resume();
@@ -141,6 +141,9 @@ impl Engine {
             let slice = left().map_or(SLICE, |l| l.min(SLICE));
             if !caller.detached(&mut || idle = self.shared.janitor.wait_idle(slice)) {
                 return Flushed::Interrupted;
+            }
+            if self.forks != fork::forks() {
+                return flushed;
             }
             if slice.is_zero() {
                 break;
@@ -162,23 +165,41 @@ impl Engine {
                         self.shared.drain(spool);
                         spool.close()
                     };
-                if empty && !spool.has_unannounced() && spool.ring.is_durable() {
-                    let name = ring::file_name(spool.ring.id());
-                    let _ = rustix::fs::unlinkat(&spool.place, name, AtFlags::empty());
+                if empty {
+                    spool.give_back();
                 }
             }
         });
         flushed
     }
 
+    /// Lets go of what no open log needs any more: spools, their files, and our threads where nothing is left for them.
+    pub fn release(&self) {
+        let _one_at_a_time = self.opening.lock();
+        if !self.shared.retire_unused() {
+            return;
+        }
+        // The thread has references of its own. It is started again where there is work for it.
+        self.shared.stop(Instant::now() + FORK_WAIT);
+        if !self.is_finished() {
+            self.shared.resume();
+            if !self.shared.spools.lock().is_empty() {
+                self.shared.start();
+            }
+        }
+    }
+
     /// The counters of this process.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let spools = self.shared.spools.lock().clone();
+        // Together, so that a spool that goes is counted once.
+        let (spools, mut totals) = {
+            let spools = self.shared.spools.lock();
+            (spools.clone(), *self.shared.retired.lock())
+        };
         if !spools.is_empty() && !self.is_finished() {
             self.shared.start();
         }
-        let mut totals = *self.shared.retired.lock();
         for spool in &spools {
             totals.add(&spool.totals());
         }
@@ -212,12 +233,16 @@ impl Engine {
         self.finished.load(Ordering::SeqCst)
     }
 
-    /// Stops our threads for a fork: `CPython` counts them when it warns, and a child of a quiet process starts clean.
-    pub fn before_fork(&self) {
-        let deadline = Instant::now() + FORK_WAIT;
-        self.shared.stop(deadline);
-        self.shared.janitor.stop(deadline);
-        report::pause(deadline.saturating_duration_since(Instant::now()));
+    /// Stops our threads for a fork: `CPython` counts them when it warns, and a child of a quiet process starts clean. False
+    /// when one is still there at `deadline`.
+    pub fn before_fork(&self, deadline: Instant) -> bool {
+        self.shared.janitor.ask_to_stop();
+        let stopped = [
+            self.shared.stop(deadline),
+            self.shared.janitor.stop(deadline),
+            report::pause(deadline.saturating_duration_since(Instant::now())),
+        ];
+        !stopped.contains(&false)
     }
 
     /// Lets them start again, with the next record, flush or statistics.

@@ -1,5 +1,7 @@
 //! Opening a log: its directory, the spool there, what dead processes left, and the log's own state.
 
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +11,16 @@ use rustix::io::Errno;
 use crate::config::{Fsync, LogSettings, SpoolSettings};
 use crate::engine::{Engine, Log};
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::janitor::Job;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::naming;
+use crate::spool::grow::FIRST;
 use crate::spool::place;
 use crate::spool::producer::Spool;
 use crate::spool::ring::Ring;
+use crate::spool::stores::Stores;
 use crate::writer::source;
 
 impl Engine {
@@ -47,17 +52,10 @@ impl Engine {
         let _one_at_a_time = self.opening.lock();
         self.finished.store(false, Ordering::SeqCst);
         let spool = self.spool_for(dir, spool_settings)?;
-        let slot = spool.enter(name, settings)?;
-        let prepared = spool.stores.lock().prepare(name, settings, source(&spool));
-        if let Err(e) = prepared {
-            if !is_passing(&e) {
-                return Err(e);
-            }
-            report::say(&format!(
-                "{e}; records are kept in the spool until this heals"
-            ));
-        }
-        self.look_after(&spool, name);
+        let opened = self.open_on(&spool, name, settings);
+        let slot = opened.inspect_err(|_| {
+            spool.users.fetch_sub(1, Ordering::SeqCst);
+        })?;
         self.shared.resume();
         self.shared.start();
         Ok(Log {
@@ -70,6 +68,22 @@ impl Engine {
         })
     }
 
+    fn open_on(&self, spool: &Arc<Spool>, name: &str, settings: &LogSettings) -> Result<usize> {
+        let slot = spool.enter(name, settings)?;
+        let prepared = spool.stores.lock().prepare(name, settings, source(spool));
+        if let Err(e) = prepared {
+            if !is_passing(&e) {
+                return Err(e);
+            }
+            report::say(&format!(
+                "{e}; records are kept in the spool until this heals"
+            ));
+        }
+        self.look_after(spool, name);
+        Ok(slot)
+    }
+
+    /// The spool of a directory; the caller is counted among its users.
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
         let standing = {
             let mut spools = self.shared.spools.lock();
@@ -79,7 +93,11 @@ impl Engine {
                 }
                 !s.is_closed()
             });
-            spools.iter().find(|s| s.dir.id() == dir.id()).cloned()
+            let found = spools.iter().find(|s| s.dir.id() == dir.id()).cloned();
+            // While the list is locked: it does not go any more.
+            found.inspect(|s| {
+                s.users.fetch_add(1, Ordering::SeqCst);
+            })
         };
         if let Some(spool) = standing {
             if spool.settings != *settings {
@@ -92,17 +110,22 @@ impl Engine {
             return Ok(spool);
         }
         let dir = Arc::new(dir);
-        let place = place::open(&dir, &settings.place)?;
-        let ring = make_ring(&dir, &place, settings)?;
-        let spool = Arc::new(Spool::new(
+        let mut place = place::open(&dir, &settings.place)?;
+        // Before the first record of this process: what its predecessors accepted comes first. And before its ring: it
+        // shall not be one too many.
+        let mut stores = Stores::new(Arc::clone(&dir));
+        self.shared.adopt_first(&dir, place.as_fd(), &mut stores);
+        let ring = make_ring(&dir, &mut place, settings)?;
+        let spool = Spool::new(
             ring,
             dir,
             place,
             settings.clone(),
             Arc::clone(&self.shared.waker),
-        ));
-        // Before the first record of this process: what its predecessors accepted comes first.
-        self.shared.adopt(&spool);
+        );
+        *spool.stores.lock() = stores;
+        spool.users.fetch_add(1, Ordering::SeqCst);
+        let spool = Arc::new(spool);
         self.shared.spools.lock().push(Arc::clone(&spool));
         self.shared.spools_changed();
         Ok(spool)
@@ -149,21 +172,35 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
 }
 
 /// Creates the ring; in memory where the file system cannot reserve it, which is said.
-fn make_ring(dir: &LogDir, place: &std::os::fd::OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
-    use std::os::fd::AsFd;
+fn make_ring(dir: &LogDir, place: &mut OwnedFd, settings: &SpoolSettings) -> Result<Ring> {
     let shown = dir.path().display().to_string();
-    match Ring::create(place.as_fd(), settings.bytes) {
-        Ok(ring) => Ok(ring),
-        Err(e) => {
-            let full = Error::new("cannot reserve the spool", shown.clone(), e);
-            report::say(&format!(
-                "{full}; records wait in memory instead and do not survive a kill (spool_dir=\"shm\" puts the spool \
-                 into shared memory)"
-            ));
-            Ring::anonymous(settings.bytes)
-                .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
+    // A forked child begins small: most log little, and there may be thousands.
+    let first = if fork::forks() > 0 {
+        FIRST
+    } else {
+        settings.bytes
+    };
+    let mut made = Ring::create(place.as_fd(), settings.bytes, first);
+    for _ in 0..3 {
+        // Another process found the place empty when it went, and took it away.
+        if !made
+            .as_ref()
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+        {
+            break;
         }
+        *place = place::open(dir, &settings.place)?;
+        made = Ring::create(place.as_fd(), settings.bytes, first);
     }
+    made.or_else(|e| {
+        let full = Error::new("cannot reserve the spool", shown.clone(), e);
+        report::say(&format!(
+            "{full}; records wait in memory instead and do not survive a kill (spool_dir=\"shm\" puts the spool into \
+             shared memory)"
+        ));
+        Ring::anonymous(settings.bytes)
+            .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
+    })
 }
 
 /// Whether trouble is of the kind that passes: the records wait for it.

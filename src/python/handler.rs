@@ -1,10 +1,11 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyPermissionError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -41,6 +42,16 @@ struct Inner {
     plain: bool,
     formats: bool,
     open: Option<Py<Open>>,
+    /// After `close()`: what the next record opens again.
+    shut: Option<Arc<Shut>>,
+}
+
+/// What a closed handler opens again.
+struct Shut {
+    path: PathBuf,
+    encoder: Arc<RecordEncoder>,
+    settings: Arc<OpenSettings>,
+    mirror: Option<Arc<Mirror>>,
 }
 
 /// An open log and how records are encoded for it. A Python object, though Python never sees it, because each record takes and
@@ -126,6 +137,28 @@ impl NativeHandler {
         Ok(())
     }
 
+    /// Lets go of the log; the next record opens it again.
+    fn _close(&self, py: Python<'_>) {
+        let Some(old) = self.inner.with(py, |inner| inner.open.take()) else {
+            return;
+        };
+        let open = old.get();
+        let shut = Arc::new(Shut {
+            path: open.log.path(),
+            encoder: Arc::clone(&open.encoder),
+            settings: Arc::clone(&open.settings),
+            mirror: open.mirror.clone(),
+        });
+        let before = self.inner.with(py, |inner| inner.shut.replace(shut));
+        drop(before);
+        if open.log.is_inherited() {
+            std::mem::forget(old);
+            return;
+        }
+        drop(old);
+        py.detach(|| engine().release());
+    }
+
     /// Whether `handle` may do the work of `logging.Handler.handle` natively, and whether a subclass's `format` makes the
     /// message.
     #[pyo3(signature = (plain, formats=false))]
@@ -193,6 +226,13 @@ impl NativeHandler {
 
     /// Absolute plain path.
     fn _path(&self, py: Python<'_>) -> PyResult<String> {
+        let shut = self.inner.with(py, |inner| match &inner.open {
+            None => inner.shut.clone(),
+            Some(_) => None,
+        });
+        if let Some(shut) = shut {
+            return Ok(shut.path.display().to_string());
+        }
         Ok(self.open(py)?.get().log.path().display().to_string())
     }
 
@@ -218,7 +258,33 @@ impl NativeHandler {
         let open = self.inner.with(py, |inner| {
             inner.open.as_ref().map(|open| open.bind(py).clone())
         });
-        open.ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))
+        match open {
+            Some(open) => Ok(open),
+            None => self.reopen(py),
+        }
+    }
+
+    /// A log that was closed, opened again.
+    #[cold]
+    fn reopen<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Open>> {
+        let shut = self
+            .inner
+            .with(py, |inner| inner.shut.clone())
+            .ok_or_else(|| PyValueError::new_err("the log is not open: _open() first"))?;
+        let settings = &shut.settings;
+        let opened = py.detach(|| engine().open(&shut.path, &settings.log, &settings.spool));
+        let log = opened.map_err(|e| to_python(&e))?;
+        let open = Bound::new(
+            py,
+            Open {
+                log,
+                encoder: Arc::clone(&shut.encoder),
+                settings: Arc::clone(settings),
+                mirror: shut.mirror.clone(),
+            },
+        )?;
+        self.replace(py, open.clone().unbind());
+        Ok(open)
     }
 
     /// Puts another log in place; what a forked child inherited is leaked, as its parent's threads still use it.
@@ -254,10 +320,7 @@ impl NativeHandler {
                 self.replace(py, open.clone().unbind());
                 Ok(open)
             }
-            Err(e) => {
-                engine().count_unopened();
-                Err(to_python(&e))
-            }
+            Err(e) => Err(to_python(&e)),
         }
     }
 
@@ -267,7 +330,10 @@ impl NativeHandler {
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
         let py = record.py();
-        let open = slf.get().current(py)?;
+        let open = match slf.get().current(py) {
+            Ok(open) => open,
+            Err(e) => return unopened(py, &e),
+        };
         let open = open.get();
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
@@ -297,17 +363,23 @@ impl NativeHandler {
         {
             mirror.show(record, level);
         }
-        if open.log.is_inherited() {
-            // The user's code forked while the record was encoded, and this is the child.
-            let own = slf.get().current(py)?;
-            let json = open.settings.json;
-            own.get()
+        let json = open.settings.json;
+        if !open.log.is_inherited()
+            && open
                 .log
-                .append(&mut line.bytes, json, level >= ERROR, caller);
+                .append(&mut line.bytes, json, level >= ERROR, caller)
+                != Appended::Forked
+        {
             return Ok(());
         }
-        open.log
-            .append(&mut line.bytes, open.settings.json, level >= ERROR, caller);
+        // The user's code forked while the record was encoded or waited for room, and this is the child.
+        let own = match slf.get().current(py) {
+            Ok(own) => own,
+            Err(e) => return unopened(py, &e),
+        };
+        own.get()
+            .log
+            .append(&mut line.bytes, json, level >= ERROR, caller);
         Ok(())
     }
 
@@ -315,10 +387,41 @@ impl NativeHandler {
     pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
         let mut caller = Attached::new(py);
         let open = self.current(py)?;
-        let appended = open.get().log.append(line, true, false, &mut caller);
+        let mut appended = open.get().log.append(line, true, false, &mut caller);
+        if appended == Appended::Forked {
+            let own = self.current(py)?;
+            appended = own.get().log.append(line, true, false, &mut caller);
+        }
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
         caller.raised.map_or(Ok(()), Err)
     }
+}
+
+/// A record for which the log could not be opened again, after a fork or after it was closed: counted and said. It is tried
+/// again with the next one.
+fn unopened(py: Python<'_>, error: &PyErr) -> PyResult<()> {
+    if !error.is_instance_of::<PyException>(py) {
+        return Err(error.clone_ref(py));
+    }
+    engine().count_unopened();
+    let raised = error.value(py);
+    let text = raised
+        .getattr(intern!(py, "strerror"))
+        .and_then(|text| text.extract::<String>())
+        .unwrap_or_else(|_| raised.to_string());
+    let hint = if raised.is_instance_of::<PyPermissionError>() {
+        format!(
+            ": let user {} write there, or open the log after the change of user",
+            rustix::process::geteuid().as_raw()
+        )
+    } else {
+        String::new()
+    };
+    report::say(&format!(
+        "{text}; records of process {} are dropped, and counted in stats(), until that succeeds{hint}",
+        std::process::id()
+    ));
+    Ok(())
 }
 
 /// A line of text as the formatter made it.

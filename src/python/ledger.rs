@@ -127,9 +127,7 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
     match encoded {
         Ok(Ok(())) => match handler.get().append_line(py, &mut line.bytes) {
             Err(e) if e.is_instance_of::<PyException>(py) => {
-                report::say(&format!(
-                    "a cost record was lost: the cost log could not be opened again: {e}"
-                ));
+                lost(&format!("the cost log could not be opened again: {e}"));
                 Ok(())
             }
             other => other,

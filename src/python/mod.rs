@@ -1,9 +1,10 @@
 //! All `PyO3` code and nothing else: [`handler`] and [`ledger`] take records in, [`record`] and its companions encode them,
-//! [`settings`] reads configuration, [`module`] holds the functions.
+//! [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;
 mod buffer;
+mod command;
 mod cost;
 mod encode;
 mod entry;
@@ -50,6 +51,8 @@ mod _core {
         super::entry::install(module)
     }
 
+    #[pymodule_export]
+    use super::command::main;
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]

@@ -1,19 +1,22 @@
 //! What the Python face calls: see `python/logspool/_core.pyi`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
 
-use crate::engine::engine;
+use crate::engine::{FORK_WAIT, engine};
 use crate::python::record::RecordEncoder;
 use crate::python::{handler, mirror};
 use crate::report;
 use crate::stats::Stats;
+use crate::thread::await_gone;
 
 /// How long the end of the process waits for what standard error has not taken yet.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a fork waits for our threads while it keeps Python's: as long as any of them may keep it.
+const ATTACHED: Duration = Duration::from_millis(5);
 
 /// The finished line of one record, its sequence text still dashes: for tests and tools.
 #[pyfunction]
@@ -41,10 +44,12 @@ pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     let flushed = handler::shutdown(py, timeout)?;
     py.detach(|| {
+        // The threads start again with the next word.
         report::drain(LAST_WORDS);
+        report::pause(LAST_WORDS);
         if let Some(console) = mirror::started() {
             // What standard error does not take by then is counted as dropped.
-            let _ = console.drain(LAST_WORDS);
+            let _ = console.drain(LAST_WORDS) && console.pause(LAST_WORDS);
         }
     });
     Ok(flushed)
@@ -81,13 +86,17 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Stops our threads before a fork.
 #[pyfunction]
 pub fn fork_before(py: Python<'_>) {
-    py.detach(|| {
-        engine().before_fork();
-        if let Some(console) = mirror::started() {
-            // One that does not stop is counted by CPython's warning, and harmless.
-            let _ = console.pause(Duration::from_millis(50));
-        }
-    });
+    let began = Instant::now();
+    let stopped = |deadline: Instant| {
+        let ours = engine().before_fork(deadline);
+        let left = || deadline.saturating_duration_since(Instant::now());
+        ours & mirror::started().is_none_or(|console| console.pause(left()))
+    };
+    // At first without letting go of Python: it takes a fraction of a millisecond, and getting Python back from threads that
+    // are busy takes many. One that does not stop is counted by CPython's warning, and harmless.
+    if stopped(began + ATTACHED) || py.detach(|| stopped(began + FORK_WAIT)) {
+        await_gone(Instant::now() + ATTACHED);
+    }
 }
 
 /// Lets them start again, with the next record.

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use self::members::{Fd, Verdict, compare, write_members};
 use super::lock::Lock;
 use super::naming::{gz_name, segment_name};
+use crate::failpoint;
 
 /// The default level, chosen on 32 MiB of records as this crate writes them (53,000 of 630 bytes: calls, costs, some tracebacks), in
 /// members of 1 MiB, one core, medians of three:
@@ -250,6 +251,7 @@ impl Job<'_> {
             (Some(_), _) => return Err(self.in_the_way()),
             (None, _) => RenameFlags::NOREPLACE,
         };
+        failpoint::step();
         match fs::renameat_with(self.spool_dir, &temp.name, self.dir, &self.gz, flags) {
             // The file system cannot do it in one step: nothing stood there a moment ago, and the log's lock keeps our kind out.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
@@ -267,6 +269,7 @@ impl Job<'_> {
         fs::fsync(self.dir)?;
         self.step(Step::DirSynced)?;
         self.check_unchanged(before)?;
+        failpoint::step();
         fs::unlinkat(self.dir, &self.plain, AtFlags::empty())?;
         self.step(Step::SourceUnlinked)?;
         Ok(Outcome::Compressed {
@@ -315,6 +318,7 @@ impl<'a> Temp<'a> {
         let name = format!("{prefix}{salt:016x}.tmp");
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        failpoint::step();
         let file = fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR)?;
         let lock = Lock::try_on(file)?.ok_or(io::ErrorKind::WouldBlock)?;
         Ok(Self {
@@ -328,7 +332,7 @@ impl<'a> Temp<'a> {
 
 impl Drop for Temp<'_> {
     fn drop(&mut self) {
-        if self.there {
+        if self.there && !failpoint::died() {
             // Failing leaves a stale file, which the next run cleans.
             let _ = fs::unlinkat(self.dir, &self.name, AtFlags::empty());
         }

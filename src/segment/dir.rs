@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fchmod, fstat, mkdirat, o
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 
 /// The name of our own directory beside the logs.
 pub const OWN_DIR: &str = ".logspool";
@@ -36,6 +37,34 @@ impl LogDir {
         create_all(path, mode).context("cannot create the log directory", &shown)?;
         let fd = open_dir(CWD, path).context("cannot open the log directory", &shown)?;
         Self::from_fd(fd, path.to_owned())
+    }
+
+    /// The directory at `path` with each of our own directories that stands in it and is ours: `.logspool/` and
+    /// `.logspool.<uid>/`. Nothing is created.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened.
+    pub fn standing(path: &Path) -> Result<Vec<Self>> {
+        let shown = path.display().to_string();
+        let uid = rustix::process::geteuid().as_raw();
+        let mut found = Vec::new();
+        for name in [OWN_DIR.to_owned(), format!("{OWN_DIR}.{uid}")] {
+            let fd = open_dir(CWD, path).context("cannot open the log directory", &shown)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(own) = openat(&fd, &name, flags, Mode::empty()) else {
+                continue;
+            };
+            let stat = fstat(&fd).context("cannot inspect the log directory", &shown)?;
+            if fstat(&own).is_ok_and(|own| own.st_uid == uid) {
+                found.push(Self {
+                    fd,
+                    own,
+                    path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+                    id: (stat.st_dev, stat.st_ino),
+                });
+            }
+        }
+        Ok(found)
     }
 
     /// The same directory again, with descriptors of its own: for a forked child, which must not touch its parent's.
@@ -111,9 +140,11 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_all(parent, mode)?;
     }
+    failpoint::step();
     match mkdirat(CWD, path, Mode::RWXU) {
         Ok(()) => {
             let fd = open_dir(CWD, path)?;
+            failpoint::step();
             fchmod(&fd, Mode::from_raw_mode(mode))?;
             Ok(())
         }
@@ -127,6 +158,7 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
 /// # Errors
 /// When it cannot be made or is not a directory.
 pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    failpoint::step();
     let made = match mkdirat(at, name, Mode::RWXU) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -139,6 +171,7 @@ pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
         Mode::empty(),
     )?;
     if made {
+        failpoint::step();
         fchmod(&fd, Mode::RWXU)?;
     }
     Ok(fd)

@@ -6,6 +6,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, fdatasync, fstat, openat, stat
 use rustix::io::Errno;
 
 use crate::config::Fsync;
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::segment::naming;
 use crate::segment::state::{Intent, Note, STAGING};
@@ -46,7 +47,7 @@ impl Store {
         {
             fdatasync(&open.file)?;
         }
-        if !finished(&intent) {
+        if !finished(&intent) && !failpoint::switched("no-note") {
             self.state.note_finished(&intent);
         }
         self.state.clear_intent();
@@ -80,7 +81,11 @@ impl Store {
         let Some(held) = size.checked_sub(intent.offset) else {
             return Ok(false);
         };
-        let held = usize::try_from(held).unwrap_or(usize::MAX).min(len);
+        let held = if failpoint::switched("blind-finish") {
+            0
+        } else {
+            usize::try_from(held).unwrap_or(usize::MAX).min(len)
+        };
         let staged = self.state.staged(len);
         if !holds(&open.file, intent.offset, &staged[..held])? {
             return Ok(false);

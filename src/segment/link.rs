@@ -11,8 +11,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::failpoint;
 use crate::segment::dir::LogDir;
-use crate::segment::naming;
+use crate::segment::naming::{self, Segment};
 use crate::segment::state::Current;
 use crate::segment::store::now;
 
@@ -71,15 +72,8 @@ pub fn adopt_plain(
         return Ok(false);
     }
     let listing = naming::list(dir, name)?;
-    for segment in listing.iter().filter(|s| !s.gz) {
-        let seen = statat(
-            dir,
-            naming::segment_name(name, segment.number),
-            AtFlags::SYMLINK_NOFOLLOW,
-        );
-        if seen.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino)) {
-            return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
-        }
+    if is_listed(dir, name, &listing, (stat.st_dev, stat.st_ino)) {
+        return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
     }
     if let Some(newest) = listing.iter().rev().find(|s| !s.gz) {
         let segment = naming::segment_name(name, newest.number);
@@ -98,21 +92,32 @@ pub fn adopt_plain(
     let mut number = naming::next_number(current.number, &listing);
     loop {
         let segment = naming::segment_name(name, number);
+        failpoint::step();
         match linkat(dir, name, dir, &segment, AtFlags::empty()) {
             Ok(()) => {
                 // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
+                failpoint::step();
                 let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
                 return Ok(true);
             }
             Err(Errno::EXIST) => number = naming::following(number),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
                 // No hard links here: a rename keeps it just as well.
+                failpoint::step();
                 renameat(dir, name, dir, &segment)?;
                 return Ok(true);
             }
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// Whether the file `id` is one of the plain segments in `listing`.
+fn is_listed(dir: BorrowedFd<'_>, name: &str, listing: &[Segment], id: (u64, u64)) -> bool {
+    listing.iter().filter(|s| !s.gz).any(|segment| {
+        statat(dir, segment.file_name(name), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|s| (s.st_dev, s.st_ino) == id)
+    })
 }
 
 /// Which of two files is the beginning of the other.
@@ -186,7 +191,9 @@ pub fn keep_segment(
     }
     match statat(dir, &segment, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Ok(false),
+        // Under another number it may be a segment already: then it is the number that somebody damaged.
         Err(Errno::NOENT) => Ok(is_it(dir, name, id)
+            && !is_listed(dir, name, &naming::list(dir, name)?, id)
             && linkat(dir, name, dir, &segment, AtFlags::empty()).is_ok()
             && is_it(dir, &segment, id)),
         Err(e) => Err(e.into()),
@@ -201,9 +208,13 @@ pub fn keep_segment(
 pub fn point_plain(dir: &LogDir, name: &str, segment: &str) -> io::Result<()> {
     let temporary = format!("{name}.link.tmp");
     loop {
+        failpoint::step();
         match linkat(dir.fd(), segment, dir.own(), &temporary, AtFlags::empty()) {
             Ok(()) => break,
-            Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
+            Err(Errno::EXIST) => {
+                failpoint::step();
+                unlinkat(dir.own(), &temporary, AtFlags::empty())?;
+            }
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::XDEV) => {
                 match symlinkat(segment, dir.own(), &temporary) {
                     Err(Errno::EXIST) => unlinkat(dir.own(), &temporary, AtFlags::empty())?,
@@ -216,8 +227,10 @@ pub fn point_plain(dir: &LogDir, name: &str, segment: &str) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+    failpoint::step();
     renameat(dir.own(), &temporary, dir.fd(), name)?;
     // A rename between two links of one file does nothing and leaves the temporary name: it already pointed there.
+    failpoint::step();
     let _ = unlinkat(dir.own(), &temporary, AtFlags::empty());
     Ok(())
 }

@@ -203,6 +203,7 @@ fn is_ours(dir: BorrowedFd<'_>, file: &str) -> bool {
 fn delete(dir: BorrowedFd<'_>, file: &str) -> io::Result<bool> {
     let gone = statat(dir, file, AtFlags::SYMLINK_NOFOLLOW).and_then(|stat| {
         if FileType::from_raw_mode(stat.st_mode).is_file() {
+            crate::failpoint::step();
             unlinkat(dir, file, AtFlags::empty()).map(|()| true)
         } else {
             Ok(false)

@@ -6,6 +6,7 @@
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
 pub mod health;
+pub mod peek;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,9 +17,11 @@ use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
+use crate::segment::naming::NUMBER_MAX;
 use crate::segment::state::health::Health;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
@@ -60,10 +63,8 @@ pub struct Intent {
     pub ring: [u8; 8],
     /// Log number in that ring.
     pub slot: u64,
-    /// The ring positions it covers: on completion everything of this log below `to` is done.
-    pub to: u64,
-    /// Records among the staged bytes.
-    pub records: u64,
+    /// What the ring is told on completion.
+    pub reached: Reached,
     /// Segment number and its length before the append.
     pub segment: u64,
     /// Offset the bytes go to.
@@ -80,10 +81,19 @@ pub struct Intent {
 pub struct Note {
     /// The log's number in that ring.
     pub slot: u64,
-    /// Everything of this log below it is done.
+    /// What that ring is to be told.
+    pub reached: Reached,
+}
+
+/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Everything before this position is done.
     pub to: u64,
-    /// Records that were finished.
-    pub records: u64,
+    /// Records written since the ring was made.
+    pub written: u64,
+    /// Drops before this sequence number are announced.
+    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -110,7 +120,8 @@ impl State {
                 .context("cannot set the mode of the log's state file", &shown)?;
             reserve(&fd, LEN).context("cannot reserve the log's state file", &shown)?;
         }
-        let map = Mapping::file(&fd, LEN).context("cannot map the log's state file", &shown)?;
+        let map = Mapping::named(dir.own(), &file_name, &fd, LEN)
+            .context("cannot map the log's state file", &shown)?;
         let state = Self {
             map,
             file: Some(fd),
@@ -166,8 +177,12 @@ impl State {
     /// The current segment.
     pub fn current(&self) -> Current {
         let at = |i: usize| self.map.u64(AT_SEGMENT + i * 8).load(Relaxed);
+        let number = at(0);
+        if number > NUMBER_MAX {
+            return Current::default(); // Damaged: a segment of the next number would be nobody's.
+        }
         Current {
-            number: at(0),
+            number,
             id: (at(1), at(2)),
             size: at(3),
             rollover_at: at(4),
@@ -192,7 +207,8 @@ impl State {
 
     /// The number of a segment that was about to be created: a killed process may have left it empty.
     pub fn creating(&self) -> u64 {
-        self.map.u64(AT_CREATING).load(Acquire)
+        let number = self.map.u64(AT_CREATING).load(Acquire);
+        if number > NUMBER_MAX { 0 } else { number }
     }
 
     /// Announces the segment about to be created; 0 when it stands.
@@ -236,8 +252,11 @@ impl State {
         Some(Intent {
             ring: at(0).to_le_bytes(),
             slot: at(1),
-            to: at(2),
-            records: at(3),
+            reached: Reached {
+                to: at(2),
+                written: at(3),
+                announced: at(8),
+            },
             segment: at(4),
             offset: at(5),
             len: at(6),
@@ -249,15 +268,19 @@ impl State {
     pub fn set_intent(&self, intent: &Intent) {
         let next = usize::from(self.map.u64(AT_CURRENT).load(Relaxed) == 1);
         let base = AT_INTENTS[next];
+        if failpoint::switched("current-first") {
+            self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
+        }
         for (i, v) in [
             u64::from_le_bytes(intent.ring),
             intent.slot,
-            intent.to,
-            intent.records,
+            intent.reached.to,
+            intent.reached.written,
             intent.segment,
             intent.offset,
             intent.len,
             intent.crc,
+            intent.reached.announced,
         ]
         .into_iter()
         .enumerate()
@@ -276,7 +299,9 @@ impl State {
             AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
         });
         self.map.u64(at).store(0, Release);
-        for (i, v) in [intent.slot, intent.to, intent.records]
+        // Sequence numbers have 40 bits, slots 6.
+        let slot = intent.slot & 0xff | intent.reached.announced << 8;
+        for (i, v) in [slot, intent.reached.to, intent.reached.written]
             .into_iter()
             .enumerate()
         {
@@ -290,9 +315,12 @@ impl State {
         let at = self.find_note(u64::from_le_bytes(ring))?;
         let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
         Some(Note {
-            slot: word(1),
-            to: word(2),
-            records: word(3),
+            slot: word(1) & 0xff,
+            reached: Reached {
+                to: word(2),
+                written: word(3),
+                announced: word(1) >> 8,
+            },
         })
     }
 
@@ -363,10 +391,27 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
 /// # Errors
 /// When the space is not there, or the file system cannot reserve it.
 pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
+    reserve_from(fd, 0, len)
+}
+
+/// The same for `len` bytes from `from` on, of which nothing has been written yet.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_from(fd: impl AsFd, from: usize, len: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
+        failpoint::parts(len, |n| {
+            let _ = fallocate(&fd, FallocateFlags::empty(), from as u64, n as u64);
+        });
+        if failpoint::switched("sparse") {
+            let longer = fstat(&fd)?
+                .st_size
+                .max(i64::try_from(from + len).unwrap_or(i64::MAX));
+            return Ok(rustix::fs::ftruncate(&fd, longer.unsigned_abs())?);
+        }
         loop {
-            match fallocate(&fd, FallocateFlags::empty(), 0, len as u64) {
+            match fallocate(&fd, FallocateFlags::empty(), from as u64, len as u64) {
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -379,7 +424,7 @@ pub fn reserve(fd: impl AsFd, len: usize) -> io::Result<()> {
         let mut at = 0;
         while at < len {
             let n = zeros.len().min(len - at);
-            at += rustix::io::pwrite(&fd, &zeros[..n], at as u64)?;
+            at += rustix::io::pwrite(&fd, &zeros[..n], (from + at) as u64)?;
         }
         Ok(())
     }

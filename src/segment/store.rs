@@ -16,7 +16,7 @@ use crate::error::{Context, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::segment::dir::LogDir;
-use crate::segment::state::{Intent, STAGING, State};
+use crate::segment::state::{Intent, Reached, STAGING, State};
 
 /// Bytes staged before an append is worth making; one longer record may exceed it.
 const BATCH: usize = 256 << 10;
@@ -109,6 +109,7 @@ impl Store {
         if self.users.is_some() {
             return Ok(());
         }
+        failpoint::step();
         let file = TrackedFd::new(openat(
             self.dir.own(),
             format!("{}.users", self.name),
@@ -232,14 +233,20 @@ impl Store {
         self.records += records;
     }
 
+    /// Records staged.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Bytes staged.
     #[must_use]
     pub fn staged(&self) -> usize {
         self.staged
     }
 
-    /// Stores the intent to append what is staged, which stands for everything of this log below `to` in `ring`.
-    pub fn intend(&mut self, ring: [u8; 8], slot: usize, to: u64) {
+    /// Stores the intent to append what is staged, after which the log of number `slot` in `ring` has `reached` that.
+    pub fn intend(&mut self, ring: [u8; 8], slot: usize, reached: Reached) {
         failpoint::point("staged");
         let current = self.state.current();
         if failpoint::switched("no-intent") {
@@ -248,8 +255,7 @@ impl Store {
         self.state.set_intent(&Intent {
             ring,
             slot: slot as u64,
-            to,
-            records: self.records,
+            reached,
             segment: current.number,
             offset: current.size,
             len: self.staged as u64,
@@ -265,6 +271,9 @@ impl Store {
     pub fn append(&mut self, advance: &mut dyn FnMut(u64)) -> io::Result<()> {
         let current = self.state.current();
         let open = self.segment.as_ref().ok_or(Errno::BADF)?;
+        if failpoint::switched("done-first") {
+            advance(self.records);
+        }
         write_all(&open.file, self.state.staged(self.staged))?;
         self.unsynced = true;
         if self.settings.fsync == Fsync::Record {
@@ -273,6 +282,9 @@ impl Store {
         }
         failpoint::point("appended");
         self.state.set_size(current.size + self.staged as u64);
+        if failpoint::switched("clear-first") {
+            self.state.clear_intent();
+        }
         advance(self.records);
         failpoint::point("done-advanced");
         self.state.clear_intent();
@@ -323,6 +335,14 @@ impl Drop for Store {
 
 /// Writes all of `bytes` at the end of the file.
 pub(super) fn write_all(file: &TrackedFd, mut bytes: &[u8]) -> io::Result<()> {
+    failpoint::parts(bytes.len(), |n| {
+        let _ = rustix::io::write(file, &bytes[..n]);
+    });
+    #[cfg(feature = "failpoints")]
+    if let Some(n) = failpoint::crash::room_on_disk(bytes.len()) {
+        rustix::io::write(file, &bytes[..n])?;
+        return Err(Errno::NOSPC.into());
+    }
     while !bytes.is_empty() {
         match rustix::io::write(file, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::config::WhenFull;
 use crate::failpoint;
 use crate::report;
+use crate::segment::state::Reached;
 use crate::segment::store::{Room, Store};
 use crate::spool::frame::{Found, Kind};
 use crate::spool::notice::{self, Reason};
@@ -74,20 +75,26 @@ impl Pass {
 struct Batch {
     /// Where its first frame was.
     first: [Option<u64>; MAX_LOGS],
-    /// Whether an announcement of its drops is among it.
-    announced: [bool; MAX_LOGS],
+    /// The drops before this number are announced by it.
+    announced: [u64; MAX_LOGS],
 }
 
 impl Default for Batch {
     fn default() -> Self {
         Self {
             first: [None; MAX_LOGS],
-            announced: [false; MAX_LOGS],
+            announced: [0; MAX_LOGS],
         }
     }
 }
 
 impl Batch {
+    /// The drops of log `slot` that nothing announces yet.
+    fn owed(&self, ring: &Ring, slot: usize) -> Option<(u64, u64)> {
+        let (first, count) = ring.lost(slot);
+        (count > 0 && first + count > self.announced[slot]).then_some((first, count))
+    }
+
     /// The logs that have something staged, with the position of the first.
     fn staged(&self) -> impl Iterator<Item = (usize, u64)> {
         self.first
@@ -155,20 +162,30 @@ impl Stores {
         // With `drop_oldest` the producer may overwrite what is not staged: it is kept out while staging.
         let exclusive = source
             .spool
-            .filter(|s| s.settings.when_full == WhenFull::DropOldest);
+            .filter(|s| s.settings.when_full == WhenFull::DropOldest)
+            .filter(|_| !failpoint::switched("no-exclusion"));
         let guard = exclusive.map(Spool::lock);
         *position = (*position).max(ring.tail());
         let start = *position;
         let mut batch = Batch::default();
         let stop = self.stage(source, end, position, unsent, ready, &mut batch, pass);
+        let mut reached = [Reached::default(); MAX_LOGS];
         for (slot, _) in batch.staged() {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
-                store.intend(ring.id(), slot, *position);
-                if batch.announced[slot] {
-                    // Not before: a kill would forget the drops.
-                    ring.set_lost(slot, 0, 0);
+                reached[slot] = Reached {
+                    to: *position,
+                    written: ring.written(slot).saturating_add(store.records()),
+                    announced: batch.announced[slot],
+                };
+                if failpoint::switched("announced-first") {
+                    ring.set_announced(slot, batch.announced[slot]);
                 }
-                if let Some(spool) = exclusive {
+                store.intend(ring.id(), slot, reached[slot]);
+                // Not before: a kill would forget the drops. And not later: the producer counts on.
+                ring.set_announced(slot, batch.announced[slot]);
+                if let Some(spool) = exclusive
+                    && !failpoint::switched("no-claim")
+                {
                     spool.set_claimed(slot, *position);
                 }
             }
@@ -186,7 +203,7 @@ impl Stores {
             };
             let mut written = 0;
             let appended = store.append(&mut |records| {
-                ring.advance(slot, *position, records);
+                ring.advance(slot, reached[slot]);
                 written = records;
             });
             pass.records += written;
@@ -231,7 +248,7 @@ impl Stores {
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
             let (log, kind, payload, next) =
-                match ring.region.find(*position, limit, source.spool.is_none()) {
+                match ring.find(*position, limit, source.spool.is_none()) {
                     Found::Frame {
                         log,
                         kind,
@@ -256,6 +273,12 @@ impl Stores {
                 *position = next;
                 continue;
             }
+            if source.spool.is_none() && ring.log_name(log).is_none() {
+                // Nobody's: the table is damaged.
+                pass.damaged += next - *position;
+                *position = next;
+                continue;
+            }
             let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
                 if source.spool.is_none() && ring.log_name(log).is_none() {
                     pass.skip(*position, next); // Nobody can say any more whose it is.
@@ -265,6 +288,10 @@ impl Stores {
                 *position = next;
                 continue;
             };
+            if source.spool.is_none() && was_being_dropped(ring, log, kind, payload) {
+                *position = next;
+                continue;
+            }
             if batch.first[log].is_none() && store.is_due() {
                 return Stop::Rotate(log);
             }
@@ -273,15 +300,22 @@ impl Stores {
                 Room::Rotate => return Stop::Rotate(log),
                 Room::Fits => {}
             }
-            if ring.lost(log).1 > 0 && drops_oldest(source) && !batch.announced[log] {
-                announce(source, log, store);
-                batch.announced[log] = true;
+            if drops_oldest(source)
+                && let Some(owed) = batch.owed(ring, log)
+            {
+                batch.announced[log] = announce(source, store, owed);
             }
             if let Some((from, to)) = pass.hole.take() {
                 store.stage(&notice::damaged(ring.id(), from, to), 0);
                 pass.announced = true;
             }
             store.stage(payload, u64::from(kind == Kind::Record));
+            if kind == Kind::Announcement
+                && let Some(last) = ring.seq_of(payload)
+            {
+                // Its owner may have been killed before it could strike out the drops.
+                batch.announced[log] = last + 1;
+            }
             batch.first[log].get_or_insert(*position);
             *position = next;
         }
@@ -302,8 +336,7 @@ impl Stores {
             return None; // The owner does so itself.
         }
         for (log, name) in ready.iter().enumerate() {
-            if source.ring.lost(log).1 > 0
-                && !batch.announced[log]
+            if let Some(owed) = batch.owed(source.ring, log)
                 && let Some(store) = name.as_ref().and_then(|n| self.store(n))
             {
                 match store.room(MAX_NOTICE) {
@@ -311,8 +344,7 @@ impl Stores {
                     Room::Rotate => return Some(Stop::Rotate(log)),
                     Room::Fits => {}
                 }
-                announce(source, log, store);
-                batch.announced[log] = true;
+                batch.announced[log] = announce(source, store, owed);
                 batch.first[log].get_or_insert(position);
             }
         }
@@ -335,14 +367,22 @@ impl Stores {
     }
 }
 
+/// Whether a dead owner was killed while it dropped this frame, the oldest, which it had counted already.
+fn was_being_dropped(ring: &Ring, log: usize, kind: Kind, payload: &[u8]) -> bool {
+    let (first, count) = ring.lost(log);
+    kind == Kind::Record
+        && count > 0
+        && ring.drops_oldest()
+        && ring.seq_of(payload) == Some(first + count - 1)
+}
+
 /// Whether drops of this ring are announced by the consumer: the oldest were dropped, so that the gap is here.
 fn drops_oldest(source: Source<'_>) -> bool {
     source.ring.drops_oldest()
 }
 
-/// Stages the announcement of what was dropped before the next frame of `log`.
-fn announce(source: Source<'_>, log: usize, store: &mut Store) {
-    let (first, count) = source.ring.lost(log);
+/// Stages the announcement of what was dropped before the next frame of a log; gives the number after it.
+fn announce(source: Source<'_>, store: &mut Store, (first, count): (u64, u64)) -> u64 {
     let reason = if drops_oldest(source) {
         Reason::Oldest
     } else {
@@ -352,4 +392,5 @@ fn announce(source: Source<'_>, log: usize, store: &mut Store) {
     if let Some(spool) = source.spool {
         spool.counters.announced.fetch_add(1, Relaxed);
     }
+    first + count
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0  commit  u64   absolute position ^ salt; stored last, so that a frame is whole or absent
-//! 8  crc     u32   CRC-32C of everything from 12 to the end of the payload
+//! 8  crc     u32   CRC-32C of everything from 12 to the end of the payload, begun with the position
 //! 12 len     u32   payload bytes; !0 is the wrap marker: the next frame is at the start of the ring
 //! 16 log     u32   number in the ring's log table
 //! 20 kind    u32   0 a record, 1 an announcement of logspool's own
@@ -14,19 +14,32 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use crate::failpoint;
 use crate::mapping::Mapping;
 
 /// Frames start at multiples of this.
 pub const ALIGN: u64 = 16;
 /// Bytes before the payload.
 pub const HEADER: usize = 24;
-const WRAP: u32 = !0;
+pub(super) const WRAP: u32 = !0;
 
 /// Bytes a payload of `len` takes.
 #[inline]
 #[must_use]
 pub fn size(len: usize) -> u64 {
     ((HEADER + len) as u64).next_multiple_of(ALIGN)
+}
+
+/// What a checksum begins with: bytes that damage has moved to another lap are no frame there.
+#[allow(clippy::cast_possible_truncation)] // 64 GiB repeat it, and no ring is as large.
+#[inline]
+fn seed(position: u64) -> u32 {
+    (position / ALIGN) as u32
+}
+
+/// The checksum of the wrap marker.
+fn wrap_crc(position: u64) -> u32 {
+    crc32c::crc32c_append(seed(position), &WRAP.to_le_bytes())
 }
 
 /// What a frame's payload is.
@@ -101,7 +114,7 @@ impl Region {
     /// Commits the wrap marker at `position`, which is `offset` bytes into its lap.
     pub fn put_wrap(&self, position: u64, offset: u64) {
         let at = self.within(position, offset);
-        self.map.u32(at + 8).store(0, Relaxed);
+        self.map.u32(at + 8).store(wrap_crc(position), Relaxed);
         self.map.u32(at + 12).store(WRAP, Relaxed);
         self.map.u64(at).store(position ^ self.salt, Release);
     }
@@ -115,7 +128,10 @@ impl Region {
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
         head[8] = u8::from(kind == Kind::Announcement);
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&head), payload);
+        let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed(position), &head), payload);
+        if failpoint::switched("commit-first") {
+            self.map.u64(at).store(position ^ self.salt, Release);
+        }
         self.map.u32(at + 8).store(crc, Relaxed);
         self.map.write(at + 12, &head);
         self.map.write(at + HEADER, payload);
@@ -140,6 +156,16 @@ impl Region {
     /// needed for frames this process committed itself.
     #[must_use]
     pub fn find(&self, position: u64, limit: u64, check: bool) -> Found<'_> {
+        self.find_below(self.capacity, position, limit, check)
+    }
+
+    /// The same, of a region of which only the bytes before `backed` may be touched: a lap ends there or before.
+    #[must_use]
+    pub fn find_below(&self, backed: u64, position: u64, limit: u64, check: bool) -> Found<'_> {
+        let offset = position % self.capacity;
+        if offset + ALIGN > backed {
+            return Found::Nothing;
+        }
         let at = self.at(position);
         let room = self.to_end(position);
         if self.map.u64(at).load(Acquire) != position ^ self.salt {
@@ -147,7 +173,9 @@ impl Region {
         }
         let len = self.map.u32(at + 12).load(Relaxed);
         if len == WRAP {
-            return if room <= limit {
+            // Damage must not pass for a marker, behind which nothing is looked at.
+            let whole = !check || self.map.u32(at + 8).load(Relaxed) == wrap_crc(position);
+            return if room <= limit && whole {
                 Found::Wrap {
                     next: position + room,
                 }
@@ -157,15 +185,16 @@ impl Region {
         }
         let len = len as usize;
         let total = size(len);
-        if total > room || total > limit {
+        if total > backed - offset || total > limit {
             return Found::Damaged;
         }
         let payload = self.map.bytes(at + HEADER, len);
         if check {
-            let crc = crc32c::crc32c_append(crc32c::crc32c(self.map.bytes(at + 12, 12)), payload);
-            if crc != self.map.u32(at + 8).load(Relaxed)
-                && !crate::failpoint::switched("no-checksum")
-            {
+            let crc = crc32c::crc32c_append(
+                crc32c::crc32c_append(seed(position), self.map.bytes(at + 12, 12)),
+                payload,
+            );
+            if crc != self.map.u32(at + 8).load(Relaxed) && !failpoint::switched("no-checksum") {
                 return Found::Damaged;
             }
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::config::WhenFull;
-use crate::json::SEQ_TAIL;
+use crate::fork;
 use crate::spool::frame::{self, Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
@@ -26,15 +26,24 @@ impl Spool {
     ) -> Appended {
         let deadline = self.settings.block_timeout.map(|t| Instant::now() + t);
         let mut waited = false;
+        // Signal handlers run at the end of a wait, and one may fork: the child must not touch its parent's ring.
+        let forks = fork::forks();
         loop {
             let mut tried = Tried::Busy;
             let goes_on = caller.detached(&mut || {
                 tried = self.commit(self.lock(), slot, line, numbered, urgent);
+                while matches!(tried, Tried::Short) {
+                    self.grow(frame::size(line.len()));
+                    tried = self.commit(self.lock(), slot, line, numbered, urgent);
+                }
             });
             match tried {
                 Tried::Accepted => return Appended::Accepted,
                 Tried::Dropped => return Appended::Dropped,
-                Tried::Full | Tried::Busy => {}
+                Tried::Full | Tried::Busy | Tried::Short => {}
+            }
+            if fork::forks() != forks {
+                return Appended::Forked;
             }
             if !waited {
                 waited = true;
@@ -47,7 +56,11 @@ impl Spool {
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Dropped;
             }
-            if !goes_on || !caller.detached(&mut || self.wait_for_room(left.min(SLICE))) {
+            let goes_on = goes_on && caller.detached(&mut || self.wait_for_room(left.min(SLICE)));
+            if fork::forks() != forks {
+                return Appended::Forked;
+            }
+            if !goes_on {
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Interrupted;
             }
@@ -98,16 +111,19 @@ impl Spool {
         // Both or neither; a wrap between them costs at most one frame more.
         let both = frame::size(text.len()) * 2 + frame::size(line.len());
         if !self.has_room(producer, both) && !self.start_afresh(producer, both) {
+            if self.wants_growth(producer, both) {
+                return Tried::Short;
+            }
             let alone = frame::size(text.len());
-            if both > self.ring.region.capacity && self.has_room(producer, alone) {
+            if both > producer.lap_end && self.has_room(producer, alone) {
                 // A line nearly as large as the ring: the announcement goes ahead.
                 self.put(producer, slot, Kind::Announcement, &mut text, false);
-                self.ring.set_lost(slot, 0, 0);
+                self.ring.clear_lost(slot);
             }
             return self.when_full(producer, slot, line, numbered);
         }
         self.put(producer, slot, Kind::Announcement, &mut text, false);
-        self.ring.set_lost(slot, 0, 0);
+        self.ring.clear_lost(slot);
         self.put(producer, slot, Kind::Record, line, numbered);
         Tried::Accepted
     }
@@ -122,9 +138,10 @@ impl Spool {
             let (first, count) = self.ring.lost(slot);
             if count > 0 {
                 let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
-                if self.has_room(&producer, frame::size(text.len())) {
+                let need = frame::size(text.len());
+                if self.has_room(&producer, need) || self.start_afresh(&mut producer, need) {
                     self.put(&mut producer, slot, Kind::Announcement, &mut text, false);
-                    self.ring.set_lost(slot, 0, 0);
+                    self.ring.clear_lost(slot);
                 }
             }
         }
@@ -138,6 +155,9 @@ impl Spool {
         line: &mut [u8],
         numbered: bool,
     ) -> Tried {
+        if self.wants_growth(producer, frame::size(line.len())) {
+            return Tried::Short;
+        }
         match self.settings.when_full {
             WhenFull::Block if !self.is_stalled() => Tried::Full,
             WhenFull::Block | WhenFull::DropNewest => {
@@ -160,18 +180,15 @@ impl Spool {
     /// Counts a record that was not taken; its sequence number is used up, so that the gap can be explained.
     fn drop_new(&self, _producer: &mut Producer, slot: usize, numbered: bool) {
         self.counters.dropped_newest.fetch_add(1, Relaxed);
-        let (first, count) = self.ring.lost(slot);
-        let seq = if numbered {
-            self.ring.take_seq(slot)
-        } else {
-            first + count
-        };
-        self.ring
-            .set_lost(slot, if count == 0 { seq } else { first }, count + 1);
+        let seq = numbered.then(|| self.ring.take_seq(slot));
+        self.ring.lose(slot, seq);
     }
 
     /// Frees room from the tail: what is staged with an intent costs nothing, what is not is counted as dropped.
     fn drop_old(&self, producer: &mut Producer, need: u64) -> bool {
+        if need > producer.lap_end {
+            return false; // Nothing that could be dropped would help.
+        }
         let mut dropped = 0;
         // A limit on records is kept to by dropping one for one: what is claimed counts as in flight until it is written,
         // and dropping all others would not change that.
@@ -183,7 +200,7 @@ impl Spool {
                 }
                 return self.has_bytes(producer, need);
             }
-            match self.ring.region.find(tail, producer.head - tail, false) {
+            match self.ring.find(tail, producer.head - tail, false) {
                 Found::Frame {
                     log, payload, next, ..
                 } => {
@@ -191,13 +208,7 @@ impl Spool {
                     if tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed) {
                         dropped += 1;
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);
-                        let (first, count) = self.ring.lost(log);
-                        let first = if count == 0 {
-                            read_seq(payload).unwrap_or(0)
-                        } else {
-                            first
-                        };
-                        self.ring.set_lost(log, first, count + 1);
+                        self.ring.lose(log, self.ring.seq_of(payload));
                     }
                     self.ring.set_tail(next);
                 }
@@ -215,11 +226,4 @@ impl Spool {
         dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
             && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
     }
-}
-
-/// The number in the sequence text a line ends with.
-fn read_seq(line: &[u8]) -> Option<u64> {
-    let end = line.len().checked_sub(SEQ_TAIL.len())?;
-    let text = std::str::from_utf8(line.get(end.checked_sub(10)?..end)?).ok()?;
-    u64::from_str_radix(text, 16).ok()
 }

@@ -3,10 +3,14 @@
 //! [`producer`] commits finished lines, [`drain`] carries them into segments exactly once, [`recover`] does the same
 //! for rings whose owner died. A record is accepted when its frame is committed; from then on it survives SIGKILL.
 
+pub mod by_hand;
 mod census;
 pub mod drain;
 pub mod frame;
 mod full;
+pub mod grow;
+#[cfg(test)]
+mod grow_tests;
 pub mod notice;
 pub mod place;
 pub mod producer;

@@ -2,9 +2,9 @@
 //! choice, there keyed by the log directory's device and inode.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 
 use crate::config::SpoolPlace;
 use crate::error::{Context, Result};
@@ -37,27 +37,45 @@ pub fn open(dir: &LogDir, place: &SpoolPlace) -> Result<OwnedFd> {
     )
     .context(what, base)?;
     let ours = private_dir(parent.as_fd(), &name).context(what, base)?;
-    private_dir(ours.as_fd(), &key(dir)).context(what, base)
+    private_dir(ours.as_fd(), &key(dir.id())).context(what, base)
 }
 
 /// The shared-memory place of `dir`, if one was ever made: its orphans are looked for even by processes that spool
 /// elsewhere.
 #[must_use]
 pub fn existing_shm(dir: &LogDir) -> Option<OwnedFd> {
-    openat(
-        CWD,
-        Path::new(SHM).join(shm_name()).join(key(dir)),
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .ok()
+    existing(&SpoolPlace::Shm, dir.id()).map(|(_, fd)| fd)
+}
+
+/// Where rings stand for the log directory of this device and inode, with its path; `None` where no spool was made.
+#[must_use]
+pub fn existing(place: &SpoolPlace, id: (u64, u64)) -> Option<(PathBuf, OwnedFd)> {
+    let path = match place {
+        SpoolPlace::BesideLogs => return None,
+        SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
+        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
+    }
+    .join(key(id));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(CWD, &path, flags, Mode::empty()).ok()?;
+    Some((path, fd))
+}
+
+/// Removes the place of `dir` where it is empty and was made for it alone. A process that has just opened it finds out when
+/// it makes its ring, and makes the place again.
+pub fn tidy(dir: &LogDir, place: &SpoolPlace) {
+    let parent = match place {
+        SpoolPlace::BesideLogs => return,
+        SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
+        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
+    };
+    let _ = unlinkat(CWD, parent.join(key(dir.id())), AtFlags::REMOVEDIR);
 }
 
 fn shm_name() -> String {
     format!("logspool.{}", rustix::process::geteuid().as_raw())
 }
 
-fn key(dir: &LogDir) -> String {
-    let (device, inode) = dir.id();
+fn key((device, inode): (u64, u64)) -> String {
     format!("{device:x}-{inode:x}")
 }

@@ -7,24 +7,27 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Instant;
+
+use rustix::fs::{AtFlags, unlinkat};
 
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
-use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
+use crate::spool::grow;
+use crate::spool::place;
+use crate::spool::ring::{self, MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
 const NEVER: u64 = u64::MAX;
-/// A ring that is drained as fast as it fills keeps to its beginning: a quarter of a MiB stays in the processor's cache,
-/// and the kernel has fewer pages to write back and to fault in again.
-const HOT: u64 = 256 << 10;
-/// How far ahead of the head pages are faulted in: milliseconds of a fast burst.
-const AHEAD: u64 = 1 << 20;
-const PAGE: u64 = 4096;
+/// A ring that is drained as fast as it fills keeps to its beginning, which stays in the processor's cache, and the kernel has
+/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`grow::FIRST`]).
+const RESTART: u64 = 128 << 10;
 
 /// What the thread that logs must do around a wait.
 pub trait Caller {
@@ -42,6 +45,8 @@ pub enum Appended {
     Dropped,
     /// The user interrupted the wait for room; counted as dropped.
     Interrupted,
+    /// A signal handler forked during the wait, and this is the child: nothing was done, and the log is its parent's.
+    Forked,
 }
 
 /// How one attempt ended.
@@ -54,6 +59,8 @@ pub(super) enum Tried {
     Busy,
     /// There is no room, and the policy is to wait.
     Full,
+    /// The ring has to grow first: [`Spool::grow`].
+    Short,
 }
 
 /// What is guarded by the producer's mutex.
@@ -61,8 +68,13 @@ pub(super) enum Tried {
 pub struct Producer {
     pub(super) head: u64,
     /// `head` in its lap.
-    offset: u64,
+    pub(super) offset: u64,
+    /// Where the lap's frames must end: the capacity, or, in a ring that has not grown yet, room for a wrap marker before
+    /// the end of what has space.
+    pub(super) lap_end: u64,
     pub(super) logs: usize,
+    /// The ring could not grow: until when it is not tried again.
+    pub(super) stuck: Option<Instant>,
 }
 
 impl Producer {
@@ -70,6 +82,12 @@ impl Producer {
     #[must_use]
     pub fn logs(&self) -> usize {
         self.logs
+    }
+
+    /// Bytes the rest of the lap has for frames.
+    #[inline]
+    pub(super) fn lap_left(&self) -> u64 {
+        self.lap_end - self.offset
     }
 }
 
@@ -112,11 +130,15 @@ pub struct Spool {
     pub(super) claimed: [AtomicU64; MAX_LOGS],
     pub(super) stalled_at: AtomicU64,
     /// Bytes of the ring, from its start, that are faulted in.
-    populated: AtomicU64,
+    pub(super) populated: AtomicU64,
+    /// Held by whoever makes the ring grow.
+    pub(super) growth: Mutex<()>,
     pub(super) waiters: AtomicUsize,
     pub(super) space_lock: Mutex<()>,
     pub(super) space: Condvar,
     closed: AtomicBool,
+    /// Open logs that append to it: without any it may go.
+    pub users: AtomicUsize,
     pub(super) waker: Arc<Waker>,
 }
 
@@ -131,10 +153,12 @@ impl Spool {
         waker: Arc<Waker>,
     ) -> Self {
         ring.set_drops_oldest(settings.when_full == WhenFull::DropOldest);
-        let begun = HOT.min(ring.region.capacity);
+        let begun = grow::FIRST.min(ring.reserved());
+        let lap_end = grow::lap_end(&ring);
         ring.populate(0, begun);
         Self {
             populated: AtomicU64::new(begun),
+            growth: Mutex::new(()),
             stores: Mutex::new(Stores::new(Arc::clone(&dir))),
             ring,
             dir,
@@ -144,7 +168,9 @@ impl Spool {
             producer: Mutex::new(Producer {
                 head: 0,
                 offset: 0,
+                lap_end,
                 logs: 0,
+                stuck: None,
             }),
             owner: AtomicUsize::new(0),
             head: AtomicU64::new(0),
@@ -155,6 +181,7 @@ impl Spool {
             space_lock: Mutex::new(()),
             space: Condvar::new(),
             closed: AtomicBool::new(false),
+            users: AtomicUsize::new(0),
             waker,
         }
     }
@@ -215,19 +242,9 @@ impl Spool {
         last != NEVER && last >= self.ring.done(slot) || self.ring.lost(slot).1 > 0
     }
 
-    /// Faults in what the head comes to next, on the first lap: a page's first write costs as much as many records. The
-    /// writer does so, ahead of the callers; a ring that is never filled never takes up its size in memory.
-    pub fn populate_ahead(&self) {
-        let capacity = self.ring.region.capacity;
-        let from = self.populated.load(Relaxed);
-        if from < capacity {
-            let ahead = self.head() % capacity + AHEAD;
-            let to = ahead.next_multiple_of(PAGE).min(capacity);
-            if to > from {
-                self.ring.populate(from, to - from);
-                self.populated.store(to, Relaxed);
-            }
-        }
+    /// Whether it holds anything, or has something to announce.
+    pub fn is_in_use(&self) -> bool {
+        self.head() != self.ring.tail() || self.has_unannounced()
     }
 
     /// Whether the process is going down, so that records are drained by whoever logs them.
@@ -254,7 +271,9 @@ impl Spool {
         match self.try_append(slot, line, numbered, urgent) {
             Tried::Accepted => Appended::Accepted,
             Tried::Dropped => Appended::Dropped,
-            Tried::Busy | Tried::Full => self.append_slowly(slot, line, numbered, urgent, caller),
+            Tried::Busy | Tried::Full | Tried::Short => {
+                self.append_slowly(slot, line, numbered, urgent, caller)
+            }
         }
     }
 
@@ -314,7 +333,7 @@ impl Spool {
             return self.commit_after_notice(producer, slot, line, numbered, lost);
         }
         let need = frame::size(line.len());
-        if producer.offset > HOT && producer.head == self.ring.tail() {
+        if producer.offset > RESTART && producer.head == self.ring.tail() {
             self.start_lap(producer);
         }
         if !self.has_room(producer, need) && !self.start_afresh(producer, need) {
@@ -330,7 +349,7 @@ impl Spool {
         if producer.head != self.ring.tail() {
             return false;
         }
-        if need > self.to_end(producer) {
+        if need > producer.lap_left() && producer.offset > 0 {
             self.start_lap(producer);
         }
         self.has_room(producer, need)
@@ -343,11 +362,13 @@ impl Spool {
         producer.head += self.to_end(producer);
         producer.offset = 0;
         self.ring.set_tail(producer.head);
+        failpoint::turn();
         self.head.store(producer.head, Release);
     }
 
+    /// Bytes to the end of the lap, with those that have no space.
     #[inline]
-    fn to_end(&self, producer: &Producer) -> u64 {
+    pub(super) fn to_end(&self, producer: &Producer) -> u64 {
         self.ring.region.capacity - producer.offset
     }
 
@@ -359,8 +380,11 @@ impl Spool {
     /// Whether there is room for `need` bytes.
     #[inline]
     pub(super) fn has_bytes(&self, producer: &Producer, need: u64) -> bool {
-        let to_end = self.to_end(producer);
-        let total = if need > to_end { to_end + need } else { need };
+        let total = if need > producer.lap_left() {
+            self.around(producer, need)
+        } else {
+            need
+        };
         producer.head + total - self.ring.tail() <= self.ring.region.capacity
     }
 
@@ -386,14 +410,16 @@ impl Spool {
             patch_seq(line, self.ring.id(), self.ring.take_seq(slot));
         }
         let need = frame::size(line.len());
-        let to_end = self.to_end(producer);
-        if need > to_end {
-            region.put_wrap(producer.head, producer.offset);
-            producer.head += to_end;
-            producer.offset = 0;
+        if need > producer.lap_left() {
+            self.wrap(producer);
+        }
+        if failpoint::switched("head-first") {
+            self.head.store(producer.head + need, Release);
         }
         region.put(producer.head, producer.offset, slot, kind, line);
+        failpoint::turn();
         self.last[slot].store(producer.head, Release);
+        failpoint::turn();
         producer.head += need;
         producer.offset += need;
         if producer.offset == region.capacity {
@@ -412,6 +438,16 @@ impl Spool {
     /// loss. The consumer says so while it holds the producer's mutex.
     pub fn set_claimed(&self, slot: usize, position: u64) {
         self.claimed[slot].store(position, Relaxed);
+    }
+
+    /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
+    pub fn give_back(&self) {
+        if self.is_in_use() || !self.ring.is_durable() {
+            return;
+        }
+        let name = ring::file_name(self.ring.id());
+        let _ = unlinkat(&self.place, name, AtFlags::empty());
+        place::tidy(&self.dir, &self.settings.place);
     }
 
     /// Marks the end: from now on whoever logs drains. True when everything committed is in segments.

@@ -11,6 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
@@ -26,9 +27,31 @@ const STALE: Duration = Duration::from_mins(1);
 const RING: &str = ".ring";
 const TEMPORARY: &str = ".ring.tmp";
 
+/// What became of a ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// Drained and removed.
+    #[default]
+    Finished,
+    /// Drained as far as it could be read, and kept as `.damaged`.
+    SetAside,
+    /// Left to its owner, which lives, or to another process that is draining it.
+    Held,
+    /// Left: written by a logspool of another format version.
+    OtherVersion(u64),
+    /// Left: a log is locked by another process, or cannot be written.
+    Unfinished,
+    /// Left: a copy of another ring, whose records it has again.
+    Copy,
+    /// Left: trouble with the file itself.
+    Failed,
+}
+
 /// What was found and done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recovered {
+    /// What became of the ring; of several together it says nothing.
+    pub fate: Fate,
     /// Rings drained and removed.
     pub rings: u64,
     /// Records carried into segments.
@@ -37,14 +60,17 @@ pub struct Recovered {
     pub damaged: u64,
     /// Orphans that could not be finished yet.
     pub left: u64,
+    /// Whether that is because another process held a log.
+    pub contended: bool,
 }
 
 impl Recovered {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.rings += other.rings;
         self.records += other.records;
         self.damaged += other.damaged;
         self.left += other.left;
+        self.contended |= other.contended;
     }
 }
 
@@ -53,6 +79,18 @@ impl Recovered {
 /// # Errors
 /// When the place cannot be read; trouble with one ring leaves it for the next time.
 pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<Recovered> {
+    adopt_each(place, stores, &mut |_, _| {})
+}
+
+/// The same; `heard` is told of each ring what became of it.
+///
+/// # Errors
+/// As [`adopt_orphans`].
+pub fn adopt_each(
+    place: BorrowedFd<'_>,
+    stores: &mut Stores,
+    heard: &mut dyn FnMut(&str, Recovered),
+) -> io::Result<Recovered> {
     let mut total = Recovered::default();
     for name in rings(place)? {
         if name.ends_with(TEMPORARY) {
@@ -61,11 +99,23 @@ pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<R
         }
         // Whatever is in a ring, it does not stop a start.
         let adopted = catch_unwind(AssertUnwindSafe(|| adopt(place, &name, stores)))
-            .unwrap_or_else(|_| give_up(place, &name));
+            .unwrap_or_else(|panic| {
+                failpoint::pass_on(panic);
+                give_up(place, &name)
+            });
         match adopted {
-            Ok(done) => total.add(done),
+            Ok(done) => {
+                heard(&name, done);
+                total.add(done);
+            }
             Err(e) => {
-                total.left += 1;
+                let done = Recovered {
+                    fate: Fate::Failed,
+                    left: 1,
+                    ..Recovered::default()
+                };
+                heard(&name, done);
+                total.add(done);
                 report::say(&format!(
                     "cannot recover the spool file {name}: {e}; left for later"
                 ));
@@ -75,7 +125,8 @@ pub fn adopt_orphans(place: BorrowedFd<'_>, stores: &mut Stores) -> io::Result<R
     Ok(total)
 }
 
-fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+/// The names of the rings in a place, and of those being made.
+pub(super) fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(place)? {
         let entry = entry?;
@@ -93,11 +144,11 @@ fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
 fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<Recovered> {
     let mut done = Recovered::default();
     let Some(file) = lock_orphan(place, name)? else {
+        done.fate = Fate::Held;
         return Ok(done);
     };
     let shown = stores.dir.path().join(name).display().to_string();
-    let stem = name.trim_end_matches(RING);
-    let (ring, mut damage) = match salvage::open(file, stem)? {
+    let (ring, mut damage) = match salvage::open(file, place, name)? {
         Opened::Ring(ring, damage) => (ring, damage),
         Opened::Version(version) => {
             report::say(&format!(
@@ -105,6 +156,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
                  logspool that wrote it",
                 ring::VERSION
             ));
+            done.fate = Fate::OtherVersion(version);
             return Ok(done);
         }
         Opened::Copy(id) => {
@@ -113,6 +165,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
                  original is gone, give it that name",
                 ring::file_name(id)
             ));
+            done.fate = Fate::Copy;
             return Ok(done);
         }
         Opened::TooShort => {
@@ -122,6 +175,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
                  kept as {kept}"
             ));
             done.rings += 1;
+            done.fate = Fate::SetAside;
             return Ok(done);
         }
     };
@@ -130,6 +184,9 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         spool: None,
         place,
     };
+    if failpoint::switched("unlink-first") {
+        unlinkat(place, name, AtFlags::empty())?;
+    }
     let mut announced = false;
     loop {
         let pass = stores.drain(source);
@@ -141,6 +198,8 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         }
         if pass.records == 0 {
             done.left += 1;
+            done.contended = pass.contended;
+            done.fate = Fate::Unfinished;
             return Ok(done);
         }
     }
@@ -153,11 +212,13 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             salvage::announce(stores, source, &what);
         }
         let kept = set_aside(place, name)?;
+        done.fate = Fate::SetAside;
         report::say(&format!(
             "{shown} was damaged by something other than logspool ({what}); what could be read of it is recovered. It is \
              kept as {kept}"
         ));
     } else {
+        failpoint::step();
         unlinkat(place, name, AtFlags::empty())?;
     }
     done.rings += 1;
@@ -171,6 +232,7 @@ fn give_up(place: BorrowedFd<'_>, name: &str) -> io::Result<Recovered> {
         "the damaged spool file {name} could not be recovered; this is a defect of logspool. It is kept as {kept}"
     ));
     Ok(Recovered {
+        fate: Fate::SetAside,
         rings: 1,
         damaged: 1,
         ..Recovered::default()
@@ -179,6 +241,7 @@ fn give_up(place: BorrowedFd<'_>, name: &str) -> io::Result<Recovered> {
 
 /// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
 fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+    failpoint::step();
     let mut kept = format!("{}.damaged", name.trim_end_matches(RING));
     let mut n = 1;
     while statat(place, &kept, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -237,6 +300,7 @@ fn remove_stale(place: BorrowedFd<'_>, name: &str) {
         .as_secs()
         .saturating_sub(u64::try_from(stat.st_mtime).unwrap_or(0));
     if age > STALE.as_secs() {
+        failpoint::step();
         let _ = unlinkat(place, name, AtFlags::empty());
     }
 }
@@ -264,11 +328,11 @@ pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>>
 /// The position of the next whole frame after damage at `position`; for a living ring its head where there is none.
 #[must_use]
 pub fn resync(source: Source<'_>, position: u64, end: u64) -> Option<u64> {
-    let region = &source.ring.region;
-    let limit = (source.ring.tail() + region.capacity).min(end);
+    let ring = source.ring;
+    let limit = (ring.tail() + ring.region.capacity).min(end);
     let mut at = position + ALIGN;
     while at < limit {
-        if let Found::Frame { .. } = region.find(at, limit - at, true) {
+        if let Found::Frame { .. } = ring.find(at, limit - at, true) {
             return Some(at);
         }
         at += ALIGN;

@@ -8,25 +8,36 @@
 //! 36864 data
 //! ```
 //!
+//! A ring may have less space than its capacity (a forked child's has at first): what lies behind is a hole in the file,
+//! which nobody stores to or reads, as either may find the disk full.
+//!
 //! The header names files and settings, never absolute paths: any process, in any container that mounts the directory
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
+pub mod look;
+
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, openat, renameat, unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, openat, renameat,
+    unlinkat,
 };
 
 use crate::config::LogSettings;
+use crate::failpoint;
 use crate::fork::TrackedFd;
-use crate::mapping::Mapping;
+use crate::json::{SEQ_LEN, SEQ_TAIL};
+use crate::mapping::{Mapping, Word};
 use crate::segment::naming;
-use crate::segment::state::{pack_settings, reserve, unpack_settings};
-use crate::spool::frame::{ALIGN, Region};
+use crate::segment::state::{Reached, pack_settings, reserve, reserve_from, unpack_settings};
+use crate::spool::frame::{ALIGN, Found, Region};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
+/// One past the largest sequence number: ten digits of sixteen.
+const SEQ_MAX: u64 = 1 << 40;
 /// Version of the ring format.
 pub const VERSION: u64 = 1;
 /// Logs a ring can serve.
@@ -42,6 +53,7 @@ const AT_SALT: usize = 24;
 const AT_ID: usize = 32;
 const AT_PID: usize = 40;
 const AT_DROPS_OLDEST: usize = 48;
+const AT_RESERVED: usize = 56;
 const AT_TAIL: usize = 64;
 
 // Words of a log table entry.
@@ -51,6 +63,7 @@ const E_DONE: usize = 16;
 const E_WRITTEN: usize = 24;
 const E_LOST_FIRST: usize = 32;
 const E_LOST_COUNT: usize = 40;
+const E_ANNOUNCED: usize = 48;
 const E_SETTINGS: usize = 64;
 const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
@@ -96,22 +109,25 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Creates a ring of `capacity` data bytes in `place`: reserved, locked, and only then named.
+    /// Creates a ring of `capacity` data bytes in `place`, of which `first` have space at once ([`Self::extend`] gets
+    /// more): reserved, locked, and only then named.
     ///
     /// # Errors
     /// When the space cannot be had or the file system cannot hold it.
-    pub fn create(place: BorrowedFd<'_>, capacity: u64) -> io::Result<Self> {
+    pub fn create(place: BorrowedFd<'_>, capacity: u64, first: u64) -> io::Result<Self> {
         let id = random_id();
         let temporary = format!("{}.ring.tmp", name_of(id));
+        failpoint::step();
         let file = TrackedFd::new(openat(
             place,
             &temporary,
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::RUSR | Mode::WUSR,
         )?);
-        let made = Self::build(&file, capacity, id);
+        let made = Self::build(place, &temporary, &file, capacity, first, id);
         let done = made.and_then(|region| {
             flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            failpoint::step();
             renameat(place, &temporary, place, file_name(id))?;
             Ok(region)
         });
@@ -128,12 +144,27 @@ impl Ring {
         }
     }
 
-    fn build(file: &TrackedFd, capacity: u64, id: [u8; 8]) -> io::Result<Region> {
+    fn build(
+        place: BorrowedFd<'_>,
+        name: &str,
+        file: &TrackedFd,
+        capacity: u64,
+        first: u64,
+        id: [u8; 8],
+    ) -> io::Result<Region> {
         fchmod(file, Mode::RUSR | Mode::WUSR)?;
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
-        reserve(file, len)?;
-        let map = Mapping::file(file, len)?;
-        Ok(Self::format(map, capacity, id))
+        if first < capacity {
+            ftruncate(file, len as u64)?;
+            reserve(
+                file,
+                HEADER + usize::try_from(first).map_err(io::Error::other)?,
+            )?;
+        } else {
+            reserve(file, len)?;
+        }
+        let map = Mapping::named(place, name, file, len)?;
+        Ok(Self::format(map, capacity, first, id))
     }
 
     /// A ring in memory: survives nothing, for file systems that cannot reserve a mapping.
@@ -144,13 +175,13 @@ impl Ring {
         let id = random_id();
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
         Ok(Self {
-            region: Self::format(Mapping::anonymous(len)?, capacity, id),
+            region: Self::format(Mapping::anonymous(len)?, capacity, capacity, id),
             id,
             file: None,
         })
     }
 
-    fn format(map: Mapping, capacity: u64, id: [u8; 8]) -> Region {
+    fn format(map: Mapping, capacity: u64, first: u64, id: [u8; 8]) -> Region {
         let capacity = capacity - capacity % ALIGN;
         let mut salt = [0; 8];
         fill_random(&mut salt);
@@ -158,6 +189,7 @@ impl Ring {
         let salt = u64::from_le_bytes(salt) | 1 << 63;
         map.u64(AT_VERSION).store(VERSION, Relaxed);
         map.u64(AT_CAPACITY).store(capacity, Relaxed);
+        map.u64(AT_RESERVED).store(first.min(capacity), Relaxed);
         map.u64(AT_SALT).store(salt, Relaxed);
         map.u64(AT_ID).store(u64::from_le_bytes(id), Relaxed);
         map.u64(AT_PID).store(
@@ -187,27 +219,56 @@ impl Ring {
             return Ok(None);
         }
         let map = Mapping::file(&file, len)?;
+        Ok(Self::sound(map, file))
+    }
+
+    /// The same of one that is `name` in `place` and that this process has locked.
+    ///
+    /// # Errors
+    /// As [`Self::map`].
+    pub fn map_locked(
+        file: TrackedFd,
+        place: BorrowedFd<'_>,
+        name: &str,
+    ) -> io::Result<Option<Self>> {
+        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
+        if len <= HEADER {
+            return Ok(None);
+        }
+        let map = Mapping::named(place, name, &file, len)?;
+        Ok(Self::sound(map, file))
+    }
+
+    fn sound(map: Mapping, file: TrackedFd) -> Option<Self> {
         let at = |offset| map.u64(offset).load(Acquire);
         let capacity = at(AT_CAPACITY);
         if at(0) != MAGIC
             || at(AT_VERSION) != VERSION
             || capacity == 0
             || !capacity.is_multiple_of(ALIGN)
-            || capacity > (len - HEADER) as u64
+            || capacity > (map.len() - HEADER) as u64
+            || !at(AT_ID).to_le_bytes().iter().all(|c| ID.contains(c))
         {
-            return Ok(None);
+            return None;
         }
         let id = at(AT_ID).to_le_bytes();
-        Ok(Some(Self::of(map, file, capacity, id)))
+        Some(Self::of(map, file, capacity, id))
     }
 
-    /// Maps a ring whose header is not to be trusted, with a capacity and a name from elsewhere.
+    /// Maps `name` in `place`, which is `file`, with a capacity and a name from elsewhere: where the header is not to be
+    /// trusted.
     ///
     /// # Errors
     /// When it cannot be mapped.
-    pub fn map_as(file: TrackedFd, capacity: u64, id: [u8; 8]) -> io::Result<Self> {
+    pub fn map_as(
+        file: TrackedFd,
+        (place, name): (BorrowedFd<'_>, &str),
+        capacity: u64,
+        id: [u8; 8],
+    ) -> io::Result<Self> {
         let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
-        Ok(Self::of(Mapping::file(&file, len)?, file, capacity, id))
+        let map = Mapping::named(place, name, &file, len)?;
+        Ok(Self::of(map, file, capacity, id))
     }
 
     fn of(map: Mapping, file: TrackedFd, capacity: u64, id: [u8; 8]) -> Self {
@@ -229,6 +290,44 @@ impl Ring {
         if let (Ok(from), Ok(len)) = (usize::try_from(from), usize::try_from(len)) {
             self.region.map.populate(self.region.offset + from, len);
         }
+    }
+
+    /// Bytes of data, from the start, that have space: nothing behind them is ever touched.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        self.region
+            .map
+            .u64(AT_RESERVED)
+            .load(Acquire)
+            .min(self.region.capacity)
+    }
+
+    /// Gets space for the first `to` bytes of data; only the owner does so.
+    ///
+    /// # Errors
+    /// When there is none: then everything is as it was.
+    pub fn extend(&self, to: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if tests::REFUSE.get() {
+            return Err(rustix::io::Errno::NOSPC.into());
+        }
+        let from = self.reserved();
+        let to = to.min(self.region.capacity);
+        if let Some(file) = &self.file
+            && to > from
+        {
+            let bytes = |n: u64| usize::try_from(n).map_err(io::Error::other);
+            reserve_from(file, HEADER + bytes(from)?, bytes(to - from)?)?;
+        }
+        self.region.map.u64(AT_RESERVED).store(to, Release);
+        Ok(())
+    }
+
+    /// What stands at `position`: see [`Region::find`].
+    #[must_use]
+    pub fn find(&self, position: u64, limit: u64, check: bool) -> Found<'_> {
+        self.region
+            .find_below(self.reserved(), position, limit, check)
     }
 
     /// Its random name.
@@ -266,7 +365,7 @@ impl Ring {
         self.region.map.u64(AT_TAIL).store(position, Release);
     }
 
-    fn word(&self, slot: usize, word: usize) -> &std::sync::atomic::AtomicU64 {
+    fn word(&self, slot: usize, word: usize) -> Word<'_, AtomicU64> {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 
@@ -289,7 +388,7 @@ impl Ring {
         let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
         String::from_utf8(bytes.to_vec())
             .ok()
-            .filter(|n| naming::check_name(n).is_ok())
+            .filter(|name| naming::check_name(name).is_ok())
     }
 
     /// The settings of log `slot`.
@@ -323,11 +422,13 @@ impl Ring {
         self.word(slot, E_DONE).load(Acquire)
     }
 
-    /// Log `slot` is in segments up to `to`, `records` more than before.
-    pub fn advance(&self, slot: usize, to: u64, records: u64) {
-        if self.done(slot) < to {
-            self.word(slot, E_DONE).store(to, Release);
-            self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
+    /// Log `slot` is in segments up to what `reached` says. Absolute numbers, and `done` last: who is killed in between is
+    /// followed by somebody who stores the same again.
+    pub fn advance(&self, slot: usize, reached: Reached) {
+        self.set_announced(slot, reached.announced);
+        if self.done(slot) < reached.to {
+            self.word(slot, E_WRITTEN).store(reached.written, Relaxed);
+            self.word(slot, E_DONE).store(reached.to, Release);
         }
     }
 
@@ -359,16 +460,74 @@ impl Ring {
     /// The drops of log `slot` not announced yet: the first sequence number and how many.
     #[inline]
     pub fn lost(&self, slot: usize) -> (u64, u64) {
-        (
-            self.word(slot, E_LOST_FIRST).load(Relaxed),
-            self.word(slot, E_LOST_COUNT).load(Relaxed),
-        )
+        let count = self.word(slot, E_LOST_COUNT).load(Acquire);
+        let first = self.word(slot, E_LOST_FIRST).load(Relaxed);
+        if count > 0 {
+            let end = first.saturating_add(count);
+            // More than its text can say is damage.
+            if end <= self.announced(slot) || end > SEQ_MAX {
+                return (first.min(SEQ_MAX), 0);
+            }
+        }
+        (first, count)
     }
 
-    /// Notes the drops of log `slot` not announced yet.
-    pub fn set_lost(&self, slot: usize, first: u64, count: u64) {
-        self.word(slot, E_LOST_FIRST).store(first, Relaxed);
-        self.word(slot, E_LOST_COUNT).store(count, Release);
+    /// Whether what stands for the drops of log `slot` cannot have been written by a producer. (Not compared with the numbers used: a
+    /// log without numbers has drops, too.)
+    #[must_use]
+    pub fn lost_is_damaged(&self, slot: usize) -> bool {
+        let word = |at| self.word(slot, at).load(Acquire);
+        word(E_LOST_COUNT) > 0 && word(E_LOST_FIRST).saturating_add(word(E_LOST_COUNT)) > SEQ_MAX
+    }
+
+    /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
+    /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
+    pub fn lose(&self, slot: usize, seq: Option<u64>) {
+        let (first, count) = self.lost(slot);
+        if count == 0 {
+            let before = self.word(slot, E_LOST_COUNT).load(Relaxed);
+            if before > 0 {
+                self.word(slot, E_LOST_COUNT).store(0, Release);
+            }
+            // Below what is announced it would pass for announced too.
+            let first = seq.unwrap_or(first + before).max(self.announced(slot));
+            self.word(slot, E_LOST_FIRST).store(first, Release);
+        }
+        self.word(slot, E_LOST_COUNT).store(count + 1, Release);
+    }
+
+    /// Forgets a count of drops that cannot be.
+    pub fn forget_lost(&self, slot: usize) {
+        self.word(slot, E_LOST_COUNT).store(0, Release);
+        self.word(slot, E_LOST_FIRST).store(0, Release);
+    }
+
+    /// The drops of log `slot` are announced in the ring.
+    pub fn clear_lost(&self, slot: usize) {
+        let (first, count) = self.lost(slot);
+        self.word(slot, E_LOST_COUNT).store(0, Release);
+        self.word(slot, E_LOST_FIRST).store(first + count, Release);
+    }
+
+    /// The drops of log `slot` before this number are announced in segments or by an intent.
+    fn announced(&self, slot: usize) -> u64 {
+        self.word(slot, E_ANNOUNCED).load(Acquire)
+    }
+
+    /// Says so. Only who holds the log's lock does.
+    pub fn set_announced(&self, slot: usize, before: u64) {
+        if self.announced(slot) < before {
+            self.word(slot, E_ANNOUNCED).store(before, Release);
+        }
+    }
+
+    /// The number in the sequence text that `line` ends with, if it is one of this ring's.
+    #[must_use]
+    pub fn seq_of(&self, line: &[u8]) -> Option<u64> {
+        let end = line.len().checked_sub(SEQ_TAIL.len())?;
+        let text = line.get(end.checked_sub(SEQ_LEN)?..end)?;
+        let digits = text.strip_prefix(&self.id)?.strip_prefix(b"-")?;
+        u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     }
 }
 
@@ -384,11 +543,14 @@ pub fn name_of(id: [u8; 8]) -> String {
     String::from_utf8_lossy(&id).into_owned()
 }
 
+/// What ring ids are made of.
+const ID: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
 /// Eight random characters that need no escaping anywhere: 40 bits.
 fn random_id() -> [u8; 8] {
     let mut bytes = [0; 8];
     fill_random(&mut bytes);
-    bytes.map(|b| b"abcdefghijkmnpqrstuvwxyz23456789"[usize::from(b) % 32])
+    bytes.map(|b| ID[usize::from(b) % ID.len()])
 }
 
 fn fill_random(bytes: &mut [u8]) {
@@ -409,5 +571,15 @@ fn fill_random(bytes: &mut [u8]) {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Whether the disk has no more space, as far as this thread's rings are concerned.
+        pub static REFUSE: Cell<bool> = const { Cell::new(false) };
     }
 }

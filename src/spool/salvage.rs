@@ -4,11 +4,13 @@
 //! is checked against the frames, and where both disagree the frames are believed.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{fstat, ftruncate};
 
 use crate::config::MAX_SPOOL_BYTES;
 use crate::fork::TrackedFd;
+use crate::segment::state::Reached;
 use crate::segment::state::health::VERSION_MAX;
 use crate::segment::store::Room;
 use crate::spool::drain::{MAX_NOTICE, Source};
@@ -35,11 +37,11 @@ pub enum Opened {
     TooShort,
 }
 
-/// Maps the locked file `stem.ring` of a dead process, and puts right what its header says wrong.
+/// Maps the locked file `name` in `place`, a dead process's ring, and puts right what its header says wrong.
 ///
 /// # Errors
 /// When it cannot be read or mapped.
-pub fn open(file: TrackedFd, stem: &str) -> io::Result<Opened> {
+pub fn open(file: TrackedFd, place: BorrowedFd<'_>, name: &str) -> io::Result<Opened> {
     let len = u64::try_from(fstat(&file)?.st_size).unwrap_or(0);
     let Some(claims) = ring::claims(&file)?.filter(|_| len > HEADER as u64) else {
         return Ok(Opened::TooShort);
@@ -52,7 +54,7 @@ pub fn open(file: TrackedFd, stem: &str) -> io::Result<Opened> {
     if !claims.ring || claims.version != ring::VERSION {
         damage.push("its header");
     }
-    let named = <[u8; 8]>::try_from(stem.as_bytes())
+    let named = <[u8; 8]>::try_from(name.trim_end_matches(".ring").as_bytes())
         .ok()
         .filter(|n| is_id(*n));
     if claims.ring && Some(claims.id) != named && is_id(claims.id) {
@@ -70,13 +72,13 @@ pub fn open(file: TrackedFd, stem: &str) -> io::Result<Opened> {
         || !capacity.is_multiple_of(ALIGN)
     {
         damage.push("its length");
-        capacity = likelier(&file, [capacity, whole], whole)?;
+        capacity = likelier(&file, (place, name), [capacity, whole], whole)?;
         if capacity == 0 {
             return Ok(Opened::TooShort);
         }
         regrow(&file, capacity, len)?;
     }
-    let ring = Ring::map_as(file, capacity, id)?;
+    let ring = Ring::map_as(file, (place, name), capacity, id)?;
     damage.extend(positions(&ring));
     damage.extend(table(&ring));
     let damage = (!damage.is_empty()).then(|| damage.join(", "));
@@ -91,7 +93,12 @@ pub fn is_id(id: [u8; 8]) -> bool {
 }
 
 /// Of two capacities, what the header says and what the length of the file says, the one under which more frames are whole.
-fn likelier(file: &TrackedFd, candidates: [u64; 2], whole: u64) -> io::Result<u64> {
+fn likelier(
+    file: &TrackedFd,
+    named: (BorrowedFd<'_>, &str),
+    candidates: [u64; 2],
+    whole: u64,
+) -> io::Result<u64> {
     let mut best = (0, 0);
     for capacity in candidates {
         let sane = capacity.is_multiple_of(ALIGN)
@@ -103,7 +110,7 @@ fn likelier(file: &TrackedFd, candidates: [u64; 2], whole: u64) -> io::Result<u6
         let len = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
         regrow(file, capacity, len)?;
         let copy = TrackedFd::new(rustix::io::fcntl_dupfd_cloexec(file, 3)?);
-        let found = scan(&Ring::map_as(copy, capacity, *b"damaged0")?).0;
+        let found = scan(&Ring::map_as(copy, named, capacity, *b"damaged0")?).0;
         if best.0 == 0 || found > best.1 {
             best = (capacity, found);
         }
@@ -122,7 +129,7 @@ fn regrow(file: &TrackedFd, capacity: u64, len: u64) -> io::Result<()> {
 fn scan(ring: &Ring) -> (u64, u64) {
     let region = &ring.region;
     let (mut count, mut end) = (0, 0);
-    for offset in (0..region.capacity).step_by(16) {
+    for offset in (0..ring.reserved()).step_by(16) {
         let position = region.committed(offset);
         if position > POSITION_MAX
             || position % region.capacity != offset
@@ -131,7 +138,7 @@ fn scan(ring: &Ring) -> (u64, u64) {
             continue;
         }
         if let Found::Frame { next, .. } | Found::Wrap { next } =
-            region.find(position, region.capacity, true)
+            ring.find(position, region.capacity, true)
         {
             count += 1;
             end = end.max(next);
@@ -147,7 +154,7 @@ fn positions(ring: &Ring) -> Option<&'static str> {
     let possible = tail.is_multiple_of(ALIGN) && tail <= POSITION_MAX;
     let whole = possible
         && matches!(
-            region.find(tail, region.capacity, true),
+            ring.find(tail, region.capacity, true),
             Found::Frame { .. } | Found::Wrap { .. }
         );
     if whole && (0..MAX_LOGS).all(|slot| ring.done(slot) <= tail) {
@@ -187,13 +194,8 @@ fn table(ring: &Ring) -> Option<&'static str> {
         if ring.is_entered(slot) && ring.log_name(slot).is_none() {
             damage = Some("the name of a log");
         }
-        let (first, count) = ring.lost(slot);
-        if count > 0
-            && first
-                .checked_add(count)
-                .is_none_or(|end| end > ring.seq(slot))
-        {
-            ring.set_lost(slot, 0, 0);
+        if ring.lost_is_damaged(slot) {
+            ring.forget_lost(slot);
             damage = Some("its count of drops");
         }
     }
@@ -217,7 +219,12 @@ pub fn announce(stores: &mut Stores, source: Source<'_>, what: &str) {
         let room = store.room(MAX_NOTICE);
         if room != Room::Rotate || store.rotate().is_ok() {
             store.stage(&notice::spoiled(ring.id(), what), 0);
-            store.intend(ring.id(), slot, ring.done(slot));
+            let reached = Reached {
+                to: ring.done(slot),
+                written: ring.written(slot),
+                announced: 0,
+            };
+            store.intend(ring.id(), slot, reached);
             if let Err(e) = store.append(&mut |_| {}) {
                 store.unlock();
                 stores.troubled(&name, &e.to_string());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::LogSettings;
 use crate::error::{Context, Error, Result};
+use crate::failpoint;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::segment::state::Intent;
@@ -127,7 +128,9 @@ impl Stores {
     ) -> std::result::Result<bool, ()> {
         let now = Instant::now();
         let log = self.logs.entry(name.to_owned()).or_default();
-        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at) {
+        if log.trouble.as_ref().is_some_and(|t| now < t.retry_at)
+            && !failpoint::switched("no-backoff")
+        {
             return Err(());
         }
         let locked = self
@@ -197,7 +200,7 @@ fn settle(ring: &Ring, store: &Store) {
     if let Ok(slot) = usize::try_from(note.slot)
         && slot < MAX_LOGS
     {
-        ring.advance(slot, note.to, note.records);
+        ring.advance(slot, note.reached);
     }
     store.forget_finished(ring.id());
 }
@@ -210,12 +213,12 @@ fn finished(source: Source<'_>, intent: &Intent) -> bool {
         return true;
     }
     if intent.ring == source.ring.id() {
-        source.ring.advance(slot, intent.to, intent.records);
+        source.ring.advance(slot, intent.reached);
         return true;
     }
     match recover::find_ring(source.place, intent.ring) {
         Ok(Some(other)) => {
-            other.advance(slot, intent.to, intent.records);
+            other.advance(slot, intent.reached);
             true
         }
         // Drained and gone, or in a place of its own, or we are out of descriptors.

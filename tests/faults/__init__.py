@@ -7,7 +7,10 @@ The parts, in the order in which a run uses them:
 * `writer`: the program that is killed.
 * `kill`: starts writers, kills them, lets the next one recover, and compares (`python -m tests.faults.kill --rounds 500`).
 * `reading`: reads segments, plain and gzipped, knowing nothing of the library that wrote them.
+* `foreign`: what other programs do to the files between two lives.
 * `check`: compares what was read with the ledgers.
 * `failpoints`, `directed`: a build of the extension that kills itself at a named step, and the kills at each of those steps.
+* `stall`: locks held, disks that are small, full, or loop-mounted.
+* `reliability`: the table of docs/reliability.md, to which a test adds a row.
 * `program`: runs a small program in its own process with a deadline; the Python tests use it too.
 """

@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import reading
+from .foreign import Meddling
 
 LOGS = ("llm-inference.jsonl", "openrouter-costs.jsonl", "routing-metadata.jsonl")
 _MESSAGE = re.compile(r"k (\d+) (\d+) (\d+) ([0-9a-f]{8}) (.*)", re.DOTALL)
 _SEQ = re.compile(r"(.{8})-([0-9a-f]{10})")
 EXAMPLES = 10
+COUNTED = ("rounds", "accepted", "found", "in_flight", "lost", "doubled", "torn", "reordered", "foreign", "gaps")
+COUNTED += ("damaged", "meddled", "recoverers")
 
 
 def log_of(thread: int, n: int) -> int:
@@ -59,6 +62,11 @@ class Report:
     reordered: int = 0
     foreign: int = 0
     gaps: int = 0
+    damaged: int = 0  # records missing because their bytes in the spool were damaged
+    meddled: int = 0  # rounds in which another program changed files
+    recoverers: int = 0  # kills during recovery, and the longest row of them
+    row: int = 0
+    seconds: float = 0.0
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -73,19 +81,9 @@ class Report:
 
     def add(self, other: Report) -> None:
         """Sum another batch into this one."""
-        for name in (
-            "rounds",
-            "accepted",
-            "found",
-            "in_flight",
-            "lost",
-            "doubled",
-            "torn",
-            "reordered",
-            "foreign",
-            "gaps",
-        ):
+        for name in (*COUNTED, "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.row = max(self.row, other.row)
         for text in other.examples:
             self.note(text)
 
@@ -93,33 +91,42 @@ class Report:
         counts = (
             f"rounds {self.rounds}, accepted {self.accepted}, found {self.found} (of which in flight at a kill {self.in_flight}): "
             f"lost {self.lost}, doubled {self.doubled}, torn {self.torn}, out of order {self.reordered}, "
-            f"not ours {self.foreign}, gaps in seq {self.gaps}"
+            f"not ours {self.foreign}, gaps in seq {self.gaps}, missing as damaged {self.damaged}; "
+            f"recoverers killed {self.recoverers}, up to {self.row} in a row; meddled with in {self.meddled}"
         )
         return "\n  ".join([counts, *self.examples])
 
 
 def check(
-    directory: Path, ledgers: Mapping[int, Sequence[Calls]], *, numbered: bool = True, dropping: bool = False
+    directory: Path,
+    ledgers: Mapping[int, Sequence[Calls]],
+    *,
+    numbered: bool = True,
+    dropping: bool = False,
+    meddling: Meddling | None = None,
 ) -> Report:
     """Compare every log under `directory` with the calls of each writer.
 
     `numbered` also checks the records' `seq`. With `dropping` records may be missing, but only those that a record in the
-    log stands for.
+    log stands for. `meddling` is what other programs did.
     """
     report = Report(
         rounds=len(ledgers), accepted=sum(calls.returned for threads in ledgers.values() for calls in threads)
     )
+    meddling = meddling or Meddling()
+    excused, excused_seqs = _excused(meddling)
     seen: dict[tuple[int, int], set[int]] = defaultdict(set)
     for index, name in enumerate(LOGS):
         newest: dict[tuple[int, int], int] = {}
         seqs: dict[str, list[int]] = defaultdict(list)
-        for segment, line in reading.lines(directory, name):
-            where = f"{segment.path.name}: {line[:160]!r}"
+        for where, line in _lines(directory, name, meddling, report):
             try:
                 record = reading.parse(line)
             except ValueError as error:
                 report.torn += 1
-                report.note(f"torn ({error}) {where}")
+                report.note(f"torn ({error}) {where}: {line[:160]!r}")
+                continue
+            if record.get("event") == "spool_damaged" and meddling.excused:
                 continue
             if numbered:
                 _collect_seq(record, seqs, report, where)
@@ -128,24 +135,56 @@ def check(
             match = _MESSAGE.fullmatch(str(record.get("event", "")))
             if match is None:
                 report.foreign += 1
-                report.note(f"not ours {where}")
+                report.note(f"not ours {where}: {line[:160]!r}")
                 continue
             writer, thread, n = int(match[1]), int(match[2]), int(match[3])
             report.found += 1
             if int(match[4], 16) != checksum(writer, thread, n, match[5]):
                 report.torn += 1
-                report.note(f"torn (checksum) {where}")
+                report.note(f"torn (checksum) {where}: {line[:160]!r}")
                 continue
-            _place(report, ledgers, seen, newest, (writer, thread, n), log_of(thread, n) == index, where)
-        _check_seqs(name, seqs, report)
+            place = f"{where}: {writer} {thread} {n}"
+            _place(report, ledgers, seen, newest, (writer, thread, n), log_of(thread, n) == index, place)
+        _check_seqs(name, seqs, excused_seqs, report)
     for writer, threads in ledgers.items() if not dropping else ():
         for thread, calls in enumerate(threads):
-            missing = calls.returned - len([n for n in seen[writer, thread] if n < calls.returned])
+            missing = set(range(calls.returned)) - seen[writer, thread]
+            known = {n for n in missing if (writer, thread, n) in excused}
+            report.damaged += len(known)
+            missing -= known
             if missing:
-                report.lost += missing
-                first = min(set(range(calls.returned)) - seen[writer, thread])
-                report.note(f"lost: writer {writer} thread {thread}: {missing} of {calls.returned}, first {first}")
+                report.lost += len(missing)
+                report.note(
+                    f"lost: writer {writer} thread {thread}: {len(missing)} of {calls.returned}, first {min(missing)}"
+                )
     return report
+
+
+def _lines(directory: Path, name: str, meddling: Meddling, report: Report) -> Iterator[tuple[str, bytes]]:
+    """Every line of a log with where it stands; in a segment that was taken away, those it held before."""
+    standing = {segment.number: segment for segment in reading.segments(directory, name)}
+    taken = {number for log, number in meddling.before if log == name}
+    for number in sorted({*standing, *taken}):
+        content = standing[number].read() if number in standing else b""
+        if number in taken:
+            for finding in meddling.check(name, number, content if number in standing else None):
+                report.foreign += 1
+                report.note(finding)
+            content = meddling.before[name, number]
+        for line in content.splitlines(keepends=True):
+            yield f"{name}.{number:06d}", line
+
+
+def _excused(meddling: Meddling) -> tuple[set[tuple[int, int, int]], dict[tuple[str, str], set[int]]]:
+    """The records whose bytes in a ring were damaged, and their numbers by log and ring."""
+    records, seqs = set(), defaultdict(set)
+    for name, line in meddling.excused:
+        record = reading.parse(line)
+        match, seq = _MESSAGE.fullmatch(str(record["event"])), _SEQ.fullmatch(str(record["seq"]))
+        if match is not None and seq is not None:
+            records.add((int(match[1]), int(match[2]), int(match[3])))
+            seqs[name, seq[1]].add(int(seq[2], 16))
+    return records, seqs
 
 
 def _place(
@@ -192,10 +231,17 @@ def _collect_seq(record: Mapping[str, Any], seqs: dict[str, list[int]], report: 
         seqs[match[1]].append(number)
 
 
-def _check_seqs(name: str, seqs: Mapping[str, Iterable[int]], report: Report) -> None:
-    """Each ring numbers the records of each log without a gap, in order, from 0 or 1."""
+def _check_seqs(
+    name: str,
+    seqs: Mapping[str, Iterable[int]],
+    excused: Mapping[tuple[str, str], set[int]],
+    report: Report,
+) -> None:
+    """Each ring numbers the records of each log without a gap, in order, from 0 or 1; damaged ones may be missing."""
     for ring, found in seqs.items():
         numbers = list(found)
-        if numbers != list(range(numbers[0], numbers[0] + len(numbers))) or numbers[0] > 1:
+        missing = excused.get((name, ring), set()) - set(numbers)
+        whole = [n for n in range(min(numbers[0], 1), numbers[-1] + 1) if n not in missing]
+        if numbers != whole:
             report.gaps += 1
             report.note(f"seq of ring {ring} in {name}: {len(numbers)} numbers, first {numbers[0]}, last {numbers[-1]}")

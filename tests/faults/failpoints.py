@@ -3,8 +3,11 @@
 `tests/faults/build_failpoints.sh` builds it with `--features failpoints` and unpacks it beside, not over, the ordinary build.
 A process uses it through `PYTHONPATH` and is told what to do by `LOGSPOOL_FAILPOINT`:
 
-* `no-intent`: the intent of an append is never stored and never completed. A run with it must fail.
 * `kill:<name>:<nth>`: the process kills itself with SIGKILL when it comes to the step `<name>` for the `<nth>` time.
+* `stop:<name>:<nth>`: it stops itself there, as SIGSTOP does, with whatever locks it holds.
+* Mutations, each a safeguard that is left out: `no-intent` (the intent of an append is not stored), `no-checksum` (a frame's checksum is
+  not compared), `no-inode-check` (nor a segment's identity and length), `tail-first` (the ring's tail is advanced before the write).
+  Rounds with one of them must find it.
 
 Several, separated by commas, hold together.
 """

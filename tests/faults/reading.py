@@ -10,10 +10,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+_SEQ = re.compile(r"(.{8})-([0-9a-f]{10})")
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,25 @@ def records(directory: Path, name: str) -> list[dict[str, Any]]:
 def events(directory: Path, name: str) -> list[str]:
     """The `event` of every record in order."""
     return [record["event"] for record in records(directory, name)]
+
+
+def announced(found: list[dict[str, Any]]) -> int:
+    """How many records the announcements of drops among a log's records stand for; fails if they leave a gap or overlap."""
+    total = 0
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for record in found:
+        match = _SEQ.fullmatch(str(record.get("seq")))
+        assert match is not None, record
+        if record["event"] == "records_dropped":
+            first, count = record["fields"]["first_seq"].partition("-")[2], record["fields"]["count"]
+            numbers[match[1]].extend(range(int(first, 16), int(first, 16) + count))
+            total += count
+        else:
+            numbers[match[1]].append(int(match[2], 16))
+    for ring, taken in numbers.items():
+        whole = range(min(taken[0], 1), min(taken[0], 1) + len(taken))
+        wrong = [pair for pair in zip(taken, whole, strict=True) if pair[0] != pair[1]]
+        assert not wrong, (
+            f"the numbers of ring {ring} have a gap or go back: {wrong[0][0]} for {wrong[0][1]} of {len(taken)}"
+        )
+    return total

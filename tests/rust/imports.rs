@@ -26,6 +26,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("config", "error"),
     ("stats", "error"),
     ("spool", "segment"),
+    // Without the feature `failpoints` it does not.
+    ("sync", "failpoint"),
     ("writer", "janitor"),
     ("engine", "writer"),
     ("engine", "janitor"),

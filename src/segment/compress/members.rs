@@ -95,6 +95,7 @@ impl<'a> Member<'a> {
         let end = fs::tell(out)?;
         if let (Ok(packed), Ok(text)) = (u32::try_from(end - self.at), u32::try_from(self.text)) {
             let lengths = (u64::from(text) << 32 | u64::from(packed)).to_le_bytes();
+            crate::failpoint::step();
             if rustix::io::pwrite(out, &lengths, self.at + LENGTHS_AT)? != lengths.len() {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -172,6 +173,9 @@ impl Read for Fd<'_> {
 
 impl Write for Fd<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        crate::failpoint::parts(buf.len(), |n| {
+            let _ = rustix::io::write(self.0, &buf[..n]);
+        });
         Ok(rustix::io::write(self.0, buf)?)
     }
 

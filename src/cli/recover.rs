@@ -1,0 +1,199 @@
+//! `logspool recover DIR`: by hand, what a starting process does.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use serde_json::{Value, json};
+
+use crate::cli::out::Out;
+use crate::cli::survey::{self, Survey};
+use crate::cli::{
+    Ended, counted, dir_argument, directory, grouped, json_argument, paths, spool_dir_argument,
+};
+use crate::report;
+use crate::spool::by_hand::{self, IntentReport, Report, RingReport};
+use crate::spool::recover::Fate;
+
+/// How long what was said on standard error gets to appear.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+pub const EXAMPLES: &str = "Examples:
+  logspool recover logs                        adopt what killed processes left in logs/.logspool/ and in shared memory
+  logspool recover --spool-dir /fast logs      and what programs with spool_dir=\"/fast\" left
+  logspool recover --json logs | jq .records";
+
+pub fn command() -> Command {
+    Command::new("recover")
+        .about("Writes the records that killed processes left in the spool, as the next starting process would.")
+        .long_about(
+            "Writes the records that killed processes left in the spool, as the next starting process would, and finishes \
+             appends they left half done. Spools of living processes are left to them. Killing this command does no harm: \
+             run it again.",
+        )
+        .arg(dir_argument().required(true))
+        .arg(spool_dir_argument())
+        .arg(
+            Arg::new("wait")
+                .long("wait")
+                .value_name("SECONDS")
+                .default_value("5")
+                .value_parser(value_parser!(u32).range(..=86400))
+                .help("How long to try for a log that another process holds"),
+        )
+        .arg(json_argument())
+}
+
+pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<Ended, String> {
+    let (path, _) = directory(matches)?.ok_or("which directory? logspool recover DIR")?;
+    let spool_dirs = paths(matches, "spool-dir");
+    let before = Survey::of(&path, &spool_dirs)?;
+    before.require_logs()?;
+    let wait = Duration::from_secs(matches.get_one::<u32>("wait").copied().unwrap_or(5).into());
+    let report = by_hand::recover(&path, &spool_dirs, wait).map_err(|e| e.to_string())?;
+    report::drain(LAST_WORDS);
+    let others = others(&before);
+    let left = left(&report, &others);
+    if matches.get_flag("json") {
+        out.json(&as_json(&path, &report, &left));
+    } else {
+        show(&path, &report, &left, out);
+    }
+    Ok(if left.is_empty() {
+        Ended::Fine
+    } else {
+        Ended::Wrong
+    })
+}
+
+/// Rings that are another user's: who recovers them must be that user, or the logs would get files of a stranger's.
+fn others(before: &Survey) -> Vec<String> {
+    let me = rustix::process::geteuid().as_raw();
+    before
+        .rings
+        .iter()
+        .filter(|r| r.uid != me && !r.owner.held)
+        .map(|r| {
+            format!(
+                "{} belongs to {}: run this as that user (sudo -u '#{}' logspool recover {})",
+                r.shown(),
+                survey::user(r.uid),
+                r.uid,
+                before.path.display()
+            )
+        })
+        .collect()
+}
+
+/// What was left and somebody must see to.
+fn left(report: &Report, others: &[String]) -> Vec<String> {
+    let rings = report
+        .rings
+        .iter()
+        .filter_map(|ring| Some(format!("{}: {}", shown(ring), why_left(ring)?)));
+    let intents = report.intents.iter().filter_map(|intent| {
+        let why = intent.left.as_ref()?;
+        Some(format!("an append to {}: {why}", intent.log))
+    });
+    rings.chain(intents).chain(others.iter().cloned()).collect()
+}
+
+fn shown(ring: &RingReport) -> String {
+    ring.place.join(&ring.name).display().to_string()
+}
+
+fn why_left(ring: &RingReport) -> Option<String> {
+    match ring.done.fate {
+        Fate::Finished | Fate::SetAside | Fate::Held => None,
+        Fate::OtherVersion(version) => Some(format!(
+            "left: its format has version {version}; run the `logspool recover` of the logspool that wrote it"
+        )),
+        Fate::Copy => Some(
+            "left: it is a copy of another ring, whose records it would write again; remove it, or, if the original is gone, give it \
+             that name"
+                .to_owned(),
+        ),
+        Fate::Unfinished => Some(
+            "left: one of its logs is locked by another process or cannot be written (`logspool doctor` says which); run \
+             this again then"
+                .to_owned(),
+        ),
+        Fate::Failed => Some("left: it cannot be opened or read (see above)".to_owned()),
+    }
+}
+
+fn what_happened(ring: &RingReport) -> String {
+    let records = counted(ring.done.records, "record");
+    match ring.done.fate {
+        Fate::Finished => format!("{records} recovered"),
+        Fate::SetAside => format!(
+            "{records} recovered; {} bytes were damaged by something other than logspool, and the file is kept as {}.damaged",
+            grouped(ring.done.damaged),
+            ring.name.trim_end_matches(".ring")
+        ),
+        Fate::Held => "its process lives, and writes it itself".to_owned(),
+        Fate::OtherVersion(_) | Fate::Copy | Fate::Unfinished | Fate::Failed => {
+            format!("{records} recovered so far")
+        }
+    }
+}
+
+fn records(report: &Report) -> u64 {
+    let done = |i: &&IntentReport| i.left.is_none();
+    report.rings.iter().map(|r| r.done.records).sum::<u64>()
+        + report
+            .intents
+            .iter()
+            .filter(done)
+            .map(|i| i.records)
+            .sum::<u64>()
+}
+
+fn show(path: &std::path::Path, report: &Report, left: &[String], out: &mut Out) {
+    for ring in &report.rings {
+        out.line(&format!("{}: {}", shown(ring), what_happened(ring)));
+    }
+    for intent in report.intents.iter().filter(|i| i.left.is_none()) {
+        out.line(&format!(
+            "{}: an append of {} that a killed process left half done is finished",
+            path.join(&intent.log).display(),
+            counted(intent.records, "record")
+        ));
+    }
+    for sentence in left {
+        out.line(&format!("LEFT  {sentence}"));
+    }
+    if report.rings.is_empty() && report.intents.is_empty() && left.is_empty() {
+        out.line(&format!("{}: nothing to recover", path.display()));
+    } else {
+        let total = counted(records(report), "record");
+        out.line(&format!("{}: {total} recovered", path.display()));
+    }
+}
+
+fn as_json(path: &std::path::Path, report: &Report, left: &[String]) -> Value {
+    let fate = |fate: Fate| match fate {
+        Fate::Finished => "finished",
+        Fate::SetAside => "damaged",
+        Fate::Held => "living",
+        Fate::OtherVersion(_) => "other_version",
+        Fate::Copy => "copy",
+        Fate::Unfinished => "unfinished",
+        Fate::Failed => "failed",
+    };
+    json!({
+        "directory": path.display().to_string(),
+        "records": records(report),
+        "rings": report.rings.iter().map(|r| json!({
+            "path": shown(r),
+            "fate": fate(r.done.fate),
+            "records": r.done.records,
+            "damaged_bytes": r.done.damaged,
+        })).collect::<Vec<_>>(),
+        "intents": report.intents.iter().map(|i| json!({
+            "log": i.log,
+            "records": i.records,
+            "left": i.left,
+        })).collect::<Vec<_>>(),
+        "left": left,
+    })
+}
