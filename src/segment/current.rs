@@ -139,12 +139,9 @@ impl Store {
             .as_ref()
             .is_some_and(|s| s.number == current.number);
         match link::keep_segment(self.dir.fd(), &self.name, current.number, current.id) {
-            Ok(same) if same || failpoint::switched("no-inode-check") => {
-                if held {
-                    return Ok(true);
-                }
-            }
-            Ok(_) => return Ok(false),
+            Ok(false) if !failpoint::switched("no-inode-check") => return Ok(false),
+            Ok(_) if held => return Ok(true),
+            Ok(_) => {}
             // A process that gave up its rights may not look at names any more; it appends through what it has open.
             Err(e) if held && e.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
             Err(e) => return Err(e),

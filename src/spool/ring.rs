@@ -496,6 +496,14 @@ impl Ring {
         (first, count)
     }
 
+    /// Whether what stands for the drops of log `slot` cannot have been written by a producer. (Not compared with the numbers used: a
+    /// log without numbers has drops, too.)
+    #[must_use]
+    pub fn lost_is_damaged(&self, slot: usize) -> bool {
+        let word = |at| self.word(slot, at).load(Acquire);
+        word(E_LOST_COUNT) > 0 && word(E_LOST_FIRST).saturating_add(word(E_LOST_COUNT)) > SEQ_MAX
+    }
+
     /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
     /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
     pub fn lose(&self, slot: usize, seq: Option<u64>) {

@@ -197,12 +197,7 @@ fn table(ring: &Ring) -> Option<&'static str> {
         if ring.is_entered(slot) && ring.log_name(slot).is_none() {
             damage = Some("the name of a log");
         }
-        let (first, count) = ring.lost(slot);
-        if count > 0
-            && first
-                .checked_add(count)
-                .is_none_or(|end| end > ring.seq(slot))
-        {
+        if ring.lost_is_damaged(slot) {
             ring.forget_lost(slot);
             damage = Some("its count of drops");
         }

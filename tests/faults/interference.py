@@ -109,7 +109,11 @@ class Server:
 
     def found(self) -> list[str]:
         """Its records in the log's segments, in their order."""
-        return [e for e in events(self.path.parent, self.path.name) if e.startswith(f"{self.tag} ")]
+        while True:
+            try:
+                return [e for e in events(self.path.parent, self.path.name) if e.startswith(f"{self.tag} ")]
+            except FileNotFoundError:  # compressed between the listing and the reading: look again
+                continue
 
 
 def dead_ring(scratch: Path, path: Path, count: int = 100, tag: str = "dead", **settings: object) -> Path:
