@@ -81,7 +81,7 @@ mod enabled {
 }
 
 #[cfg(feature = "failpoints")]
-pub use crash::{died, parts, step};
+pub use crash::{died, parts, pass_on, step};
 #[cfg(feature = "failpoints")]
 pub use enabled::{point, switched};
 #[cfg(feature = "failpoints")]
@@ -122,3 +122,8 @@ pub fn parts(_len: usize, _partly: impl FnOnce(usize)) {}
 pub fn died() -> bool {
     false
 }
+
+/// Unwinds on where `panic` stands for a kill, which nobody survives.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+pub fn pass_on(_panic: Box<dyn std::any::Any + Send>) {}

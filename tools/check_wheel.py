@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import json
 import logging
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +38,9 @@ def main() -> None:
     assert printed.getvalue() == "", "something was written to standard output"
     version = importlib.metadata.version("logspool")
     assert logspool.__version__ == version, (logspool.__version__, version)
+    command = Path(sys.executable).with_name("logspool")
+    said = subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
+    assert said == f"logspool {version}\n", said
     print(f"logspool {version} installs and logs in an empty Python {sys.version.split()[0]}")
 
 

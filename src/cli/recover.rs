@@ -107,6 +107,11 @@ fn why_left(ring: &RingReport) -> Option<String> {
         Fate::OtherVersion(version) => Some(format!(
             "left: its format has version {version}; run the `logspool recover` of the logspool that wrote it"
         )),
+        Fate::Copy => Some(
+            "left: it is a copy of another ring, whose records it would write again; remove it, or, if the original is gone, give it \
+             that name"
+                .to_owned(),
+        ),
         Fate::Unfinished => Some(
             "left: one of its logs is locked by another process or cannot be written (`logspool doctor` says which); run \
              this again then"
@@ -126,7 +131,7 @@ fn what_happened(ring: &RingReport) -> String {
             ring.name.trim_end_matches(".ring")
         ),
         Fate::Held => "its process lives, and writes it itself".to_owned(),
-        Fate::OtherVersion(_) | Fate::Unfinished | Fate::Failed => {
+        Fate::OtherVersion(_) | Fate::Copy | Fate::Unfinished | Fate::Failed => {
             format!("{records} recovered so far")
         }
     }
@@ -171,6 +176,7 @@ fn as_json(path: &std::path::Path, report: &Report, left: &[String]) -> Value {
         Fate::SetAside => "damaged",
         Fate::Held => "living",
         Fate::OtherVersion(_) => "other_version",
+        Fate::Copy => "copy",
         Fate::Unfinished => "unfinished",
         Fate::Failed => "failed",
     };

@@ -60,6 +60,13 @@ pub fn survive<T>(operation: impl FnOnce() -> T) -> Result<T, Crash> {
     }
 }
 
+/// Unwinds on where `panic` stands for a kill, which nobody survives.
+pub fn pass_on(panic: Box<dyn std::any::Any + Send>) {
+    if panic.is::<Crash>() {
+        resume_unwind(panic);
+    }
+}
+
 /// Drops what belonged to the dead process; steps count again for others.
 pub fn bury<T>(process: T) {
     DEAD.set(true);

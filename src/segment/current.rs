@@ -22,9 +22,7 @@ impl Store {
         self.adopt_settings();
         let current = self.state.current();
         if current.number == 0 {
-            // The first writer of this log: whatever stands under the plain name is kept as a segment.
-            link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode, 0)?;
-            return self.create_segment();
+            return self.create_segment(); // The first writer of this log.
         }
         if !self.open_current(current)? {
             self.closed = true;
@@ -41,9 +39,9 @@ impl Store {
             return self.create_segment();
         }
         let outlived = current.size == 0 && current.rollover_at > 0 && now() >= current.rollover_at;
-        if outlived || std::mem::take(&mut self.retimed) {
+        if outlived || self.set_back(current) | std::mem::take(&mut self.retimed) {
             // An empty segment that outlived its time is not closed; its time begins now. So does that of a segment
-            // opened under another `when`.
+            // opened under another `when`, or before the clock was set back.
             self.state.set_current(Current {
                 rollover_at: self.next_rollover(),
                 ..current
@@ -53,6 +51,15 @@ impl Store {
             self.plain_troubled(&e);
         }
         Ok(())
+    }
+
+    /// Whether the clock was set back so far that the current segment would be closed later than one opened now. (The standard library
+    /// waits for the old date: after a day set back, a day and an hour for the hour's rotation.)
+    fn set_back(&mut self, current: Current) -> bool {
+        let now = now();
+        now < std::mem::replace(&mut self.looked_at, now)
+            && current.rollover_at > 0
+            && current.rollover_at > self.next_rollover()
     }
 
     /// The plain name is derived; the segment it should point at can be written all the same.
@@ -68,25 +75,29 @@ impl Store {
     fn keep_plain(&mut self, current: Current) -> io::Result<()> {
         match link::standing(self.dir.fd(), &self.name)? {
             Some(plain) if plain.id == current.id || plain.neighbours => return Ok(()),
-            Some(plain)
-                if plain.has_text
-                    && link::adopt_plain(
-                        self.dir.fd(),
-                        &self.name,
-                        self.settings.file_mode,
-                        current.number,
-                    )? =>
-            {
-                self.closed = true;
-                return self.create_segment();
-            }
             _ => {}
+        }
+        if self.adopt_plain()? {
+            self.closed = true;
+            return self.create_segment();
         }
         link::point_plain(
             &self.dir,
             &self.name,
             &naming::segment_name(&self.name, current.number),
         )
+    }
+
+    /// Keeps as a segment what another program, or logging before logspool came, wrote under the plain name; false when there is nothing
+    /// to keep.
+    fn adopt_plain(&self) -> io::Result<bool> {
+        let current = self.state.current();
+        match link::standing(self.dir.fd(), &self.name)? {
+            Some(plain) if plain.id != current.id && plain.has_text && !plain.neighbours => {
+                link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode, current)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The first writer's settings stand in the state; ours go in where there are none. Retention takes the larger.
@@ -119,15 +130,20 @@ impl Store {
 
     /// Opens the current segment unless it is open; false when the file of that name is not the one (any more).
     pub(super) fn open_current(&mut self, current: Current) -> io::Result<bool> {
-        if !link::keep_segment(self.dir.fd(), &self.name, current.number, current.id)? {
-            return Ok(false);
-        }
-        if self
+        let held = self
             .segment
             .as_ref()
-            .is_some_and(|s| s.number == current.number)
-        {
-            return Ok(true);
+            .is_some_and(|s| s.number == current.number);
+        match link::keep_segment(self.dir.fd(), &self.name, current.number, current.id) {
+            Ok(same) if same || failpoint::switched("no-inode-check") => {
+                if held {
+                    return Ok(true);
+                }
+            }
+            Ok(_) => return Ok(false),
+            // A process that gave up its rights may not look at names any more; it appends through what it has open.
+            Err(e) if held && e.kind() == io::ErrorKind::PermissionDenied => return Ok(true),
+            Err(e) => return Err(e),
         }
         let name = naming::segment_name(&self.name, current.number);
         let file = match openat(
@@ -155,6 +171,8 @@ impl Store {
 
     /// Creates the next segment, makes it current and points the plain name at it.
     pub(super) fn create_segment(&mut self) -> io::Result<()> {
+        // Before the name is pointed elsewhere; where it cannot be kept the name stays what it is.
+        let kept = self.adopt_plain();
         let listing = naming::list(self.dir.fd(), &self.name)?;
         let pending = self.state.creating();
         let (number, file) = match self.reuse_created(pending)? {
@@ -176,11 +194,8 @@ impl Store {
         self.segment = Some(Open { number, file });
         failpoint::point("state-switched");
         // Not fatal: the segment stands and is current, and the name is tried again whenever the lock is taken.
-        if let Err(e) = link::point_plain(
-            &self.dir,
-            &self.name,
-            &naming::segment_name(&self.name, number),
-        ) {
+        let name = naming::segment_name(&self.name, number);
+        if let Err(e) = kept.and_then(|_| link::point_plain(&self.dir, &self.name, &name)) {
             self.plain_troubled(&e);
         }
         failpoint::point("link-made");

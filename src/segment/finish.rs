@@ -28,19 +28,21 @@ impl Store {
             self.state.clear_intent();
             return Ok(());
         }
-        if !self.complete(&intent, len)? {
-            // The segment is gone or holds somebody else's bytes at our offset: the records go to a new one. The
-            // intent is stored anew before anything is written there.
+        if let Some(skip) = self.complete(&intent, len)? {
+            // The segment is gone or holds somebody else's bytes at our offset: the records it lacks go to a new one.
+            // The intent is stored anew before anything is written there.
             self.create_segment()?;
             let current = self.state.current();
             self.state.set_intent(&Intent {
                 segment: current.number,
                 offset: 0,
+                skip: skip as u64,
                 ..intent
             });
             let open = self.segment.as_ref().ok_or(Errno::BADF)?;
-            write_all(&open.file, self.state.staged(len))?;
-            self.state.set_size(intent.len);
+            let lacking = &self.state.staged(len)[skip..];
+            write_all(&open.file, lacking)?;
+            self.state.set_size(lacking.len() as u64);
         }
         if self.settings.fsync == Fsync::Record
             && let Some(open) = &self.segment
@@ -65,42 +67,49 @@ impl Store {
         self.state.clear_note(ring);
     }
 
-    /// Writes what the segment lacks of an intent; false when it is not the file the intent was made for.
-    fn complete(&mut self, intent: &Intent, len: usize) -> io::Result<bool> {
+    /// Writes what the segment lacks of an intent. When it is not the file the intent was made for, or somebody else
+    /// wrote to it, nothing is written, and this gives how much of staging stands in it as whole lines.
+    fn complete(&mut self, intent: &Intent, len: usize) -> io::Result<Option<usize>> {
+        let skip = usize::try_from(intent.skip).unwrap_or(len).min(len);
         let current = self.state.current();
         if current.number != intent.segment {
-            return Ok(false);
+            return Ok(Some(skip));
         }
         if !self.open_current(current)? {
-            return self.complete_copy(intent, len);
+            let found = self.complete_copy(intent, skip, len)?;
+            return Ok((!found).then_some(skip));
         }
         let Some(open) = &self.segment else {
-            return Ok(false);
+            return Ok(Some(skip));
         };
         let size = u64::try_from(fstat(&open.file)?.st_size).unwrap_or(0);
         let Some(held) = size.checked_sub(intent.offset) else {
-            return Ok(false);
+            return Ok(Some(skip));
         };
+        let staged = &self.state.staged(len)[skip..];
         let held = if failpoint::switched("blind-finish") {
             0
         } else {
-            usize::try_from(held).unwrap_or(usize::MAX).min(len)
+            usize::try_from(held)
+                .unwrap_or(usize::MAX)
+                .min(staged.len())
         };
-        let staged = self.state.staged(len);
-        if !holds(&open.file, intent.offset, &staged[..held])? {
-            return Ok(false);
+        let equal = equal(&open.file, intent.offset, &staged[..held])?;
+        if equal < held {
+            let lines = memchr::memrchr(b'\n', &staged[..equal]).map_or(0, |end| end + 1);
+            return Ok(Some(skip + lines));
         }
         write_all(&open.file, &staged[held..])?;
         self.unsynced = true;
-        self.state.set_size(intent.offset + intent.len);
-        Ok(true)
+        self.state.set_size(intent.offset + staged.len() as u64);
+        Ok(None)
     }
 }
 
 impl Store {
     /// The same for a copy of the directory (a backup put back): the file of that name is another one, but if it ends in what was
     /// staged it is the segment all the same, and writing everything to a new one would double that.
-    fn complete_copy(&self, intent: &Intent, len: usize) -> io::Result<bool> {
+    fn complete_copy(&self, intent: &Intent, skip: usize, len: usize) -> io::Result<bool> {
         let name = naming::segment_name(&self.name, intent.segment);
         let flags =
             OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -113,10 +122,10 @@ impl Store {
         );
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let held = usize::try_from(size.saturating_sub(intent.offset)).unwrap_or(usize::MAX);
-        let staged = self.state.staged(len);
+        let staged = &self.state.staged(len)[skip..];
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-            || !(1..=len).contains(&held)
-            || !holds(&file, intent.offset, &staged[..held])?
+            || !(1..=staged.len()).contains(&held)
+            || equal(&file, intent.offset, &staged[..held])? < held
         {
             return Ok(false);
         }
@@ -128,21 +137,24 @@ impl Store {
     }
 }
 
-/// Whether the file holds `bytes` at `offset`.
-fn holds(file: &TrackedFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<bool> {
+/// How many of `bytes` the file holds at `offset`, up to the first that is another.
+fn equal(file: &TrackedFd, offset: u64, bytes: &[u8]) -> io::Result<usize> {
     let mut buffer = vec![0; bytes.len().min(64 << 10)];
-    while !bytes.is_empty() {
-        let want = bytes.len().min(buffer.len());
-        let n = match rustix::io::pread(file, &mut buffer[..want], offset) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let want = rest.len().min(buffer.len());
+        let n = match rustix::io::pread(file, &mut buffer[..want], offset + at as u64) {
             Ok(n) => n,
             Err(Errno::INTR) => continue,
             Err(e) => return Err(e.into()),
         };
-        if n == 0 || buffer[..n] != bytes[..n] {
-            return Ok(false);
+        let same = buffer[..n].iter().zip(rest).take_while(|(a, b)| a == b);
+        let same = same.count();
+        at += same;
+        if n == 0 || same < n {
+            break;
         }
-        bytes = &bytes[n..];
-        offset += n as u64;
     }
-    Ok(true)
+    Ok(at)
 }

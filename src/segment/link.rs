@@ -1,17 +1,20 @@
 //! The plain name of a log: a hard link to its newest segment, so that what people open and `tail -F` is always a whole
 //! file. It is derived from the state and repaired, never trusted.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::Mode;
-use rustix::fs::{AtFlags, FileType, chmodat, linkat, renameat, statat, symlinkat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, chmodat, linkat, openat, renameat, statat, symlinkat, unlinkat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::failpoint;
 use crate::segment::dir::LogDir;
 use crate::segment::naming::{self, Segment};
+use crate::segment::state::Current;
 use crate::segment::store::now;
 
 /// A plain name that belongs to another user's segment is left to it for so long after its last record, in seconds: two
@@ -49,11 +52,17 @@ pub fn standing(dir: BorrowedFd<'_>, name: &str) -> io::Result<Option<Standing>>
 
 /// Keeps a regular file that stands under the plain name as a segment of its own. `link` decides between two
 /// processes: the loser finds the name taken and the file adopted. Its bytes are never touched. False when there is no
-/// such file, or it is a segment already. `current` is the number of the current segment, 0 before the first.
+/// such file, or it is a segment already, or the copy of one: who copies a directory without keeping its hard links (`rsync -a`, `cp -r`)
+/// makes two files of one.
 ///
 /// # Errors
 /// When it cannot be linked.
-pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32, current: u64) -> io::Result<bool> {
+pub fn adopt_plain(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    mode: u32,
+    current: Current,
+) -> io::Result<bool> {
     let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(false),
@@ -66,7 +75,21 @@ pub fn adopt_plain(dir: BorrowedFd<'_>, name: &str, mode: u32, current: u64) -> 
     if is_listed(dir, name, &listing, (stat.st_dev, stat.st_ino)) {
         return Ok(false); // The plain name of an earlier life, whose state was deleted: already a segment.
     }
-    let mut number = naming::next_number(current, &listing);
+    if let Some(newest) = listing.iter().rev().find(|s| !s.gz) {
+        let segment = naming::segment_name(name, newest.number);
+        match shorter(dir, name, &segment)? {
+            Some(Shorter::First) => return Ok(false),
+            // The segment was copied a moment before the plain name, which has the lines of that moment.
+            Some(Shorter::Second)
+                if newest.number != current.number || !is_it(dir, &segment, current.id) =>
+            {
+                renameat(dir, name, dir, &segment)?;
+                return Ok(false);
+            }
+            _ => {}
+        }
+    }
+    let mut number = naming::next_number(current.number, &listing);
     loop {
         let segment = naming::segment_name(name, number);
         failpoint::step();
@@ -97,6 +120,60 @@ fn is_listed(dir: BorrowedFd<'_>, name: &str, listing: &[Segment], id: (u64, u64
     })
 }
 
+/// Which of two files is the beginning of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shorter {
+    /// The first, or they are the same.
+    First,
+    Second,
+}
+
+/// Compares two regular files as far as the shorter one goes; `None` if they differ, or one of them is empty or cannot be read.
+fn shorter(dir: BorrowedFd<'_>, first: &str, second: &str) -> io::Result<Option<Shorter>> {
+    let open = |name: &str| {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(dir, name, flags, Mode::empty()).ok()?);
+        let length = file
+            .metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)?
+            .len();
+        Some((file, length))
+    };
+    let (Some((a, a_len)), Some((b, b_len))) = (open(first), open(second)) else {
+        return Ok(None);
+    };
+    let mut left = a_len.min(b_len);
+    if left == 0 {
+        return Ok(None);
+    }
+    let (mut a, mut b) = (a.take(left), b.take(left));
+    let (mut from_a, mut from_b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    while left > 0 {
+        let n = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(from_a.len());
+        a.read_exact(&mut from_a[..n])?;
+        b.read_exact(&mut from_b[..n])?;
+        if from_a[..n] != from_b[..n] {
+            return Ok(None);
+        }
+        left -= n as u64;
+    }
+    Ok(Some(if a_len <= b_len {
+        Shorter::First
+    } else {
+        Shorter::Second
+    }))
+}
+
+/// Whether a name is that of the regular file `id`. (The number of an inode that was freed is given to the next file, a directory or
+/// fifo perhaps.)
+fn is_it(dir: BorrowedFd<'_>, file: &str, id: (u64, u64)) -> bool {
+    statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|s| (s.st_dev, s.st_ino) == id && FileType::from_raw_mode(s.st_mode).is_file())
+}
+
 /// Whether segment `number` is still the file `id`: not renamed, replaced or removed by somebody. Where only the numbered name was
 /// removed and the plain name still has the file, the numbered one is made again: it is what readers and retention go by.
 ///
@@ -109,18 +186,16 @@ pub fn keep_segment(
     id: (u64, u64),
 ) -> io::Result<bool> {
     let segment = naming::segment_name(name, number);
-    // The number of an inode that was freed is given to the next file, a directory or fifo perhaps.
-    let is_it = |file: &str| {
-        statat(dir, file, AtFlags::SYMLINK_NOFOLLOW)
-            .map(|s| (s.st_dev, s.st_ino) == id && FileType::from_raw_mode(s.st_mode).is_file())
-    };
-    match is_it(&segment) {
-        Ok(it) => Ok(it),
+    if is_it(dir, &segment, id) {
+        return Ok(true);
+    }
+    match statat(dir, &segment, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(false),
         // Under another number it may be a segment already: then it is the number that somebody damaged.
-        Err(Errno::NOENT) => Ok(is_it(name) == Ok(true)
+        Err(Errno::NOENT) => Ok(is_it(dir, name, id)
             && !is_listed(dir, name, &naming::list(dir, name)?, id)
             && linkat(dir, name, dir, &segment, AtFlags::empty()).is_ok()
-            && is_it(&segment) == Ok(true)),
+            && is_it(dir, &segment, id)),
         Err(e) => Err(e.into()),
     }
 }

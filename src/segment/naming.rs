@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::Dir;
 
+use crate::segment::dir::OWN_DIR;
+
 /// The longest file name the usual file systems take, in bytes.
 const NAME_MAX: usize = 255;
 
@@ -137,6 +139,11 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
         return Err(format!(
             "{name:?} is not a file name; give the log a name such as \"app.jsonl\""
+        ));
+    }
+    if name.starts_with(OWN_DIR) {
+        return Err(format!(
+            "names that begin with {OWN_DIR} are logspool's own; give the log a name such as \"app.jsonl\""
         ));
     }
     let longest = gz_name(name, 1).len();
@@ -273,6 +280,8 @@ mod tests {
             "..",
             "a/b",
             "a\0b",
+            ".logspool",
+            ".logspool.state",
             "a.jsonl.000042",
             "a.jsonl.000042.gz",
         ] {

@@ -5,15 +5,14 @@
 //! A killed process leaves the last completed store of each field, in program order, so that an intent is either
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
+pub mod health;
 pub mod peek;
 
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use rustix::fs::{
-    FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fchmod, flock, fstat, openat,
-};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, fallocate, fchmod, flock, fstat};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
@@ -23,6 +22,7 @@ use crate::fork::TrackedFd;
 use crate::mapping::Mapping;
 use crate::segment::dir::LogDir;
 use crate::segment::naming::NUMBER_MAX;
+use crate::segment::state::health::Health;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
 const VERSION: u64 = 1;
@@ -73,6 +73,8 @@ pub struct Intent {
     pub len: u64,
     /// CRC-32C of the staged bytes.
     pub crc: u64,
+    /// Of these, how many stand in an earlier segment already: whole lines, before somebody else's bytes.
+    pub skip: u64,
 }
 
 /// What was finished for a ring that its finisher could not see: one in another place, such as another container's
@@ -109,17 +111,11 @@ impl State {
     /// # Errors
     /// When it cannot be created, mapped or understood.
     pub fn open(dir: &LogDir, name: &str) -> Result<Self> {
-        let file_name = format!("{name}.state");
-        let shown = format!("{}/.logspool/{file_name}", dir.path().display());
-        failpoint::step();
-        let fd = openat(
-            dir.own(),
-            &file_name,
-            OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::RUSR | Mode::WUSR,
-        )
-        .map(TrackedFd::new)
-        .context("cannot open the log's state file", &shown)?;
+        let file_name = health::file_name(name);
+        let shown = health::shown(dir, &file_name);
+        let fd = health::open_file(dir, &file_name)
+            .map(TrackedFd::new)
+            .context("cannot open the log's state file", &shown)?;
         let stat = fstat(&fd).context("cannot inspect the log's state file", &shown)?;
         if stat.st_size < i64::try_from(LEN).unwrap_or(i64::MAX) {
             fchmod(&fd, Mode::RUSR | Mode::WUSR)
@@ -132,7 +128,14 @@ impl State {
             map,
             file: Some(fd),
         };
-        state.initialise(&shown)?;
+        // A fresh or a damaged one is seen to as soon as its lock is held: see `ready`.
+        if let Health::Version(version) = state.health() {
+            return Err(Error::invalid(
+                "cannot use the log's state file",
+                shown,
+                health::refusal(version),
+            ));
+        }
         Ok(state)
     }
 
@@ -148,38 +151,6 @@ impl State {
         state.map.u64(AT_VERSION).store(VERSION, Relaxed);
         state.map.u64(AT_MAGIC).store(MAGIC, Release);
         Ok(state)
-    }
-
-    /// Writes the format of a fresh file under the lock: two processes may have created it together.
-    fn initialise(&self, shown: &str) -> Result<()> {
-        if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
-            // A blocking lock, but one that is only ever held for the microseconds of the other's own initialisation:
-            // nobody appends before the magic number stands.
-            if let Some(file) = &self.file {
-                flock(file, FlockOperation::LockExclusive)
-                    .context("cannot lock the log's state file", shown)?;
-            }
-            if self.map.u64(AT_MAGIC).load(Acquire) == 0 {
-                self.map.u64(AT_VERSION).store(VERSION, Relaxed);
-                self.map.u64(AT_MAGIC).store(MAGIC, Release);
-            }
-            self.unlock();
-        }
-        let (magic, version) = (
-            self.map.u64(AT_MAGIC).load(Acquire),
-            self.map.u64(AT_VERSION).load(Relaxed),
-        );
-        if magic != MAGIC || version != VERSION {
-            return Err(Error::invalid(
-                "cannot use the log's state file",
-                shown,
-                format!(
-                    "it has format version {version} and this logspool knows version {VERSION}; use the logspool that \
-                     wrote it, or log to another directory"
-                ),
-            ));
-        }
-        Ok(())
     }
 
     /// Takes the log's lock without waiting; false when another process holds it.
@@ -292,6 +263,7 @@ impl State {
             offset: at(5),
             len: at(6),
             crc: at(7),
+            skip: at(9),
         })
     }
 
@@ -312,6 +284,7 @@ impl State {
             intent.len,
             intent.crc,
             intent.reached.announced,
+            intent.skip,
         ]
         .into_iter()
         .enumerate()
@@ -406,8 +379,9 @@ pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
         interval: interval as u32,
         utc: flags >> 8 & 1 == 1,
         gzip: flags >> 9 & 1 == 1,
-        file_mode: modes as u32,
-        dir_mode: (modes >> 32) as u32,
+        // Nothing but permissions, whatever a damaged file says.
+        file_mode: modes as u32 & 0o777,
+        dir_mode: (modes >> 32) as u32 & 0o777,
         fsync: match flags >> 16 & 3 {
             1 => Fsync::Interval,
             2 => Fsync::Record,

@@ -59,6 +59,8 @@ pub struct Store {
     users: Option<TrackedFd>,
     /// Set when other settings are in force since the current segment was opened.
     pub(super) retimed: bool,
+    /// The time of day when the lock was last taken: an earlier one says that the clock was set back.
+    pub(super) looked_at: u64,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,7 @@ impl Store {
             hold: None,
             users: None,
             retimed: false,
+            looked_at: u64::MAX,
         })
     }
 
@@ -172,7 +175,11 @@ impl Store {
         if !self.state.try_lock()? {
             return Ok(false);
         }
-        let ready = self.finish_intent(finished).and_then(|()| self.refresh());
+        let ready = self
+            .state
+            .ready(&self.dir, &self.name)
+            .and_then(|()| self.finish_intent(finished))
+            .and_then(|()| self.refresh());
         match ready {
             Ok(()) => {
                 self.locked = true;
@@ -253,6 +260,7 @@ impl Store {
             offset: current.size,
             len: self.staged as u64,
             crc: u64::from(crc32c::crc32c(self.state.staged(self.staged))),
+            skip: 0,
         });
         failpoint::point("intent-stored");
     }

@@ -1,7 +1,7 @@
 //! Recovery without a running engine: what a starting process does for the rings and intents dead ones left, for the
 //! `logspool recover` command. It is the same code; what is added is that it waits for locks and tells what it did.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -89,11 +89,12 @@ pub fn recover(path: &Path, spool_dirs: &[PathBuf], patience: Duration) -> Resul
     let deadline = Instant::now() + patience;
     let mut report = Report::default();
     let mut dirs = LogDir::standing(path)?;
-    if dirs.is_empty() && !places_of(path, spool_dirs)?.is_empty() {
+    let elsewhere = places_of(path, spool_dirs)?;
+    let has_rings = |fd: &OwnedFd| recover::rings(fd.as_fd()).is_ok_and(|r| !r.is_empty());
+    if dirs.is_empty() && elsewhere.iter().any(|(_, fd)| has_rings(fd)) {
         // Rings elsewhere, and somebody removed `.logspool/`: a starting process makes it again.
         dirs = vec![LogDir::open(path, LogSettings::default().dir_mode)?];
     }
-    let elsewhere = places_of(path, spool_dirs)?;
     for (first, dir) in dirs.into_iter().enumerate().map(|(i, d)| (i == 0, d)) {
         let dir = Arc::new(dir);
         let own = (own_path(&dir), dir.own());
@@ -109,7 +110,7 @@ pub fn recover(path: &Path, spool_dirs: &[PathBuf], patience: Duration) -> Resul
 }
 
 /// The places beside `.logspool/` that hold rings of the directory.
-fn places_of(path: &Path, spool_dirs: &[PathBuf]) -> Result<Vec<(PathBuf, std::os::fd::OwnedFd)>> {
+fn places_of(path: &Path, spool_dirs: &[PathBuf]) -> Result<Vec<(PathBuf, OwnedFd)>> {
     let shown = path.display().to_string();
     let stat = rustix::fs::stat(path).context("cannot inspect the log directory", &shown)?;
     let mut wanted = vec![SpoolPlace::Shm];

@@ -23,7 +23,7 @@ const BATCH: u64 = 256 << 10;
 /// Bytes after which a pass gives the logs' locks back, so that other processes get their turn.
 const PASS: u64 = 4 << 20;
 /// Room an announcement needs.
-const MAX_NOTICE: usize = 512;
+pub(super) const MAX_NOTICE: usize = 512;
 
 /// What is drained: a living ring or an orphan.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,8 @@ pub struct Pass {
     pub contended: bool,
     /// Bytes of the ring that were damaged.
     pub damaged: u64,
+    /// Whether that was announced in a log.
+    pub announced: bool,
     /// The last damaged stretch, not announced yet.
     hole: Option<(u64, u64)>,
 }
@@ -59,6 +61,13 @@ impl Pass {
             complete: true,
             ..Self::default()
         }
+    }
+
+    /// Notes a damaged stretch.
+    fn skip(&mut self, from: u64, to: u64) {
+        self.damaged += to - from;
+        let began = self.hole.filter(|h| h.1 == from).map_or(from, |h| h.0);
+        self.hole = Some((began, to));
     }
 }
 
@@ -255,8 +264,7 @@ impl Stores {
                             pass.damaged += u64::from(!matches!(found, Found::Nothing));
                             break;
                         };
-                        pass.damaged += next - *position;
-                        pass.hole = Some((*position, next));
+                        pass.skip(*position, next);
                         *position = next;
                         continue;
                     }
@@ -272,7 +280,11 @@ impl Stores {
                 continue;
             }
             let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
-                unsent.get_or_insert(*position);
+                if source.spool.is_none() && ring.log_name(log).is_none() {
+                    pass.skip(*position, next); // Nobody can say any more whose it is.
+                } else {
+                    unsent.get_or_insert(*position);
+                }
                 *position = next;
                 continue;
             };
@@ -295,6 +307,7 @@ impl Stores {
             }
             if let Some((from, to)) = pass.hole.take() {
                 store.stage(&notice::damaged(ring.id(), from, to), 0);
+                pass.announced = true;
             }
             store.stage(payload, u64::from(kind == Kind::Record));
             if kind == Kind::Announcement

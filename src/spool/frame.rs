@@ -146,10 +146,10 @@ impl Region {
             .expect_write(self.offset + offset as usize, size as usize);
     }
 
-    /// The position that what stands at `offset` says it has, if it can have it there.
-    pub(super) fn claims(&self, offset: u64) -> Option<u64> {
-        let position = self.map.u64(self.at(offset)).load(Acquire) ^ self.salt;
-        (position % self.capacity == offset).then_some(position)
+    /// The position the word at `offset` stands for, if it is a commit.
+    #[must_use]
+    pub fn committed(&self, offset: u64) -> u64 {
+        self.map.u64(self.at(offset)).load(Acquire) ^ self.salt
     }
 
     /// What stands at `position`, of which at most `limit` bytes can be in use. `check` verifies the checksum: not

@@ -11,11 +11,11 @@ mod full;
 pub mod grow;
 #[cfg(test)]
 mod grow_tests;
-mod mend;
 mod name;
 pub mod notice;
 pub mod place;
 pub mod producer;
 pub mod recover;
 pub mod ring;
+pub mod salvage;
 pub mod stores;

@@ -65,6 +65,19 @@ pub fn damaged(ring: [u8; 8], from: u64, to: u64) -> Vec<u8> {
     )
 }
 
+/// A line that says that a ring was damaged where no stretch of it can be named; `what` says where.
+#[must_use]
+pub fn spoiled(ring: [u8; 8], what: &str) -> Vec<u8> {
+    line(
+        "spool_damaged",
+        &format!(
+            "a spool was damaged by something other than logspool ({what}); records in it may be lost"
+        ),
+        &json!({"ring": name_of(ring), "what": what}),
+        None,
+    )
+}
+
 fn line(event: &str, message: &str, fields: &serde_json::Value, seq: Option<&str>) -> Vec<u8> {
     let now = jiff::Timestamp::now();
     let mut text = format!(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
@@ -15,8 +16,8 @@ use crate::fork::TrackedFd;
 use crate::report;
 use crate::spool::drain::Source;
 use crate::spool::frame::{ALIGN, Found};
-use crate::spool::mend::mend;
 use crate::spool::ring::{self, Ring};
+use crate::spool::salvage::{self, Opened};
 use crate::spool::stores::Stores;
 
 /// A temporary ring older than this was left by a process killed while it made it.
@@ -40,6 +41,8 @@ pub enum Fate {
     OtherVersion(u64),
     /// Left: a log is locked by another process, or cannot be written.
     Unfinished,
+    /// Left: a copy of another ring, whose records it has again.
+    Copy,
     /// Left: trouble with the file itself.
     Failed,
 }
@@ -94,7 +97,13 @@ pub fn adopt_each(
             remove_stale(place, &name);
             continue;
         }
-        match adopt(place, &name, stores) {
+        // Whatever is in a ring, it does not stop a start.
+        let adopted = catch_unwind(AssertUnwindSafe(|| adopt(place, &name, stores)))
+            .unwrap_or_else(|panic| {
+                failpoint::pass_on(panic);
+                give_up(place, &name)
+            });
+        match adopted {
             Ok(done) => {
                 heard(&name, done);
                 total.add(done);
@@ -139,8 +148,9 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         return Ok(done);
     };
     let shown = stores.dir.path().join(name).display().to_string();
-    let mapped = match ring::version(&file)? {
-        Some(version) if version != ring::VERSION => {
+    let (ring, mut damage) = match salvage::open(file, place, name)? {
+        Opened::Ring(ring, damage) => (ring, damage),
+        Opened::Version(version) => {
             report::say(&format!(
                 "{shown} is a spool of format version {version} and this logspool knows version {}; it is left for the \
                  logspool that wrote it",
@@ -149,19 +159,26 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             done.fate = Fate::OtherVersion(version);
             return Ok(done);
         }
-        None => None,
-        Some(_) => Ring::map_locked(file, place, name)?,
+        Opened::Copy(id) => {
+            report::say(&format!(
+                "{shown} is left alone: it is a copy of {}, and its records would be written twice. Remove it, or, if the \
+                 original is gone, give it that name",
+                ring::file_name(id)
+            ));
+            done.fate = Fate::Copy;
+            return Ok(done);
+        }
+        Opened::TooShort => {
+            let kept = set_aside(place, name)?;
+            report::say(&format!(
+                "{shown} was damaged by something other than logspool: it was cut, and its records cannot be read. It is \
+                 kept as {kept}"
+            ));
+            done.rings += 1;
+            done.fate = Fate::SetAside;
+            return Ok(done);
+        }
     };
-    let Some(ring) = mapped else {
-        let kept = set_aside(place, name)?;
-        report::say(&format!(
-            "{shown} was damaged by something other than logspool: its records cannot be read. It is kept as {kept}"
-        ));
-        done.rings += 1;
-        done.fate = Fate::SetAside;
-        return Ok(done);
-    };
-    done.damaged += mend(&ring);
     let source = Source {
         ring: &ring,
         spool: None,
@@ -170,10 +187,12 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
     if failpoint::switched("unlink-first") {
         unlinkat(place, name, AtFlags::empty())?;
     }
+    let mut announced = false;
     loop {
         let pass = stores.drain(source);
         done.records += pass.records;
         done.damaged += pass.damaged;
+        announced |= pass.announced;
         if pass.complete {
             break;
         }
@@ -184,13 +203,19 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
             return Ok(done);
         }
     }
-    if done.damaged > 0 {
+    if done.damaged > 0 && damage.is_none() {
+        damage = Some(format!("{} bytes of records", done.damaged));
+    }
+    if let Some(what) = damage {
+        done.damaged = done.damaged.max(1);
+        if !announced {
+            salvage::announce(stores, source, &what);
+        }
         let kept = set_aside(place, name)?;
         done.fate = Fate::SetAside;
         report::say(&format!(
-            "{shown}: {} bytes were damaged by something other than logspool; the other records are recovered. It is \
-             kept as {kept}",
-            done.damaged
+            "{shown} was damaged by something other than logspool ({what}); what could be read of it is recovered. It is \
+             kept as {kept}"
         ));
     } else {
         failpoint::step();
@@ -200,10 +225,29 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
     Ok(done)
 }
 
+/// What a ring's damage made us fail at: a defect, but not one to fail a start with, or to meet again at each.
+fn give_up(place: BorrowedFd<'_>, name: &str) -> io::Result<Recovered> {
+    let kept = set_aside(place, name)?;
+    report::say(&format!(
+        "the damaged spool file {name} could not be recovered; this is a defect of logspool. It is kept as {kept}"
+    ));
+    Ok(Recovered {
+        fate: Fate::SetAside,
+        rings: 1,
+        damaged: 1,
+        ..Recovered::default()
+    })
+}
+
 /// Renames a damaged ring so that nobody looks at it again but people; gives the new name.
 fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
-    let kept = format!("{}.damaged", name.trim_end_matches(".ring"));
     failpoint::step();
+    let mut kept = format!("{}.damaged", name.trim_end_matches(RING));
+    let mut n = 1;
+    while statat(place, &kept, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        n += 1;
+        kept = format!("{}.damaged.{n}", name.trim_end_matches(RING));
+    }
     renameat(place, name, place, &kept)?;
     Ok(kept)
 }
@@ -217,7 +261,10 @@ fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Option<TrackedFd
         Mode::empty(),
     ) {
         Ok(file) => TrackedFd::new(file),
-        Err(Errno::NOENT) => return Ok(None),
+        // Gone, or no ring of ours: a link, a directory, a socket, another user's.
+        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => {
+            return Ok(None);
+        }
         Err(e) => return Err(e.into()),
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -233,9 +280,14 @@ fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Option<TrackedFd
     };
     let same = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino);
     let usable = FileType::from_raw_mode(held.st_mode) == FileType::RegularFile
-        && held.st_nlink == 1
         && held.st_uid == rustix::process::geteuid().as_raw();
-    Ok((same && usable).then_some(file))
+    if usable && held.st_nlink > 1 {
+        report::say(&format!(
+            "the spool file {name} is left alone: it has another name somewhere, and its records would be written twice. \
+             Remove one of the names"
+        ));
+    }
+    Ok((same && usable && held.st_nlink == 1).then_some(file))
 }
 
 fn remove_stale(place: BorrowedFd<'_>, name: &str) {
@@ -258,6 +310,9 @@ fn remove_stale(place: BorrowedFd<'_>, name: &str) {
 /// # Errors
 /// When it is there but cannot be mapped.
 pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>> {
+    if !salvage::is_id(id) {
+        return Ok(None); // From a damaged intent: it could lead anywhere.
+    }
     match openat(
         place,
         ring::file_name(id),

@@ -71,15 +71,33 @@ const E_NAME: usize = 128;
 /// The longest file name a log can have in the table.
 pub const MAX_NAME: usize = ENTRY - E_NAME;
 
-/// The format version of a ring file; `None` when it is no ring at all.
+/// What the first bytes of a ring file say, true or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims {
+    /// It is a ring.
+    pub ring: bool,
+    /// Of this format.
+    pub version: u64,
+    /// Bytes of data.
+    pub capacity: u64,
+    /// Its random name.
+    pub id: [u8; 8],
+}
+
+/// Reads what a ring file says of itself; `None` when it is too short to say anything.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn version(file: &TrackedFd) -> io::Result<Option<u64>> {
-    let mut head = [0; 16];
+pub fn claims(file: &TrackedFd) -> io::Result<Option<Claims>> {
+    let mut head = [0; AT_PID];
     let read = rustix::io::pread(file, &mut head, 0)?;
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
-    Ok((read == head.len() && word(0) == MAGIC).then(|| word(AT_VERSION)))
+    Ok((read == head.len()).then(|| Claims {
+        ring: word(0) == MAGIC,
+        version: word(AT_VERSION),
+        capacity: word(AT_CAPACITY),
+        id: word(AT_ID).to_le_bytes(),
+    }))
 }
 
 /// A mapped ring.
@@ -203,7 +221,7 @@ impl Ring {
             return Ok(None);
         }
         let map = Mapping::file(&file, len)?;
-        Ok(Self::of(map, file))
+        Ok(Self::sound(map, file))
     }
 
     /// The same of one that is `name` in `place` and that this process has locked.
@@ -220,10 +238,10 @@ impl Ring {
             return Ok(None);
         }
         let map = Mapping::named(place, name, &file, len)?;
-        Ok(Self::of(map, file))
+        Ok(Self::sound(map, file))
     }
 
-    fn of(map: Mapping, file: TrackedFd) -> Option<Self> {
+    fn sound(map: Mapping, file: TrackedFd) -> Option<Self> {
         let at = |offset| map.u64(offset).load(Acquire);
         let capacity = at(AT_CAPACITY);
         if at(0) != MAGIC
@@ -235,8 +253,29 @@ impl Ring {
         {
             return None;
         }
-        let (salt, id) = (at(AT_SALT), at(AT_ID).to_le_bytes());
-        Some(Self {
+        let id = at(AT_ID).to_le_bytes();
+        Some(Self::of(map, file, capacity, id))
+    }
+
+    /// Maps `name` in `place`, which is `file`, with a capacity and a name from elsewhere: where the header is not to be
+    /// trusted.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn map_as(
+        file: TrackedFd,
+        (place, name): (BorrowedFd<'_>, &str),
+        capacity: u64,
+        id: [u8; 8],
+    ) -> io::Result<Self> {
+        let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
+        let map = Mapping::named(place, name, &file, len)?;
+        Ok(Self::of(map, file, capacity, id))
+    }
+
+    fn of(map: Mapping, file: TrackedFd, capacity: u64, id: [u8; 8]) -> Self {
+        let salt = map.u64(AT_SALT).load(Acquire);
+        Self {
             region: Region {
                 map,
                 offset: HEADER,
@@ -245,7 +284,7 @@ impl Ring {
             },
             id,
             file: Some(file),
-        })
+        }
     }
 
     /// Faults in `len` data bytes from `from` on, for writing.
@@ -332,7 +371,13 @@ impl Ring {
         self.region.map.u64(TABLE + slot * ENTRY + word)
     }
 
-    /// The name of log `slot`, or `None` where the slot is free.
+    /// Whether log `slot` was entered; if it has no [name](Self::log_name) all the same, the table is damaged.
+    #[must_use]
+    pub fn is_entered(&self, slot: usize) -> bool {
+        self.word(slot, E_NAME_LEN).load(Acquire) != 0
+    }
+
+    /// The name of log `slot`, or `None` where the slot is free or holds what cannot be a log's name.
     #[must_use]
     pub fn log_name(&self, slot: usize) -> Option<String> {
         if slot >= MAX_LOGS {
@@ -374,11 +419,6 @@ impl Ring {
             .store(name.len() as u64, Release);
     }
 
-    /// Corrects a number that cannot be.
-    pub(super) fn set_done(&self, slot: usize, position: u64) {
-        self.word(slot, E_DONE).store(position, Release);
-    }
-
     /// How far log `slot` is in segments.
     pub fn done(&self, slot: usize) -> u64 {
         self.word(slot, E_DONE).load(Acquire)
@@ -392,6 +432,16 @@ impl Ring {
             self.word(slot, E_WRITTEN).store(reached.written, Relaxed);
             self.word(slot, E_DONE).store(reached.to, Release);
         }
+    }
+
+    /// Takes [`Self::advance`] back, where what it says cannot be.
+    pub fn set_done(&self, slot: usize, to: u64) {
+        self.word(slot, E_DONE).store(to, Release);
+    }
+
+    /// How many sequence numbers log `slot` has used.
+    pub fn seq(&self, slot: usize) -> u64 {
+        self.word(slot, E_SEQ).load(Relaxed)
     }
 
     /// Records of log `slot` that are in segments.
@@ -438,6 +488,12 @@ impl Ring {
             self.word(slot, E_LOST_FIRST).store(first, Release);
         }
         self.word(slot, E_LOST_COUNT).store(count + 1, Release);
+    }
+
+    /// Forgets a count of drops that cannot be.
+    pub fn forget_lost(&self, slot: usize) {
+        self.word(slot, E_LOST_COUNT).store(0, Release);
+        self.word(slot, E_LOST_FIRST).store(0, Release);
     }
 
     /// The drops of log `slot` are announced in the ring.

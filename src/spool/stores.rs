@@ -120,7 +120,7 @@ impl Stores {
     }
 
     /// Locks one log, with back-off after trouble. `Err` while it is in trouble.
-    fn lock(
+    pub(super) fn lock(
         &mut self,
         name: &str,
         slot: usize,

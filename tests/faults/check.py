@@ -167,10 +167,11 @@ def _lines(directory: Path, name: str, meddling: Meddling, report: Report) -> It
     for number in sorted({*standing, *taken}):
         content = standing[number].read() if number in standing else b""
         if number in taken:
-            for finding in meddling.check(name, number, content if number in standing else None):
+            own = meddling.content(name, number, content if number in standing else None)
+            if own is None:
                 report.foreign += 1
-                report.note(finding)
-            content = meddling.before[name, number]
+                report.note(f"{name}.{number:06d} is not what another program left there: {len(content)} bytes")
+            content = meddling.before[name, number] if own is None else own
         for line in content.splitlines(keepends=True):
             yield f"{name}.{number:06d}", line
 

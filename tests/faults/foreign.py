@@ -84,6 +84,8 @@ class Meddling:
     before: dict[tuple[str, int], bytes] = field(default_factory=dict)
     #: What the other program left under the segment's name; `None`: nothing.
     left: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
+    #: How long a copy may become: what an append that was not finished lacks in it may be added.
+    whole: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def damage(self, own: Path, rng: random.Random) -> bool:
         """Change one byte of a record in a ring of a dead process; false when all of them are in segments."""
@@ -115,6 +117,8 @@ class Meddling:
         if state.intent is not None and state.intent[0] == state.number:
             # An append that is not finished is done again, whole, in the next segment, unless all of it stands here.
             _, keep, length = state.intent
+            if kind == "replace" and len(content) > keep > 0:
+                self.whole[name, state.number] = keep + length
             if kind == "append" and len(content) >= keep + length:
                 keep += length
         if keep == 0 or len(content) < keep:
@@ -123,12 +127,23 @@ class Meddling:
         self.left[name, state.number] = _do(kind, directory, path, content)
         return True
 
-    def check(self, name: str, number: int, standing: bytes | None) -> Iterator[str]:
-        """What was done to the other program's file: `standing` is what is there under that segment's name now."""
-        left = self.left[name, number]
-        if standing != left and not (left == b"" and standing is None):  # an empty one may be deleted
-            sizes = ["nothing" if content is None else f"{len(content)} bytes" for content in (left, standing)]
-            yield f"{name}.{number:06d}: another program left {sizes[0]} there, and now it is {sizes[1]}"
+    def content(self, name: str, number: int, standing: bytes | None) -> bytes | None:
+        """The log's own lines of a segment that was meddled with; `standing` is what is there under its name now.
+
+        `None` when it is not what the other program left.
+        """
+        before, left = self.before[name, number], self.left[name, number]
+        if left is None and standing is not None and standing.startswith(before):
+            return standing  # The name was made again, from the plain one: it is the log's own file.
+        if (
+            standing is not None
+            and standing.startswith(left or b"")
+            and len(standing) == self.whole.get((name, number))
+        ):
+            return standing
+        if standing == left or (left == b"" and standing is None):  # An empty one may be deleted.
+            return before
+        return None
 
 
 def _do(kind: str, directory: Path, path: Path, content: bytes) -> bytes | None:

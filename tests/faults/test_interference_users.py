@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.faults.interference import STATE_CREATING, Server, put
-from tests.faults.reading import lines, parse, segments
+from tests.faults.program import run
+from tests.faults.reading import events, lines, parse, segments
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of other users")
 
@@ -111,3 +112,24 @@ def test_an_empty_file_of_another_user_is_not_taken_for_a_segment_that_was_being
     assert foreign.read_bytes() == b""
     assert server.found() == server.expected
     server.end()
+
+
+def test_a_process_that_gives_up_its_rights_logs_on_through_what_it_has_open(tmp_path: Path, shared: Path) -> None:
+    path = shared / "app.jsonl"
+    shared.chmod(0o700)
+    run(
+        tmp_path,
+        """
+        log = open_log(sys.argv[1], backupCount=0)
+        log.info("root's")
+        assert logspool.flush(10)
+        os.setgroups([])
+        os.setgid(65501)
+        os.setuid(65501)
+        for n in range(5):
+            log.info("alice's %d", n)
+            assert logspool.flush(10), logspool.stats()
+        """,
+        path,
+    )
+    assert events(shared, path.name) == ["root's", *(f"alice's {n}" for n in range(5))]

@@ -32,7 +32,7 @@ def test_nothing_accepted_is_lost_or_doubled_by_random_kills(tmp_path: Path) -> 
 
 
 def test_nothing_is_lost_when_living_siblings_write_the_same_logs(tmp_path: Path) -> None:  # req 11
-    report = run(500 if LONG else 10, Plan(siblings=3), seed=3, scratch=tmp_path)
+    report = run(300 if LONG else 6, Plan(siblings=3), seed=3, scratch=tmp_path)
     assert report.clean, report
     assert report.accepted > 1000, report
     row(
@@ -44,7 +44,7 @@ def test_nothing_is_lost_when_living_siblings_write_the_same_logs(tmp_path: Path
 
 
 def test_nothing_is_lost_when_spools_stand_in_different_places(tmp_path: Path) -> None:
-    report = run(200 if LONG else 10, Plan(siblings=2, places=True), seed=7, scratch=tmp_path)
+    report = run(200 if LONG else 6, Plan(siblings=2, places=True), seed=7, scratch=tmp_path)
     assert report.clean, report
     row(fault="SIGKILL, half of the spools in shared memory", promise=PROMISE, rounds=report.rounds, result=report)
 
@@ -64,7 +64,7 @@ def test_with_a_drop_policy_kills_lose_only_what_the_log_says(tmp_path: Path, po
 
 
 def test_damage_to_a_dead_process_spool_costs_the_damaged_record_and_never_passes_for_one(tmp_path: Path) -> None:
-    report = run(300 if LONG else 15, Plan(damage=0.7, recoverers=2), seed=8, scratch=tmp_path)
+    report = run(300 if LONG else 10, Plan(damage=0.7, recoverers=2), seed=8, scratch=tmp_path)
     assert report.clean, report
     assert report.meddled > 0, report
     row(
@@ -76,7 +76,7 @@ def test_damage_to_a_dead_process_spool_costs_the_damaged_record_and_never_passe
 
 
 def test_segments_changed_by_other_programs_between_two_lives_cost_nothing(tmp_path: Path) -> None:
-    report = run(300 if LONG else 15, Plan(interference=0.7, recoverers=2), seed=9, scratch=tmp_path)
+    report = run(300 if LONG else 10, Plan(interference=0.7, recoverers=2), seed=9, scratch=tmp_path)
     assert report.clean, report
     assert report.meddled > 0, report
     row(
@@ -90,7 +90,7 @@ def test_segments_changed_by_other_programs_between_two_lives_cost_nothing(tmp_p
 @needs_failpoints
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_every_step_of_the_protocol_loses_nothing(tmp_path: Path, step: str) -> None:
-    report = kill_often_at(tmp_path, step, 100 if LONG else 3, Plan(threads=2, max_bytes=64 * 1024))
+    report = kill_often_at(tmp_path, step, 100 if LONG else 2, Plan(threads=2, max_bytes=64 * 1024))
     assert report.clean, f"{step}: {report}"
     row(
         fault=f"SIGKILL at each of {len(STEPS)} steps of writing, rotating and compressing",

@@ -44,7 +44,7 @@ def test_a_protocol_without_one_of_its_safeguards_is_caught_within_200_rounds(tm
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_rounds_that_catch_a_mutation_find_nothing_without_it(tmp_path: Path, mutation: str) -> None:
     plan = replace(MUTATIONS[mutation][1], failpoint="")
-    report = run(WITHIN if LONG else 10, plan, seed=1, scratch=tmp_path)
+    report = run(100 if LONG else 5, plan, seed=1, scratch=tmp_path)
     assert report.clean, report
 
 

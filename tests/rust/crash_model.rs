@@ -363,6 +363,28 @@ fn growing() -> Scenario {
     }
 }
 
+fn foreign_writer() -> Scenario {
+    Scenario {
+        name: "another program appends to the segment",
+        prepare: in_turn,
+        work: |world| {
+            let p = world.start(&[A]);
+            world.append(p, A, 80);
+            world.append(p, A, 80);
+            world.drain(p);
+            world.meddle(A);
+            world.append(p, A, 80);
+            world.append(p, A, 80);
+            world.drain(p);
+        },
+        recover: |world| {
+            world.meddle(A);
+            (Scenario::default().recover)(world);
+        },
+        ..Scenario::default()
+    }
+}
+
 macro_rules! exactly_once {
     ($($scenario:ident)*) => {
         mod nothing_accepted_is_lost_doubled_torn_or_reordered {
@@ -378,7 +400,7 @@ macro_rules! exactly_once {
 
 exactly_once! {
     two_logs wrap rotation long_lines drop_newest drop_oldest drop_oldest_claimed orphan two_orphans intent_of_the_living
-    unseen_ring first_open gzip held_by_another growing
+    unseen_ring first_open gzip held_by_another growing foreign_writer
 }
 
 /// With one safeguard switched off the model finds a fault.

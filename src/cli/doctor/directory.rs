@@ -11,9 +11,9 @@ use crate::cli::survey::{Log, Ring, State, Survey, user};
 use crate::cli::verify::files;
 use crate::cli::{bytes, counted, grouped};
 use crate::config::{Fsync, LogSettings};
-use crate::segment::state::peek::Peek;
+use crate::segment::state::peek::{self, Peek};
 use crate::segment::when::When;
-use crate::spool::ring::name_of;
+use crate::spool::ring::{self, name_of};
 
 /// More rings than this do not stand in a directory that is in order.
 const MANY: usize = 16;
@@ -35,6 +35,11 @@ pub fn tell(path: &Path, spool_dirs: &[PathBuf], told: &mut Told) -> Result<Valu
         survey.mode
     ));
     let disk = disk::tell(path, "disk", told);
+    let (spool, state) = (ring::VERSION, peek::KNOWN);
+    told.line(format!(
+        "  {:<14} spool {spool}, state {state} are what this logspool writes",
+        "formats"
+    ));
     if survey.require_logs().is_err() {
         told.line("  there are no logs of logspool here yet");
     }
@@ -52,6 +57,7 @@ pub fn tell(path: &Path, spool_dirs: &[PathBuf], told: &mut Told) -> Result<Valu
         "owner": survey.uid,
         "mode": format!("{:04o}", survey.mode),
         "disk": disk,
+        "formats": {"spool": spool, "state": state},
         "logs": logs,
         "rings": rings,
         "damaged": survey.damaged.iter().map(|o| o.path.display().to_string()).collect::<Vec<_>>(),

@@ -13,21 +13,23 @@ use super::scan::Scan;
 use super::shown;
 use crate::cli::survey::Log;
 use crate::cli::{bytes, counted};
-use crate::segment::naming::{gz_name, segment_name};
+use crate::segment::naming::{gz_name, list, segment_name};
 use crate::segment::state::peek::{Peek, Seen, peek};
 
 /// Looks at state and files until they agree, while a writer is at work.
 const LOOKS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(4);
 const BUFFER: usize = 128 << 10;
+/// Segments opened ahead of being read.
+const MOST: usize = 4096;
 
 /// A segment to be read.
 pub struct Source {
     dir: PathBuf,
     name: String,
     number: u64,
-    /// The plain file counts, where both stand.
-    gz: bool,
+    /// Opened when it was found, so that it can be read though retention deletes it; and whether it is gzipped.
+    open: Option<(File, bool)>,
     /// How far it is written: what follows is an append under way.
     limit: Option<u64>,
     /// For the order of the work.
@@ -35,64 +37,117 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads it; `None` if retention deleted it meanwhile.
+    /// Reads it; `None` if retention deleted it before it could be opened.
     pub fn read(&self) -> Option<Scan> {
-        let plain = self.dir.join(segment_name(&self.name, self.number));
-        if !self.gz {
-            match File::open(&plain) {
-                Ok(file) => {
-                    let mut text = file.take(self.limit.unwrap_or(u64::MAX));
-                    return Some(Scan::read(self.number, &mut text));
+        let later;
+        let (file, gz) = match &self.open {
+            Some((file, gz)) => (file, *gz),
+            None => match open(&self.dir, &self.name, self.number) {
+                Ok(found) => {
+                    later = found;
+                    (&later.0, later.1)
                 }
-                Err(e) if e.kind() == ErrorKind::NotFound => {} // Compressed meanwhile.
-                Err(e) => return Some(self.failed(&e)),
-            }
-        }
-        match File::open(self.dir.join(gz_name(&self.name, self.number))) {
-            Ok(file) => {
-                let packed = BufReader::with_capacity(BUFFER, file);
-                Some(Scan::read(self.number, &mut MultiGzDecoder::new(packed)))
-            }
-            Err(e) if e.kind() == ErrorKind::NotFound => None,
-            Err(e) => Some(self.failed(&e)),
-        }
-    }
-
-    fn failed(&self, error: &std::io::Error) -> Scan {
-        Scan {
-            number: self.number,
-            error: Some(error.to_string()),
-            ..Scan::default()
-        }
+                Err(e) if e.kind() == ErrorKind::NotFound => return None,
+                Err(e) => {
+                    return Some(Scan {
+                        number: self.number,
+                        error: Some(e.to_string()),
+                        ..Scan::default()
+                    });
+                }
+            },
+        };
+        let mut scan = if gz {
+            let packed = BufReader::with_capacity(BUFFER, file);
+            Scan::read(self.number, &mut MultiGzDecoder::new(packed))
+        } else {
+            Scan::read(self.number, &mut file.take(self.limit.unwrap_or(u64::MAX)))
+        };
+        scan.gz = gz;
+        Some(scan)
     }
 }
 
-/// The segments of a log, each number once.
-pub fn sources(dir: &Path, name: &str, log: &Log) -> Vec<Source> {
-    let state = fresh(log, name);
-    let mut found: Vec<Source> = Vec::new();
-    for segment in &log.segments {
-        if found.last().is_some_and(|s| s.number == segment.number) {
-            continue; // The plain one comes first.
+/// Opens a segment: the plain file, or where that is gone the compressed one, which is there before the plain one goes.
+fn open(dir: &Path, name: &str, number: u64) -> std::io::Result<(File, bool)> {
+    match File::open(dir.join(segment_name(name, number))) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Ok((File::open(dir.join(gz_name(name, number)))?, true))
         }
-        let meta = std::fs::metadata(dir.join(segment.file_name(name)));
-        let current = state
-            .as_ref()
-            .map(|s| s.current)
-            .filter(|c| c.number == segment.number && !segment.gz);
-        let limit = current
-            .filter(|c| meta.as_ref().is_ok_and(|m| (m.dev(), m.ino()) == c.id))
+        other => Ok((other?, false)),
+    }
+}
+
+/// How many segments are opened at once, ahead of being read.
+pub fn budget() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(MOST, |n| usize::try_from(n / 2).unwrap_or(MOST).min(MOST))
+}
+
+/// The segments of a log, each number once, as of now: the newest are opened first, as the oldest may be deleted any time.
+pub fn sources(dir: &Path, name: &str, log: &Log, budget: &mut usize) -> Vec<Source> {
+    let mut found = Vec::new();
+    for _ in 0..LOOKS {
+        let mut left = *budget;
+        if let Some(complete) = opened(dir, name, &mut left) {
+            (found, *budget) = (complete, left);
+            break;
+        }
+    }
+    let state = fresh(log, name);
+    for source in &mut found {
+        let Some((file, gz)) = &source.open else {
+            continue;
+        };
+        let Ok(meta) = file.metadata() else { continue };
+        source.bytes = meta.len() * if *gz { 10 } else { 1 };
+        let current = state.as_ref().map(|s| s.current);
+        source.limit = current
+            .filter(|c| c.number == source.number && (meta.dev(), meta.ino()) == c.id)
             .map(|c| c.size);
+    }
+    found
+}
+
+/// Lists and opens; `None` when even the newest was deleted in between.
+fn opened(dir: &Path, name: &str, budget: &mut usize) -> Option<Vec<Source>> {
+    let listed = File::open(dir).and_then(|fd| list(fd.as_fd(), name));
+    let mut numbers: Vec<u64> = listed
+        .unwrap_or_default()
+        .iter()
+        .map(|s| s.number)
+        .collect();
+    numbers.dedup();
+    let newest = numbers.last().copied();
+    let mut found = Vec::new();
+    for number in numbers.into_iter().rev() {
+        let open = if *budget > 0 {
+            match open(dir, name, number) {
+                Ok(open) => {
+                    *budget -= 1;
+                    Some(open)
+                }
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    if Some(number) == newest {
+                        return None;
+                    }
+                    continue;
+                }
+                Err(_) => None, // Tried again when its turn comes, which tells why.
+            }
+        } else {
+            None
+        };
         found.push(Source {
             dir: dir.to_owned(),
             name: name.to_owned(),
-            number: segment.number,
-            gz: segment.gz,
-            limit,
-            bytes: meta.map_or(0, |m| m.len() * if segment.gz { 10 } else { 1 }),
+            number,
+            open,
+            limit: None,
+            bytes: 0,
         });
     }
-    found
+    Some(found)
 }
 
 /// What was found out about the files of a log.
@@ -132,6 +187,7 @@ pub fn check(dir: &Path, name: &str, log: &Log) -> Checked {
         );
         return found;
     }
+    let mut last = Checked::default();
     for look in 0..LOOKS {
         if look > 0 {
             std::thread::sleep(PAUSE);
@@ -145,15 +201,17 @@ pub fn check(dir: &Path, name: &str, log: &Log) -> Checked {
         let still = after
             .as_ref()
             .is_some_and(|a| a.current == before.current && a.intent == before.intent);
-        if still || look + 1 == LOOKS {
-            if still {
-                found.problems.append(&mut tried.problems);
-                found.notes.append(&mut tried.notes);
-            }
-            found.staged = tried.staged;
+        if still || look == 0 {
+            last = tried;
+        }
+        // What is wrong must stay so: a writer moves state, segment and plain name one after the other.
+        if still && last.problems.is_empty() {
             break;
         }
     }
+    found.problems.append(&mut last.problems);
+    found.notes.append(&mut last.notes);
+    found.staged = last.staged;
     holes(log, &mut found);
     found
 }
@@ -178,12 +236,12 @@ fn judge(dir: &Path, name: &str, state: &Peek, found: &mut Checked) {
     let ours = (meta.dev(), meta.ino()) == current.id;
     if let Some(intent) = state.intent.filter(|i| i.segment == current.number && ours) {
         found.staged = state.staged.clone().unwrap_or_default();
-        if size < intent.offset || size > intent.offset + intent.len {
+        let whole = intent.offset.saturating_add(intent.len);
+        if size < intent.offset || size > whole {
             found.problems.push(format!(
                 "{segment} is {size} bytes long; with the append that was left half done it can be {} to {}: something else \
                  changed it",
-                intent.offset,
-                intent.offset + intent.len
+                intent.offset, whole
             ));
         }
     } else if size < current.size {
@@ -231,7 +289,7 @@ fn newest(dir: &Path, name: &str, known: u64) -> u64 {
     let Ok(fd) = File::open(dir) else {
         return known;
     };
-    crate::segment::naming::list(fd.as_fd(), name)
+    list(fd.as_fd(), name)
         .unwrap_or_default()
         .iter()
         .map(|s| s.number)
@@ -288,7 +346,7 @@ mod tests {
             dir: dir.path().to_owned(),
             name: "a".to_owned(),
             number: 1,
-            gz: true,
+            open: None,
             limit: None,
             bytes: 0,
         };

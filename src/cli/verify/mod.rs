@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use parking_lot::Mutex;
 
 use crate::cli::out::Out;
-use crate::cli::survey::{Log, Survey};
+use crate::cli::survey::Survey;
 use crate::cli::{Ended, dir_argument, directory, json_argument, paths, spool_dir_argument};
 use files::Source;
 use judge::Tracks;
@@ -111,15 +111,18 @@ fn verify(options: &Options) -> Result<Report, String> {
     let mut found = read(&survey, &names, options);
     let mut report = judge_all(&survey, &found, options);
     // Numbers may seem to be missing that a writer moved from one place to another between two looks.
-    let mut tries = 1;
-    while tries < TRIES && report.is_uncertain() {
-        tries += 1;
-        std::thread::sleep(PAUSE);
-        let again = Survey::of(&options.path, &options.spool_dirs)?;
+    for _ in 1..TRIES {
         let uncertain = report.uncertain();
+        if uncertain.is_empty() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        // Only these are judged anew: spools must have been looked at before the files were read.
+        let again = Survey::of(&options.path, &options.spool_dirs)?;
         let second = read(&again, &uncertain, options);
+        let damage = damaged_rings(&again, found.values().chain(second.values()));
+        report.replace(judge_with(&again, &second, &damage, options));
         found.extend(second);
-        report = judge_all(&again, &found, options);
     }
     if report.has_unexplained_gaps() && names.len() < survey.logs.len() {
         // Damage is announced in the log whose record followed it: any of the directory's.
@@ -131,7 +134,7 @@ fn verify(options: &Options) -> Result<Report, String> {
             .collect();
         let more = read(&survey, &others, options);
         let damage = damaged_rings(&survey, found.values().chain(more.values()));
-        report = judge_with(&survey, &found, &damage, options);
+        report.explain(&damage);
     }
     Ok(report)
 }
@@ -167,12 +170,13 @@ pub struct Read {
 /// Reads the logs, several segments at a time.
 fn read(survey: &Survey, names: &[String], options: &Options) -> BTreeMap<String, Read> {
     let mut jobs: Vec<(&String, Source)> = Vec::new();
+    let mut budget = files::budget();
     for name in names {
         let Some(log) = survey.logs.get(name) else {
             continue;
         };
         jobs.extend(
-            files::sources(&survey.path, name, log)
+            files::sources(&survey.path, name, log, &mut budget)
                 .into_iter()
                 .map(|s| (name, s)),
         );
@@ -239,25 +243,15 @@ fn judge_with(
 ) -> Report {
     let mut report = Report::new(&options.path);
     for (name, read) in found {
-        if let Some(log) = survey.logs.get(name) {
-            report
-                .logs
-                .push(judge_log(survey, name, log, read, damage, options));
-        }
+        report.logs.push(judge_log(survey, name, read, options));
     }
     report.rings(survey);
+    report.explain(damage);
     report
 }
 
-fn judge_log(
-    survey: &Survey,
-    name: &str,
-    log: &Log,
-    read: &Read,
-    damage: &BTreeSet<String>,
-    options: &Options,
-) -> LogReport {
-    let mut report = LogReport::new(name, log, &read.scans);
+fn judge_log(survey: &Survey, name: &str, read: &Read, options: &Options) -> LogReport {
+    let mut report = LogReport::new(name, &read.scans);
     report.lines(&read.scans);
     report.files(&read.files);
     let kinds: Vec<Kind> = read.scans.iter().map(Scan::kind).collect();
@@ -274,7 +268,7 @@ fn judge_log(
     }
     report.spool(survey, &mut tracks, &read.files.staged);
     let retired = read.scans.first().is_some_and(|s| s.number > 1) && !options.complete;
-    report.numbers(&tracks, damage, retired);
+    report.numbers(&tracks, retired);
     report
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::files::{Checked, staged_numbers};
 use super::judge::{Misplaced, Missing, Tracks, uncovered};
 use super::scan::{Kind, Place, RingId, Scan};
-use crate::cli::survey::{Log, Survey};
+use crate::cli::survey::Survey;
 use crate::cli::{counted, grouped};
 use crate::segment::naming::{gz_name, segment_name};
 use crate::spool::ring::name_of;
@@ -39,7 +39,6 @@ pub struct LogReport {
     pub(super) verified: bool,
     pub(super) notes: Vec<String>,
     pub(super) problems: Vec<Problem>,
-    gaps: usize,
     /// A gap that a writer at work may seem to have made.
     uncertain: bool,
     compressed: BTreeSet<u64>,
@@ -54,17 +53,12 @@ struct Standing {
 }
 
 impl LogReport {
-    pub fn new(name: &str, log: &Log, scans: &[Scan]) -> Self {
-        let gz: BTreeSet<u64> = log
-            .segments
-            .iter()
-            .filter(|s| s.gz && !log.segments.iter().any(|p| !p.gz && p.number == s.number))
-            .map(|s| s.number)
-            .collect();
+    pub fn new(name: &str, scans: &[Scan]) -> Self {
+        let gz: BTreeSet<u64> = scans.iter().filter(|s| s.gz).map(|s| s.number).collect();
         Self {
             name: name.to_owned(),
             segments: scans.len(),
-            gzipped: scans.iter().filter(|s| gz.contains(&s.number)).count(),
+            gzipped: gz.len(),
             bytes: scans.iter().map(|s| s.bytes).sum(),
             lines: scans.iter().map(|s| s.lines).sum(),
             records: scans.iter().map(|s| s.records).sum(),
@@ -74,7 +68,6 @@ impl LogReport {
             verified: true,
             notes: Vec::new(),
             problems: Vec::new(),
-            gaps: 0,
             uncertain: false,
             compressed: gz,
             waiting: BTreeMap::new(),
@@ -242,7 +235,7 @@ impl LogReport {
     }
 
     /// Whether the numbers of every ring are complete and in order.
-    pub fn numbers(&mut self, tracks: &Tracks, damage: &BTreeSet<String>, retired: bool) {
+    pub fn numbers(&mut self, tracks: &Tracks, retired: bool) {
         self.rings = tracks.rings.len();
         for (id, track) in &tracks.rings {
             let ring = name_of(*id);
@@ -266,7 +259,7 @@ impl LogReport {
             }
             for gap in &missing {
                 let alive = standing.as_ref().is_some_and(|s| s.alive);
-                self.missing(&ring, gap, damage.contains(&ring), retired, alive);
+                self.missing(&ring, gap, retired, alive);
             }
             for found in &track.misplaced {
                 self.misplaced(&ring, found);
@@ -275,7 +268,7 @@ impl LogReport {
         self.limit();
     }
 
-    fn missing(&mut self, ring: &str, gap: &Missing, damaged: bool, retired: bool, alive: bool) {
+    fn missing(&mut self, ring: &str, gap: &Missing, retired: bool, alive: bool) {
         let count = gap.last - gap.first + 1;
         if gap.after.is_none() && gap.first == 0 && retired {
             self.notes.push(format!(
@@ -293,25 +286,11 @@ impl LogReport {
             (None, None) => "no record of this ring is left".to_owned(),
         };
         let numbers = numbers(ring, gap.first, gap.last);
-        let (kind, text) = if damaged {
-            (
-                "damaged",
-                format!(
-                    "{} of ring {ring} lost, because something other than logspool damaged the spool: {numbers}, {between}",
-                    counted(count, "record")
-                ),
-            )
-        } else {
-            self.gaps += 1;
-            self.uncertain |= alive;
-            (
-                "missing",
-                format!(
-                    "{} of ring {ring} missing: {numbers}, {between}",
-                    counted(count, "record")
-                ),
-            )
-        };
+        self.uncertain |= alive;
+        let text = format!(
+            "{} of ring {ring} missing: {numbers}, {between}",
+            counted(count, "record")
+        );
         let more = json!({
             "ring": ring,
             "first": gap.first,
@@ -319,7 +298,7 @@ impl LogReport {
             "after": self.place_json(gap.after.as_ref()),
             "before": self.place_json(gap.before.as_ref()),
         });
-        self.problem(kind, text, more);
+        self.problem("missing", text, more);
     }
 
     fn misplaced(&mut self, ring: &str, found: &Misplaced) {
@@ -425,11 +404,34 @@ impl Report {
     }
 
     pub fn has_unexplained_gaps(&self) -> bool {
-        self.logs.iter().any(|l| l.gaps > 0)
+        self.logs
+            .iter()
+            .any(|l| l.problems.iter().any(|p| p.kind == "missing"))
     }
 
-    pub fn is_uncertain(&self) -> bool {
-        self.logs.iter().any(|l| l.uncertain)
+    /// Puts what a second look at some logs has shown in place of the first.
+    pub fn replace(&mut self, second: Self) {
+        for log in second.logs {
+            self.logs.retain(|l| l.name != log.name);
+            self.logs.push(log);
+        }
+        self.logs.sort_by(|a, b| a.name.cmp(&b.name));
+        self.problems = second.problems;
+    }
+
+    /// Gaps of rings that turn out to be damaged are explained by that.
+    pub fn explain(&mut self, damage: &BTreeSet<String>) {
+        for problem in self.logs.iter_mut().flat_map(|l| l.problems.iter_mut()) {
+            let ring = problem.more["ring"].as_str().unwrap_or_default();
+            if problem.kind == "missing" && damage.contains(ring) {
+                problem.kind = "damaged";
+                problem.text = problem.text.replacen(
+                    "missing",
+                    "lost, because something other than logspool damaged the spool",
+                    1,
+                );
+            }
+        }
     }
 
     /// The logs in which a writer at work may have made it seem that something is missing.

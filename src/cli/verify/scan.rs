@@ -64,6 +64,8 @@ pub struct Damage {
 #[derive(Debug, Default)]
 pub struct Scan {
     pub number: u64,
+    /// Whether it was read from the compressed file.
+    pub gz: bool,
     /// Bytes of text.
     pub bytes: u64,
     pub lines: u64,

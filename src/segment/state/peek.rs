@@ -12,6 +12,8 @@ use super::{
 };
 use crate::config::LogSettings;
 
+/// The format version that is understood.
+pub const KNOWN: u64 = VERSION;
 /// Reads of the header until two agree: a writer at work changes it all the time.
 const TRIES: usize = 50;
 
@@ -124,5 +126,6 @@ fn intent(head: &[u8]) -> Option<Intent> {
         offset: at(5),
         len: at(6),
         crc: at(7),
+        skip: at(9),
     })
 }

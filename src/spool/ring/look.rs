@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use rustix::fs::fstat;
 use rustix::io::pread;
 
 use super::{
@@ -51,7 +52,11 @@ impl Waiting {
     pub fn numbers(&self) -> Vec<(u64, u64)> {
         let mut found = self.runs.clone();
         for (first, count) in [self.lost_before, self.lost] {
-            found.extend(count.checked_sub(1).map(|more| (first, first + more)));
+            found.extend(
+                count
+                    .checked_sub(1)
+                    .map(|more| (first, first.saturating_add(more))),
+            );
         }
         found
     }
@@ -97,8 +102,14 @@ pub fn look(file: BorrowedFd<'_>, alive: bool) -> io::Result<Seen> {
         return Ok(Seen::NotARing);
     }
     let capacity = word(&head, AT_CAPACITY);
+    let room = u64::try_from(fstat(file)?.st_size)
+        .unwrap_or(0)
+        .saturating_sub(HEADER as u64);
+    let fits = capacity > 0 && capacity.is_multiple_of(ALIGN) && capacity <= room;
+    // No position that a process can reach in its life: it was damaged, and sums with it would overflow.
+    let reached = word(&head, AT_TAIL) < 1 << 62;
     match (word(&head, 0), word(&head, AT_VERSION)) {
-        (MAGIC, VERSION) if capacity > 0 && capacity.is_multiple_of(ALIGN) => {}
+        (MAGIC, VERSION) if fits && reached => {}
         (MAGIC, VERSION) => return Ok(Seen::NotARing),
         (MAGIC, other) => return Ok(Seen::OtherVersion(other)),
         _ => return Ok(Seen::NotARing),
@@ -120,7 +131,8 @@ pub fn look(file: BorrowedFd<'_>, alive: bool) -> io::Result<Seen> {
         };
         walk.window.clear();
         let end = walk.walk(tail, alive, &mut found)?;
-        if walk.tail()? == tail || found.at_end {
+        // Beyond its end the writer has freed nothing: then it is no place of an earlier lap that was looked at.
+        if walk.tail()? <= end {
             found.used = end - tail;
             break;
         }
@@ -182,8 +194,6 @@ struct Found {
     logs: Vec<Option<Waiting>>,
     used: u64,
     damaged: u64,
-    /// The walk came to a place where nothing was committed.
-    at_end: bool,
 }
 
 enum Step {
@@ -219,14 +229,9 @@ impl Walk<'_> {
                     at = next;
                 }
                 Step::Wrap(next) => at = next,
-                Step::Nothing if alive => {
-                    found.at_end = true;
-                    break;
-                }
-                Step::Damaged if alive => break,
+                Step::Nothing | Step::Damaged if alive => break,
                 Step::Damaged | Step::Nothing => {
                     let Some(next) = self.resync(at, limit)? else {
-                        found.at_end = true;
                         break;
                     };
                     found.damaged += next - at;
@@ -329,7 +334,7 @@ impl Walk<'_> {
 pub fn numbers(line: &[u8]) -> Option<(u64, u64)> {
     let (_, last) = seq(line)?;
     let first = dropped(line).map_or(last, |(_, first, _)| first);
-    Some((first, last))
+    Some((first.min(last), last))
 }
 
 /// Ring and number in the sequence text a line of ours ends with.
@@ -370,3 +375,7 @@ pub fn dropped(line: &[u8]) -> Option<([u8; 8], u64, u64)> {
     let (ring, first) = parse_seq(record["fields"]["first_seq"].as_str()?.as_bytes())?;
     Some((ring, first, record["fields"]["count"].as_u64()?))
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;

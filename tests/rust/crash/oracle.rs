@@ -27,8 +27,13 @@ pub struct Ledger {
     pub may_drop_oldest: bool,
     /// Whether each process began when those before it had ended, so that their records come before its own.
     pub in_turn: bool,
+    /// Lines that another program wrote into segments.
+    pub foreign: usize,
     rings: BTreeMap<String, usize>,
 }
+
+/// What another program writes.
+pub const FOREIGN: &[u8] = b"foreign\n";
 
 impl Ledger {
     pub fn begin(&mut self, process: usize, ring: [u8; 8]) {
@@ -54,8 +59,12 @@ impl Ledger {
         let mut logs: BTreeSet<_> = self.calls.iter().map(|c| c.log).collect();
         logs.extend(self.before.keys());
         let mut faults = Vec::new();
+        let mut foreign = 0;
         for log in logs {
-            Reading::new(self, log, &mut faults).read(dir);
+            foreign += Reading::new(self, log, &mut faults).read(dir);
+        }
+        if foreign != self.foreign {
+            faults.push(format!("{foreign} of {} foreign lines", self.foreign));
         }
         faults
     }
@@ -92,7 +101,9 @@ impl<'a> Reading<'a> {
         self.faults.push(format!("{}: {what}", self.log));
     }
 
-    fn read(mut self, dir: &Path) {
+    /// Gives the number of foreign lines.
+    fn read(mut self, dir: &Path) -> usize {
+        let mut foreign = 0;
         let segments = segments(dir, self.log);
         let mut text = Vec::new();
         for path in segments.values() {
@@ -112,7 +123,11 @@ impl<'a> Reading<'a> {
             None => &text[..],
         };
         for line in rest.split_inclusive(|b| *b == b'\n') {
-            self.line(line);
+            if line == FOREIGN {
+                foreign += 1;
+            } else {
+                self.line(line);
+            }
         }
         self.missing();
         self.numbers();
@@ -123,6 +138,7 @@ impl<'a> Reading<'a> {
         {
             self.fault("the plain name is not the newest segment");
         }
+        foreign
     }
 
     fn line(&mut self, line: &[u8]) {

@@ -159,7 +159,7 @@ pub fn orders(
 pub fn assert_no_order_breaks_it(race: &Race) {
     let long = std::env::var("LOGSPOOL_FAULTS").is_ok_and(|v| v == "long");
     let began = Instant::now();
-    let (stride, kills) = if long { (13, 5_000) } else { (211, 300) };
+    let (stride, kills) = if long { (13, 5_000) } else { (307, 200) };
     let outcome = orders(race, stride, kills, &[], false);
     println!(
         "{}: {} orders, {} kills, {:.1} s",

@@ -70,6 +70,7 @@ pub fn check(data: &[u8]) {
                 offset: input.odd_word(BEFORE.len() as u64),
                 len: input.odd_word(16),
                 crc: input.odd_word(0),
+                skip: input.odd_word(0) % 64,
             };
             if how & 4 != 0 {
                 intent.len %= 17;

@@ -1,0 +1,244 @@
+//! What can be saved of a dead process's ring that something other than logspool wrote to, or cut short.
+//!
+//! A frame proves itself: its commit word holds its position and the ring's salt, its checksum covers the rest. So what the header says
+//! is checked against the frames, and where both disagree the frames are believed.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{fstat, ftruncate};
+
+use crate::config::MAX_SPOOL_BYTES;
+use crate::fork::TrackedFd;
+use crate::segment::state::Reached;
+use crate::segment::state::health::VERSION_MAX;
+use crate::segment::store::Room;
+use crate::spool::drain::{MAX_NOTICE, Source};
+use crate::spool::frame::{ALIGN, Found};
+use crate::spool::notice;
+use crate::spool::ring::{self, HEADER, MAX_LOGS, Ring};
+use crate::spool::stores::Stores;
+
+/// Positions count bytes: nobody comes near this.
+const POSITION_MAX: u64 = 1 << 62;
+/// A file that was cut is made whole again, with a hole, to be mapped; not at any price.
+const REGROWN: u64 = 64 << 20;
+
+/// A file that is called a ring.
+#[derive(Debug)]
+pub enum Opened {
+    /// It can be drained; what was damaged, if anything.
+    Ring(Ring, Option<String>),
+    /// It is another version's.
+    Version(u64),
+    /// It is the ring of this name under another one.
+    Copy([u8; 8]),
+    /// There is no record in it.
+    TooShort,
+}
+
+/// Maps the locked file `name` in `place`, a dead process's ring, and puts right what its header says wrong.
+///
+/// # Errors
+/// When it cannot be read or mapped.
+pub fn open(file: TrackedFd, place: BorrowedFd<'_>, name: &str) -> io::Result<Opened> {
+    let len = u64::try_from(fstat(&file)?.st_size).unwrap_or(0);
+    let Some(claims) = ring::claims(&file)?.filter(|_| len > HEADER as u64) else {
+        return Ok(Opened::TooShort);
+    };
+    let mut damage = Vec::new();
+    if claims.ring && claims.version != ring::VERSION && (1..=VERSION_MAX).contains(&claims.version)
+    {
+        return Ok(Opened::Version(claims.version));
+    }
+    if !claims.ring || claims.version != ring::VERSION {
+        damage.push("its header");
+    }
+    let named = <[u8; 8]>::try_from(name.trim_end_matches(".ring").as_bytes())
+        .ok()
+        .filter(|n| is_id(*n));
+    if claims.ring && Some(claims.id) != named && is_id(claims.id) {
+        return Ok(Opened::Copy(claims.id));
+    }
+    if Some(claims.id) != named {
+        damage.push("its id");
+    }
+    let id = named.unwrap_or(*b"damaged0");
+    let fits = |capacity: u64| (len - HEADER as u64).checked_sub(capacity);
+    let whole = (len - HEADER as u64) / ALIGN * ALIGN;
+    let mut capacity = claims.capacity;
+    if fits(capacity).is_none_or(|rest| rest >= ALIGN)
+        || capacity == 0
+        || !capacity.is_multiple_of(ALIGN)
+    {
+        damage.push("its length");
+        capacity = likelier(&file, (place, name), [capacity, whole], whole)?;
+        if capacity == 0 {
+            return Ok(Opened::TooShort);
+        }
+        regrow(&file, capacity, len)?;
+    }
+    let ring = Ring::map_as(file, (place, name), capacity, id)?;
+    damage.extend(positions(&ring));
+    damage.extend(table(&ring));
+    let damage = (!damage.is_empty()).then(|| damage.join(", "));
+    Ok(Opened::Ring(ring, damage))
+}
+
+/// Whether this is a name that a ring is given.
+#[must_use]
+pub fn is_id(id: [u8; 8]) -> bool {
+    id.iter()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// Of two capacities, what the header says and what the length of the file says, the one under which more frames are whole.
+fn likelier(
+    file: &TrackedFd,
+    named: (BorrowedFd<'_>, &str),
+    candidates: [u64; 2],
+    whole: u64,
+) -> io::Result<u64> {
+    let mut best = (0, 0);
+    for capacity in candidates {
+        let sane = capacity.is_multiple_of(ALIGN)
+            && (1..=MAX_SPOOL_BYTES).contains(&capacity)
+            && capacity <= REGROWN.max(whole);
+        if !sane {
+            continue;
+        }
+        let len = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
+        regrow(file, capacity, len)?;
+        let copy = TrackedFd::new(rustix::io::fcntl_dupfd_cloexec(file, 3)?);
+        let found = scan(&Ring::map_as(copy, named, capacity, *b"damaged0")?).0;
+        if best.0 == 0 || found > best.1 {
+            best = (capacity, found);
+        }
+    }
+    Ok(best.0)
+}
+
+fn regrow(file: &TrackedFd, capacity: u64, len: u64) -> io::Result<()> {
+    if len < HEADER as u64 + capacity {
+        ftruncate(file, HEADER as u64 + capacity)?;
+    }
+    Ok(())
+}
+
+/// How many whole frames there are, and where the last one ends; 0 without any.
+fn scan(ring: &Ring) -> (u64, u64) {
+    let region = &ring.region;
+    let (mut count, mut end) = (0, 0);
+    for offset in (0..ring.reserved()).step_by(16) {
+        let position = region.committed(offset);
+        if position > POSITION_MAX
+            || position % region.capacity != offset
+            || !position.is_multiple_of(ALIGN)
+        {
+            continue;
+        }
+        if let Found::Frame { next, .. } | Found::Wrap { next } =
+            ring.find(position, region.capacity, true)
+        {
+            count += 1;
+            end = end.max(next);
+        }
+    }
+    (count, end)
+}
+
+/// Checks the tail and how far each log is done against the frames, where there is reason to.
+fn positions(ring: &Ring) -> Option<&'static str> {
+    let region = &ring.region;
+    let tail = ring.tail();
+    let possible = tail.is_multiple_of(ALIGN) && tail <= POSITION_MAX;
+    let whole = possible
+        && matches!(
+            ring.find(tail, region.capacity, true),
+            Found::Frame { .. } | Found::Wrap { .. }
+        );
+    if whole && (0..MAX_LOGS).all(|slot| ring.done(slot) <= tail) {
+        return None;
+    }
+    let (count, end) = scan(ring);
+    if count == 0 {
+        // A number is used up by a record that was dropped, too, and by the one its owner was killed in.
+        let used = (0..MAX_LOGS).any(|slot| {
+            ring.done(slot) > 0 || ring.seq(slot) > ring.lost(slot).1.saturating_add(1)
+        });
+        if tail == 0 && !used {
+            return None;
+        }
+        ring.set_tail(0);
+        return Some("all of its records");
+    }
+    let mut damage = None;
+    // The rest of a lap that an empty ring did not need was skipped.
+    let skipped = tail > end && tail == end.next_multiple_of(region.capacity);
+    let end = if skipped { tail } else { end };
+    if !possible || tail > end || end - tail > region.capacity {
+        // What is done is skipped by the logs' own words.
+        ring.set_tail(end.saturating_sub(region.capacity));
+        damage = Some("its tail");
+    }
+    for slot in 0..MAX_LOGS {
+        if ring.done(slot) > end {
+            ring.set_done(slot, ring.tail());
+            damage = Some("how far it was written");
+        }
+    }
+    damage
+}
+
+/// Checks the log table.
+fn table(ring: &Ring) -> Option<&'static str> {
+    let mut damage = None;
+    for slot in 0..MAX_LOGS {
+        if ring.is_entered(slot) && ring.log_name(slot).is_none() {
+            damage = Some("the name of a log");
+        }
+        let (first, count) = ring.lost(slot);
+        if count > 0
+            && first
+                .checked_add(count)
+                .is_none_or(|end| end > ring.seq(slot))
+        {
+            ring.forget_lost(slot);
+            damage = Some("its count of drops");
+        }
+    }
+    damage
+}
+
+/// Says in each log of a ring that it was damaged, where no stretch of frames could be named. A log that cannot be written just now goes
+/// without: standard error says it too.
+pub fn announce(stores: &mut Stores, source: Source<'_>, what: &str) {
+    let ring = source.ring;
+    for slot in 0..MAX_LOGS {
+        let Some(name) = ring.log_name(slot) else {
+            continue;
+        };
+        if stores.lock(&name, slot, source) != Ok(true) {
+            continue;
+        }
+        let Some(store) = stores.store(&name) else {
+            continue;
+        };
+        let room = store.room(MAX_NOTICE);
+        if room != Room::Rotate || store.rotate().is_ok() {
+            store.stage(&notice::spoiled(ring.id(), what), 0);
+            let reached = Reached {
+                to: ring.done(slot),
+                written: ring.written(slot),
+                announced: 0,
+            };
+            store.intend(ring.id(), slot, reached);
+            if let Err(e) = store.append(&mut |_| {}) {
+                store.unlock();
+                stores.troubled(&name, &e.to_string());
+                continue;
+            }
+        }
+        store.unlock();
+    }
+}
