@@ -33,12 +33,12 @@ pub fn size(len: usize) -> u64 {
 /// What a checksum begins with: bytes that damage has moved to another lap are no frame there.
 #[allow(clippy::cast_possible_truncation)] // 64 GiB repeat it, and no ring is as large.
 #[inline]
-fn seed(position: u64) -> u32 {
+pub(super) fn seed(position: u64) -> u32 {
     (position / ALIGN) as u32
 }
 
 /// The checksum of the wrap marker.
-fn wrap_crc(position: u64) -> u32 {
+pub(super) fn wrap_crc(position: u64) -> u32 {
     crc32c::crc32c_append(seed(position), &WRAP.to_le_bytes())
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::fstat;
 use rustix::io::pread;
 
 use super::{
-    AT_CAPACITY, AT_DROPS_OLDEST, AT_ID, AT_PID, AT_SALT, AT_TAIL, AT_VERSION, E_DONE,
+    AT_CAPACITY, AT_DROPS_OLDEST, AT_ID, AT_PID, AT_SALT, AT_TAIL, AT_VERSION, E_ANNOUNCED, E_DONE,
     E_LOST_COUNT, E_LOST_FIRST, E_NAME, E_NAME_LEN, E_SEQ, E_SETTINGS, E_WRITTEN, ENTRY, HEADER,
     MAGIC, MAX_LOGS, MAX_NAME, TABLE, VERSION,
 };
@@ -165,7 +165,11 @@ fn half(bytes: &[u8], at: usize) -> u32 {
 
 fn lost(head: &[u8], slot: usize) -> (u64, u64) {
     let at = TABLE + slot * ENTRY;
-    (word(head, at + E_LOST_FIRST), word(head, at + E_LOST_COUNT))
+    let (first, count) = (word(head, at + E_LOST_FIRST), word(head, at + E_LOST_COUNT));
+    if first.saturating_add(count) <= word(head, at + E_ANNOUNCED) {
+        return (first, 0);
+    }
+    (first, count)
 }
 
 fn entry(head: &[u8], slot: usize) -> Option<Waiting> {
@@ -253,7 +257,7 @@ impl Walk<'_> {
         }
         let (crc, len) = (half(head, 8), half(head, 12));
         if len == WRAP {
-            return Ok(if room <= limit {
+            return Ok(if room <= limit && crc == frame::wrap_crc(position) {
                 Step::Wrap(position + room)
             } else {
                 Step::Damaged
@@ -266,7 +270,7 @@ impl Walk<'_> {
         }
         let whole = self
             .bytes(position, frame::HEADER + len as usize)?
-            .is_some_and(|frame| crc32c::crc32c(&frame[12..]) == crc);
+            .is_some_and(|frame| crc32c::crc32c_append(frame::seed(position), &frame[12..]) == crc);
         Ok(if whole {
             Step::Frame {
                 log,

@@ -1,6 +1,7 @@
 //! What a look sees, and that nothing in a ring makes it fail.
 
 use super::*;
+use crate::segment::state::Reached;
 use crate::spool::frame::Kind;
 use crate::spool::ring::Ring;
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ const CAPACITY: u64 = 16 << 10;
 /// A ring of one log with `lines` frames, and its file.
 fn ring(dir: &std::path::Path, lines: u64) -> (Ring, std::fs::File) {
     let fd = std::fs::File::open(dir).unwrap();
-    let ring = Ring::create(fd.as_fd(), CAPACITY).unwrap();
+    let ring = Ring::create(fd.as_fd(), CAPACITY, CAPACITY).unwrap();
     ring.enter_log(0, "a.jsonl", &LogSettings::default(), 0);
     let mut at = 0;
     for n in 0..lines {
@@ -21,7 +22,14 @@ fn ring(dir: &std::path::Path, lines: u64) -> (Ring, std::fs::File) {
         ring.region.put(at, at, 0, Kind::Record, line.as_bytes());
         at += frame::size(line.len());
         if n == 2 {
-            ring.advance(0, at, 3);
+            ring.advance(
+                0,
+                Reached {
+                    to: at,
+                    written: 3,
+                    announced: 0,
+                },
+            );
         }
     }
     let path = dir.join(crate::spool::ring::file_name(ring.id()));
