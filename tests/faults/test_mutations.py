@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not failpoints_built(), reason=MISSING)
 WITHIN = 200
 
 MUTATIONS = {
-    "no-intent": ("the intent of an append is not stored", Plan(siblings=3, while_opening=0.05)),
+    "no-intent": ("the intent of an append is not stored", Plan(siblings=3, while_opening=0.05, logging_ms=20.0)),
     "no-checksum": ("the checksum of a frame is not compared", Plan(damage=0.7)),
     "no-inode-check": ("the segment's identity and length are not compared", Plan(interference=0.7)),
     "tail-first": ("the tail is advanced before the write", Plan(contended=0.5)),
