@@ -166,7 +166,12 @@ fn positions(ring: &Ring) -> Option<&'static str> {
         let used = (0..MAX_LOGS).any(|slot| {
             ring.done(slot) > 0 || ring.seq(slot) > ring.lost(slot).1.saturating_add(1)
         });
-        if tail == 0 && !used {
+        // Its owner may have been killed while the first frame of a lap overwrote the only one there was.
+        let lap_began = tail > 0
+            && possible
+            && tail.is_multiple_of(region.capacity)
+            && (0..MAX_LOGS).all(|slot| ring.done(slot) <= tail);
+        if lap_began || tail == 0 && !used {
             return None;
         }
         ring.set_tail(0);
