@@ -166,7 +166,12 @@ fn positions(ring: &Ring) -> Option<&'static str> {
         let used = (0..MAX_LOGS).any(|slot| {
             ring.done(slot) > 0 || ring.seq(slot) > ring.lost(slot).1.saturating_add(1)
         });
-        if tail == 0 && !used {
+        // Its owner may have been killed while the first frame of a lap overwrote the only one there was.
+        let lap_began = tail > 0
+            && possible
+            && tail.is_multiple_of(region.capacity)
+            && (0..MAX_LOGS).all(|slot| ring.done(slot) <= tail);
+        if lap_began || tail == 0 && !used {
             return None;
         }
         ring.set_tail(0);
@@ -176,6 +181,9 @@ fn positions(ring: &Ring) -> Option<&'static str> {
     // The rest of a lap that an empty ring did not need was skipped.
     let skipped = tail > end && tail == end.next_multiple_of(region.capacity);
     let end = if skipped { tail } else { end };
+    // Two words of the header that say the same are right: then it is the frames around it that are damaged.
+    let agreed = possible && (0..MAX_LOGS).any(|slot| ring.done(slot) == tail);
+    let end = if agreed { end.max(tail) } else { end };
     if !possible || tail > end || end - tail > region.capacity {
         // What is done is skipped by the logs' own words.
         ring.set_tail(end.saturating_sub(region.capacity));
