@@ -254,7 +254,12 @@ impl Stores {
                 continue;
             }
             let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
-                unsent.get_or_insert(*position);
+                if ring.log_name(log).is_none() {
+                    // The table was damaged: nobody will ever know which log this belongs to.
+                    pass.damaged += next - *position;
+                } else {
+                    unsent.get_or_insert(*position);
+                }
                 *position = next;
                 continue;
             };
