@@ -221,34 +221,35 @@ impl Stores {
     ) -> Stop {
         let ring = source.ring;
         let stop_at = *position + BATCH;
+        // What this process committed itself is sound, unless its ring was given up because its file failed.
+        let check = source.spool.is_none_or(Spool::is_closed);
         while *position < end {
             if *position >= stop_at {
                 return Stop::Append;
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
-            let (log, kind, payload, next) =
-                match ring.region.find(*position, limit, source.spool.is_none()) {
-                    Found::Frame {
-                        log,
-                        kind,
-                        payload,
-                        next,
-                    } if log < MAX_LOGS => (log, kind, payload, next),
-                    Found::Wrap { next } => {
-                        *position = next;
-                        continue;
-                    }
-                    found => {
-                        let Some(next) = recover::resync(source, *position, end) else {
-                            pass.damaged += u64::from(!matches!(found, Found::Nothing));
-                            break;
-                        };
-                        pass.damaged += next - *position;
-                        pass.hole = Some((*position, next));
-                        *position = next;
-                        continue;
-                    }
-                };
+            let (log, kind, payload, next) = match ring.region.find(*position, limit, check) {
+                Found::Frame {
+                    log,
+                    kind,
+                    payload,
+                    next,
+                } if log < MAX_LOGS => (log, kind, payload, next),
+                Found::Wrap { next } => {
+                    *position = next;
+                    continue;
+                }
+                found => {
+                    let Some(next) = recover::resync(source, *position, end) else {
+                        pass.damaged += u64::from(!matches!(found, Found::Nothing));
+                        break;
+                    };
+                    pass.damaged += next - *position;
+                    pass.hole = Some((*position, next));
+                    *position = next;
+                    continue;
+                }
+            };
             if *position < ring.done(log) {
                 *position = next;
                 continue;
