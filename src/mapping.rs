@@ -125,6 +125,12 @@ impl Mapping {
         self.trap.as_ref().is_some_and(Trap::is_broken)
     }
 
+    /// How many pages of it failed.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        self.trap.as_ref().map_or(0, Trap::faults)
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

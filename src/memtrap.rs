@@ -22,14 +22,15 @@ struct Range {
     /// Address; 0 is a free place, 1 one that is being filled.
     base: AtomicUsize,
     len: AtomicUsize,
-    broken: AtomicBool,
+    /// Pages that failed.
+    faults: AtomicUsize,
 }
 
 static RANGES: [Range; MAX] = [const {
     Range {
         base: AtomicUsize::new(0),
         len: AtomicUsize::new(0),
-        broken: AtomicBool::new(false),
+        faults: AtomicUsize::new(0),
     }
 }; MAX];
 static INSTALL: Once = Once::new();
@@ -55,7 +56,7 @@ impl Trap {
                 .base
                 .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
             if free.is_ok() {
-                range.broken.store(false, Ordering::Relaxed);
+                range.faults.store(0, Ordering::Relaxed);
                 range.len.store(len, Ordering::Relaxed);
                 range.base.store(base, Ordering::Release);
                 return Self { place: Some(place) };
@@ -67,8 +68,14 @@ impl Trap {
     /// Whether a page of it failed: what that page held is lost.
     #[must_use]
     pub fn is_broken(&self) -> bool {
+        self.faults() > 0
+    }
+
+    /// How many of its pages failed.
+    #[must_use]
+    pub fn faults(&self) -> usize {
         self.place
-            .is_some_and(|place| RANGES[place].broken.load(Ordering::Acquire))
+            .map_or(0, |place| RANGES[place].faults.load(Ordering::Acquire))
     }
 }
 
@@ -153,7 +160,7 @@ fn replace_page(address: usize) -> bool {
                 0,
             ) == page
     };
-    range.broken.store(true, Ordering::Release);
+    range.faults.fetch_add(1, Ordering::Release);
     REPLACING.store(false, Ordering::Release);
     // SAFETY: as above.
     unsafe { *errno = saved };

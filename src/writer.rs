@@ -274,7 +274,7 @@ impl Shared {
         if stores.waits_for_dir() {
             return false;
         }
-        let broken = spool.ring.is_broken();
+        let broken = spool.ring.has_failed();
         let made = spool.reopen_dir().and_then(|dir| {
             // Looked at outside the lock: a dead device may take its time.
             let standing = self.spools.lock().clone();

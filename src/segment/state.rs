@@ -154,7 +154,8 @@ impl State {
             return Ok(true);
         }
         match statat(dir.own(), &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok((found.st_dev, found.st_ino) != self.id),
+            Ok(found) => Ok((found.st_dev, found.st_ino) != self.id
+                || usize::try_from(found.st_size).unwrap_or(0) < LEN),
             Err(Errno::NOENT) => Ok(true),
             // Rights that were dropped after the start: the descriptor still tells whether the file was deleted.
             Err(Errno::ACCESS | Errno::PERM) => Ok(fstat(&self.file)?.st_nlink == 0),

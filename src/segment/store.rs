@@ -51,6 +51,8 @@ pub struct Store {
     locked: bool,
     staged: usize,
     records: u64,
+    /// Checksum of what is staged, taken of what was given: what is staged may fail us.
+    crc: u32,
     /// Set when a segment was closed, so that compression and retention have something to do.
     pub(super) closed: bool,
     pub(super) unsynced: bool,
@@ -95,6 +97,7 @@ impl Store {
             locked: false,
             staged: 0,
             records: 0,
+            crc: 0,
             closed: false,
             unsynced: false,
             hold: None,
@@ -279,6 +282,7 @@ impl Store {
     /// Stages a line (of at most [`MAX_LINE`] bytes); `records` is 0 for one that no counter counts.
     pub fn stage(&mut self, line: &[u8], records: u64) {
         self.state.stage(self.staged, line);
+        self.crc = crc32c::crc32c_append(if self.staged == 0 { 0 } else { self.crc }, line);
         self.staged += line.len();
         self.records += records;
     }
@@ -287,6 +291,11 @@ impl Store {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Forgets what is staged: its ring still has it.
+    pub fn unstage(&mut self) {
+        (self.staged, self.records) = (0, 0);
     }
 
     /// Bytes staged.
@@ -309,7 +318,7 @@ impl Store {
             segment: current.number,
             offset: current.size,
             len: self.staged as u64,
-            crc: u64::from(crc32c::crc32c(self.state.staged(self.staged))),
+            crc: u64::from(self.crc),
             skip: 0,
         });
         failpoint::point("intent-stored");
@@ -325,7 +334,8 @@ impl Store {
         if failpoint::switched("done-first") {
             advance(self.records);
         }
-        if self.state.is_broken() {
+        let sound = crc32c::crc32c(self.state.staged(self.staged)) == self.crc;
+        if !sound || self.state.is_broken() {
             // What is staged may be gone with a page of it: the ring still has it.
             return Err(io::Error::other("its state file failed or was truncated"));
         }

@@ -173,7 +173,18 @@ impl Stores {
         *position = (*position).max(ring.tail());
         let start = *position;
         let mut batch = Batch::default();
+        let (faults, left) = (ring.faults(), *unsent);
         let stop = self.stage(source, end, position, unsent, ready, &mut batch, pass);
+        if ring.faults() != faults {
+            // A page went while it was copied: what is staged may be holes. The next look checks every frame.
+            for (slot, _) in batch.staged() {
+                if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
+                    store.unstage();
+                }
+            }
+            (*position, *unsent) = (start, left);
+            return Stop::Append;
+        }
         let mut reached = [Reached::default(); MAX_LOGS];
         for (slot, _) in batch.staged() {
             if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
@@ -247,45 +258,42 @@ impl Stores {
     ) -> Stop {
         let ring = source.ring;
         let stop_at = *position + BATCH;
+        // What this process committed itself is sound, unless its ring was given up because its file failed.
+        let check = source
+            .spool
+            .is_none_or(|s| s.is_closed() || s.ring.is_broken());
         while *position < end {
             if *position >= stop_at {
                 return Stop::Append;
             }
             let limit = (ring.tail() + ring.region.capacity).saturating_sub(*position);
-            let (log, kind, payload, next) =
-                match ring.find(*position, limit, source.spool.is_none()) {
-                    Found::Frame {
-                        log,
-                        kind,
-                        payload,
-                        next,
-                    } if log < MAX_LOGS => (log, kind, payload, next),
-                    Found::Wrap { next } => {
-                        *position = next;
-                        continue;
-                    }
-                    found => {
-                        let Some(next) = recover::resync(source, *position, end) else {
-                            pass.damaged += u64::from(!matches!(found, Found::Nothing));
-                            break;
-                        };
-                        pass.skip(*position, next);
-                        *position = next;
-                        continue;
-                    }
-                };
+            let (log, kind, payload, next) = match ring.find(*position, limit, check) {
+                Found::Frame {
+                    log,
+                    kind,
+                    payload,
+                    next,
+                } if log < MAX_LOGS => (log, kind, payload, next),
+                Found::Wrap { next } => {
+                    *position = next;
+                    continue;
+                }
+                found => {
+                    let Some(next) = recover::resync(source, *position, end) else {
+                        pass.damaged += u64::from(!matches!(found, Found::Nothing));
+                        break;
+                    };
+                    pass.skip(*position, next);
+                    *position = next;
+                    continue;
+                }
+            };
             if *position < ring.done(log) {
                 *position = next;
                 continue;
             }
-            if source.spool.is_none() && ring.log_name(log).is_none() {
-                // Nobody's: the table is damaged.
-                pass.damaged += next - *position;
-                *position = next;
-                continue;
-            }
             let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
-                if source.spool.is_none() && ring.log_name(log).is_none() {
+                if ring.log_name(log).is_none() {
                     pass.skip(*position, next); // Nobody can say any more whose it is.
                 } else {
                     unsent.get_or_insert(*position);

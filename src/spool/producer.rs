@@ -219,6 +219,8 @@ impl Spool {
         }
         self.ring.enter_log(slot, name, settings, producer.head);
         producer.logs = slot + 1;
+        drop(producer);
+        self.keep_header();
         Ok(slot)
     }
 

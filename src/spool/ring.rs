@@ -351,6 +351,22 @@ impl Ring {
         self.region.map.is_broken()
     }
 
+    /// The same, also where no lost page was touched yet: the page in which a file was cut reads as zeros, without a fault.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let is_short = |file| {
+            let len = self.region.map.len() as u64;
+            fstat(file).is_ok_and(|s| u64::try_from(s.st_size).unwrap_or(0) < len)
+        };
+        self.is_broken() || self.file.as_ref().is_some_and(is_short)
+    }
+
+    /// How many pages of it were lost.
+    #[must_use]
+    pub fn faults(&self) -> usize {
+        self.region.map.faults()
+    }
+
     /// Whether its first page is there.
     pub fn has_header(&self) -> bool {
         self.region.map.u64(0).load(Acquire) == MAGIC

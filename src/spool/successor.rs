@@ -53,7 +53,7 @@ impl Spool {
     /// cannot be told is no reason.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.ring.is_broken() || self.dir.is_lost().unwrap_or(false)
+        self.ring.has_failed() || self.dir.is_lost().unwrap_or(false)
     }
 
     /// What took its place.
@@ -83,7 +83,7 @@ impl Spool {
     /// # Errors
     /// When it cannot be made.
     pub fn reopen_dir(&self) -> Result<LogDir> {
-        if self.ring.is_broken() {
+        if self.ring.has_failed() {
             self.restore();
         }
         self.dir.reopen(self.ring.log_settings(0).dir_mode)

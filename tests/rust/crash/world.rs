@@ -55,7 +55,7 @@ impl Default for Setting {
 
 /// One process. Dropping it is what the kernel does when it is killed: descriptors are closed.
 pub struct Process {
-    pub shared: Shared,
+    pub shared: Arc<Shared>,
     pub spool: Arc<Spool>,
     logs: Vec<&'static str>,
 }
@@ -116,7 +116,7 @@ impl World {
             block_timeout: Some(Duration::ZERO),
             queue_max: None,
         };
-        let shared = Shared::default();
+        let shared = Arc::new(Shared::default());
         // No thread of its own: everything happens here and now.
         shared.janitor.stop(Instant::now());
         let dir = Arc::new(LogDir::open(&self.logs(), self.setting.log.dir_mode).unwrap());
