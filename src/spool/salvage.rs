@@ -16,7 +16,7 @@ use crate::segment::store::Room;
 use crate::spool::drain::{MAX_NOTICE, Source};
 use crate::spool::frame::{ALIGN, Found};
 use crate::spool::notice;
-use crate::spool::ring::{self, HEADER, MAX_LOGS, Ring};
+use crate::spool::ring::{self, HEADER, MAX_LOGS, Ring, look};
 use crate::spool::stores::Stores;
 
 /// Positions count bytes: nobody comes near this.
@@ -57,9 +57,7 @@ pub fn open(file: TrackedFd, place: BorrowedFd<'_>, name: &str) -> io::Result<Op
     let named = <[u8; 8]>::try_from(name.trim_end_matches(".ring").as_bytes())
         .ok()
         .filter(|n| is_id(*n));
-    if claims.ring && Some(claims.id) != named && is_id(claims.id) {
-        return Ok(Opened::Copy(claims.id));
-    }
+    let misnamed = claims.ring && Some(claims.id) != named && is_id(claims.id);
     if Some(claims.id) != named {
         damage.push("its id");
     }
@@ -79,10 +77,25 @@ pub fn open(file: TrackedFd, place: BorrowedFd<'_>, name: &str) -> io::Result<Op
         regrow(&file, capacity, len)?;
     }
     let ring = Ring::map_as(file, (place, name), capacity, id)?;
+    if misnamed && author(&ring).is_some_and(|author| author.is_none_or(|id| Some(id) != named)) {
+        return Ok(Opened::Copy(claims.id));
+    }
     damage.extend(positions(&ring));
     damage.extend(table(&ring));
     let damage = (!damage.is_empty()).then(|| damage.join(", "));
     Ok(Opened::Ring(ring, damage))
+}
+
+/// The name in the first line whose frame is whole: what the ring was called when that was written. `Some(None)` where the
+/// line does not say.
+#[allow(clippy::option_option)] // No line, or a line that does not say: two answers.
+fn author(ring: &Ring) -> Option<Option<[u8; 8]>> {
+    frames(ring).find_map(
+        |position| match ring.find(position, ring.region.capacity, true) {
+            Found::Frame { payload, .. } => Some(look::seq(payload).map(|(id, _)| id)),
+            _ => None,
+        },
+    )
 }
 
 /// Whether this is a name that a ring is given.
@@ -125,26 +138,26 @@ fn regrow(file: &TrackedFd, capacity: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The positions that words in the right places stand for, whole frames behind them or not.
+fn frames(ring: &Ring) -> impl Iterator<Item = u64> {
+    let capacity = ring.region.capacity;
+    (0..ring.reserved()).step_by(16).filter_map(move |offset| {
+        let position = ring.region.committed(offset);
+        let possible = position <= POSITION_MAX
+            && position % capacity == offset
+            && position.is_multiple_of(ALIGN);
+        possible.then_some(position)
+    })
+}
+
 /// How many whole frames there are, and where the last one ends; 0 without any.
 fn scan(ring: &Ring) -> (u64, u64) {
-    let region = &ring.region;
-    let (mut count, mut end) = (0, 0);
-    for offset in (0..ring.reserved()).step_by(16) {
-        let position = region.committed(offset);
-        if position > POSITION_MAX
-            || position % region.capacity != offset
-            || !position.is_multiple_of(ALIGN)
-        {
-            continue;
+    frames(ring).fold((0, 0), |(count, end), position| {
+        match ring.find(position, ring.region.capacity, true) {
+            Found::Frame { next, .. } | Found::Wrap { next } => (count + 1, end.max(next)),
+            _ => (count, end),
         }
-        if let Found::Frame { next, .. } | Found::Wrap { next } =
-            ring.find(position, region.capacity, true)
-        {
-            count += 1;
-            end = end.max(next);
-        }
-    }
-    (count, end)
+    })
 }
 
 /// Checks the tail and how far each log is done against the frames, where there is reason to.

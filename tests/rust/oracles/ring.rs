@@ -183,7 +183,10 @@ fn adopt(dir: &Arc<LogDir>, root: &Path) {
             let version = bytes
                 .get(8..16)
                 .map(|v| u64::from_le_bytes(v.try_into().unwrap()));
-            assert_ne!(version, Some(ring::VERSION), "a ring is left");
+            // Or a copy of another, which lines that do not say where they come from cannot be told from.
+            let stem = path.file_stem().and_then(|s| s.to_str()).map(str::as_bytes);
+            let copy = bytes.get(32..40) != stem;
+            assert!(copy || version != Some(ring::VERSION), "a ring is left");
         }
     }
 }
