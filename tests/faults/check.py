@@ -128,6 +128,8 @@ def check(
                 continue
             if record.get("event") == "spool_damaged" and meddling.excused:
                 continue
+            if record.get("event") == "log_trouble_ended":  # logspool's own, beside the numbers
+                continue
             if numbered:
                 _collect_seq(record, seqs, report, where)
             if dropping and record.get("event") == "records_dropped":

@@ -33,8 +33,11 @@ class Segment:
 
     def read(self) -> bytes:
         """The whole content, decompressed; raises if the gzip stream is damaged or cut."""
-        data = self.path.read_bytes()
-        return gzip.decompress(data) if self.compressed else data
+        try:
+            data, compressed = self.path.read_bytes(), self.compressed
+        except FileNotFoundError:  # compressed since it was listed, by a process that lives
+            data, compressed = self.path.with_name(f"{self.path.name}.gz").read_bytes(), True
+        return gzip.decompress(data) if compressed else data
 
 
 def segments(directory: Path, name: str) -> list[Segment]:
@@ -84,6 +87,8 @@ def announced(found: list[dict[str, Any]]) -> int:
     total = 0
     numbers: dict[str, list[int]] = defaultdict(list)
     for record in found:
+        if record["event"] == "log_trouble_ended":  # logspool's own, beside the numbers
+            continue
         match = _SEQ.fullmatch(str(record.get("seq")))
         assert match is not None, record
         if record["event"] == "records_dropped":
