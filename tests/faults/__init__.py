@@ -9,8 +9,10 @@ The parts, in the order in which a run uses them:
 * `reading`: reads segments, plain and gzipped, knowing nothing of the library that wrote them.
 * `foreign`: what other programs do to the files between two lives.
 * `check`: compares what was read with the ledgers.
+* `interference`: a program that logs on command, so that a test can meddle between two records.
 * `failpoints`, `directed`: a build of the extension that kills itself at a named step, and the kills at each of those steps.
-* `stall`: locks held, disks that are small, full, or loop-mounted.
+* `stall`: locks held, disks that are small and kept full.
+* `disks`: disks of any kind, mounted for a test.
 * `reliability`: the table of docs/reliability.md, to which a test adds a row.
 * `program`: runs a small program in its own process with a deadline; the Python tests use it too.
 """

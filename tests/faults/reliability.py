@@ -10,6 +10,8 @@ the long form (`LOGSPOOL_FAULTS=long`); the short form only looks at the argumen
 
     python -m tests.faults.reliability --whole     the table is what the last run gave, and nothing else
     python -m tests.faults.reliability             after a run of some tests: their rows are replaced, the others stay
+
+Either uses up the rows that the run left in `.make/reliability.jsonl`.
 """
 
 from __future__ import annotations
@@ -149,6 +151,7 @@ def main() -> None:
     replaced = {(made.path, made.test) for made in new}
     kept = [] if options.whole else [old for old in standing(document) if (old.path, old.test) not in replaced]
     DOCUMENT.write_text(written(document, [*kept, *new], machine()), encoding="utf-8")
+    ROWS.unlink()  # or the next run's rows would be added to these
     print(f"{DOCUMENT.relative_to(ROOT)}: {len(new)} rows written, {len(kept)} kept")
 
 
