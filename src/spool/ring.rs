@@ -1,9 +1,8 @@
 //! The ring file: header, log table and data region, and how one is created.
 //!
 //! ```text
-//! 0     magic, version, capacity, salt, ring id, process id
+//! 0     magic, version, capacity, salt, ring id, process id, whether it drops the oldest, bytes of data that have space
 //! 64    tail         everything before it is in segments
-//! 128   seal         set when the owner will commit nothing more
 //! 4096  log table    64 entries of 512 bytes: name, settings, counters, `done`
 //! 36864 data
 //! ```
