@@ -41,7 +41,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
 /// One past the largest sequence number: ten digits of sixteen.
 const SEQ_MAX: u64 = 1 << 40;
 /// Version of the ring format.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// Logs a ring can serve.
 pub const MAX_LOGS: usize = 64;
 const TABLE: usize = 4096;

@@ -391,7 +391,7 @@ def test_a_ring_of_another_version_is_left_for_the_logspool_that_wrote_it(
     assert "format version 7" in err and ring.name in err, err
     assert ring.read_bytes() == held
     assert events(path.parent, path.name) == [*EARLIER, "next"]
-    put(ring, RING_VERSION, 1)
+    put(ring, RING_VERSION, 2)
     recover(tmp_path, path)
     assert [e for e in events(path.parent, path.name) if e != "next"] == [*EARLIER, *DEAD]
 
