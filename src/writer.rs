@@ -225,14 +225,20 @@ impl Shared {
     }
 
     /// Carries what is in `spool` into segments: by the writer, or by a caller after the last flush. What those hold whose
-    /// place it took goes first.
+    /// place it took goes first: a log that is stuck in one of them waits here, too, and others do not.
     pub fn drain(self: &Arc<Self>, spool: &Arc<Spool>) -> Pass {
-        for before in spool.predecessors() {
-            let pass = self.drain(&before);
-            if !pass.complete {
-                return pass;
-            }
-        }
+        let (mut behind, mut earlier) = (spool.predecessors(), Pass::nothing());
+        behind.retain(|before| {
+            let pass = self.drain(before);
+            earlier.add(&pass);
+            !pass.complete
+        });
+        let mut pass = self.drain_behind(spool, &behind);
+        pass.add(&earlier);
+        pass
+    }
+
+    fn drain_behind(self: &Arc<Self>, spool: &Arc<Spool>, behind: &[Arc<Spool>]) -> Pass {
         if spool.has_unannounced() {
             spool.announce_drops();
         }
@@ -247,7 +253,10 @@ impl Shared {
         spool.populate_ahead();
         let home = spool.newest().unwrap_or(spool);
         let mut stores = home.stores.lock();
-        let pass = stores.drain(source(spool));
+        let pass = stores.drain(Source {
+            behind,
+            ..source(spool)
+        });
         for store in stores.iter_mut() {
             if store.take_closed() {
                 self.janitor.request(Job {
@@ -293,6 +302,18 @@ impl Shared {
                 return false;
             }
         };
+        {
+            // Retirement, which looks at the list too, comes before or after this.
+            let mut spools = self.spools.lock();
+            if next.is_closed() && next.successor().is_none() {
+                return false; // It went meanwhile. The next look finds or makes another.
+            }
+            spool.give_way(&next);
+            if !spools.iter().any(|s| Arc::ptr_eq(s, &next)) {
+                spools.push(next);
+            }
+        }
+        self.spools_changed();
         let path = spool.dir.path().display();
         report::say(&if broken {
             format!(
@@ -305,14 +326,6 @@ impl Shared {
                  again, and logging goes on there"
             )
         });
-        spool.give_way(&next);
-        {
-            let mut spools = self.spools.lock();
-            if !spools.iter().any(|s| Arc::ptr_eq(s, &next)) {
-                spools.push(next);
-            }
-        }
-        self.spools_changed();
         true
     }
 
@@ -405,6 +418,7 @@ pub fn source(spool: &Spool) -> Source<'_> {
         ring: &spool.ring,
         spool: Some(spool),
         place: spool.place.as_fd(),
+        behind: &[],
     }
 }
 

@@ -39,9 +39,17 @@ impl Engine {
     /// As [`Self::open`].
     pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
         let newest = log.spool.newest().unwrap_or(&log.spool);
-        if !log.is_inherited() && !newest.is_closed() {
+        let stands = !log.is_inherited() && {
+            // While the list is locked it does not go; counted as in use, it does not go afterwards.
+            let _list = self.shared.spools.lock();
+            let stands = !newest.is_closed();
+            if stands {
+                newest.users.fetch_add(1, Ordering::SeqCst);
+            }
+            stands
+        };
+        if stands {
             let _one_at_a_time = self.opening.lock();
-            newest.users.fetch_add(1, Ordering::SeqCst);
             return self.enter(Arc::clone(newest), &log.name, settings, true);
         }
         let dir = newest.dir.reopen(settings.dir_mode)?;

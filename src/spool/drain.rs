@@ -4,6 +4,7 @@
 //! and clears the intent. The ring's tail follows the slowest log. The same code serves a living ring and an orphan.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::WhenFull;
@@ -34,6 +35,8 @@ pub struct Source<'a> {
     pub spool: Option<&'a Spool>,
     /// Where other rings of the directory stand, to advance the ring an inherited intent came from.
     pub place: BorrowedFd<'a>,
+    /// Those whose place it took and that could not be drained just now: what a log has in them goes first.
+    pub behind: &'a [Arc<Spool>],
 }
 
 /// What a pass did.
@@ -61,6 +64,15 @@ impl Pass {
             complete: true,
             ..Self::default()
         }
+    }
+
+    /// Adds what another pass did, of a spool that is drained before this one.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.complete &= other.complete;
+        self.contended |= other.contended;
+        self.damaged += other.damaged;
+        self.announced |= other.announced;
     }
 
     /// Notes a damaged stretch.

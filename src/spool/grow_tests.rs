@@ -14,7 +14,9 @@ use crate::segment::dir::LogDir;
 use crate::spool::frame::{Found, Kind};
 use crate::spool::grow::FIRST;
 use crate::spool::producer::{Appended, Caller, Spool};
+use crate::spool::recover::adopt_orphans;
 use crate::spool::ring::{HEADER, Ring, file_name, tests::REFUSE};
+use crate::spool::stores::Stores;
 
 const CAPACITY: u64 = 3 << 20;
 
@@ -267,5 +269,23 @@ proptest! {
         small.drain(usize::MAX);
         prop_assert!(small.expected.is_empty());
         small.check();
+    }
+}
+
+#[test]
+fn a_ring_whose_word_for_its_space_was_damaged_gives_its_records_all_the_same() {
+    for said in [0, 17, FIRST + 1, u64::MAX] {
+        let mut small = Small::new(WhenFull::Block);
+        for _ in 0..10 {
+            assert_eq!(small.append(200), Appended::Accepted);
+        }
+        small.spool.ring.set_reserved(said);
+        let (dir, spool) = (small.dir, small.spool);
+        drop(spool);
+        let logs = Arc::new(LogDir::open(dir.path(), 0o700).unwrap());
+        let mut stores = Stores::new(Arc::clone(&logs));
+        let found = adopt_orphans(logs.own(), &mut stores).unwrap();
+        assert_eq!((found.records, found.left), (10, 0), "{said}");
+        assert!(found.damaged > 0);
     }
 }

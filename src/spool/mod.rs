@@ -20,3 +20,5 @@ pub mod ring;
 pub mod salvage;
 pub mod stores;
 pub mod successor;
+#[cfg(test)]
+mod successor_tests;

@@ -183,6 +183,7 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         ring: &ring,
         spool: None,
         place,
+        behind: &[],
     };
     if failpoint::switched("unlink-first") {
         unlinkat(place, name, AtFlags::empty())?;

@@ -77,6 +77,11 @@ pub fn open(file: TrackedFd, place: BorrowedFd<'_>, name: &str) -> io::Result<Op
         regrow(&file, capacity, len)?;
     }
     let ring = Ring::map_as(file, (place, name), capacity, id)?;
+    if ring.reserved_is_damaged() {
+        // What has no space reads as empty: better than not to look at frames.
+        ring.set_reserved(capacity);
+        damage.push("its space");
+    }
     if misnamed && author(&ring).is_some_and(|author| author.is_none_or(|id| Some(id) != named)) {
         return Ok(Opened::Copy(claims.id));
     }

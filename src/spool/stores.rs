@@ -161,6 +161,9 @@ impl Stores {
             let Some(name) = source.ring.log_name(slot) else {
                 continue;
             };
+            if source.behind.iter().any(|s| s.has_pending(&name)) {
+                continue;
+            }
             match self.lock(&name, slot, source) {
                 Ok(true) => *place = Some(name),
                 Ok(false) => pass.contended = true,

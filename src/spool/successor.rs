@@ -17,7 +17,7 @@ use crate::fork;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::spool::frame::{self, Kind};
-use crate::spool::grow::FIRST;
+use crate::spool::grow::{self, FIRST};
 use crate::spool::notice;
 use crate::spool::place;
 use crate::spool::producer::Spool;
@@ -78,6 +78,13 @@ impl Spool {
         self.succession.predecessors.lock().clone()
     }
 
+    /// Whether it holds records of log `name`.
+    #[must_use]
+    pub fn has_pending(&self, name: &str) -> bool {
+        (0..MAX_LOGS)
+            .any(|slot| self.is_pending(slot) && self.ring.log_name(slot).as_deref() == Some(name))
+    }
+
     /// Opens the directory anew, and makes it where it is gone.
     ///
     /// # Errors
@@ -114,13 +121,22 @@ impl Spool {
     }
 
     /// Lets it go when it is empty: what it should hold and does not is counted, and announced by its successor. False while
-    /// there is no room for that. The first to see it through gets true.
+    /// there is no room for that, and while it holds or owes something: a thread that waited for room may have committed one more
+    /// since the last pass began. The first to see it through gets true.
     pub fn finish(self: &Arc<Self>) -> bool {
         let Some(next) = self.successor() else {
             return false;
         };
+        if !self.predecessors().is_empty() {
+            return false; // It passes on what they have to announce.
+        }
         {
             let producer = self.lock();
+            let owes = self.has_unannounced()
+                && (0..producer.logs()).any(|slot| self.ring.lost(slot).1 > 0);
+            if producer.head != self.ring.tail() || owes {
+                return false;
+            }
             let lost = self.in_flight(producer.logs());
             if lost > 0 && next.announce_lost(&self.ring, lost) {
                 self.counters.lost.fetch_add(lost, Relaxed);
@@ -185,8 +201,10 @@ impl Spool {
     /// Puts back what pages of the header have lost. They are empty but for what happened since.
     fn restore(&self) {
         let kept = self.succession.kept.lock();
-        let _producer = self.lock();
+        let producer = self.lock();
         if !self.ring.has_header() {
+            self.ring
+                .set_reserved(grow::space(producer.lap_end, self.ring.region.capacity));
             self.ring.set_tail(kept.tail.max(self.ring.tail()));
             self.ring
                 .set_drops_oldest(self.settings.when_full == crate::config::WhenFull::DropOldest);

@@ -133,6 +133,7 @@ fn orphan(dir: &Arc<LogDir>, input: &mut Bytes<'_>) -> (std::path::PathBuf, Vec<
                 ring: &spool.ring,
                 spool: Some(&spool),
                 place: spool.place.as_fd(),
+                behind: &[],
             };
             spool.stores.lock().drain(source);
         }
