@@ -198,21 +198,34 @@ impl Shared {
 
     /// Takes out the spools that no open log uses and that are empty; true where there were any.
     pub fn retire_unused(&self) -> bool {
-        let mut gone = Vec::new();
+        let mut gone: Vec<Arc<Spool>> = Vec::new();
         {
             let mut spools = self.spools.lock();
-            spools.retain(|s| {
-                // One that gave way goes when it is empty, and what took its place when that has.
-                let waits = s.successor().is_some() || !s.predecessors().is_empty();
-                let goes = s.users.load(SeqCst) == 0
-                    && !waits
-                    && (s.is_closed() || (!s.is_in_use() && s.close()));
-                if goes {
-                    self.retired.lock().add(&s.totals());
-                    gone.push(Arc::clone(s));
+            loop {
+                let (standing, before) = (spools.clone(), gone.len());
+                spools.retain(|s| {
+                    // One that gave way goes when it is drained, and what took its place stays while logs may still move there.
+                    let moves_here =
+                        |o: &Arc<Spool>| o.successor().is_some_and(|next| Arc::ptr_eq(next, s));
+                    let waits = if s.is_closed() {
+                        s.successor().is_some() && (!s.is_finished() || s.is_in_use())
+                            || !s.predecessors().is_empty()
+                    } else {
+                        standing.iter().any(moves_here)
+                    };
+                    let goes = s.users.load(SeqCst) == 0
+                        && !waits
+                        && (s.is_closed() || (!s.is_in_use() && s.close()));
+                    if goes {
+                        self.retired.lock().add(&s.totals());
+                        gone.push(Arc::clone(s));
+                    }
+                    !goes
+                });
+                if gone.len() == before {
+                    break;
                 }
-                !goes
-            });
+            }
         }
         for spool in &gone {
             sync(spool);
@@ -329,17 +342,12 @@ impl Shared {
         true
     }
 
-    /// Forgets a spool that has given way and is empty.
+    /// Lets go of a spool that has given way and is empty. It is counted as long as a log has it: a thread that waited for room in
+    /// it may still commit there.
     fn let_go(&self, spool: &Arc<Spool>) {
-        if spool.successor().is_none() || !spool.finish() {
-            return;
+        if spool.successor().is_some() && spool.finish() {
+            self.retire_unused();
         }
-        // Both under the lock, so that `stats()` sees its records in one place.
-        let mut spools = self.spools.lock();
-        spools.retain(|s| !Arc::ptr_eq(s, spool));
-        self.retired.lock().add(&spool.totals());
-        drop(spools);
-        self.spools_changed();
     }
 
     /// Drains the rings dead processes left in `place`, where this process spools for `dir`, and wherever else they may be.
@@ -403,7 +411,7 @@ impl Shared {
             forks: fork::made(),
         };
         self.unfinished.store(false, Relaxed);
-        for spool in spools {
+        for spool in spools.iter().filter(|s| s.successor().is_none()) {
             let found = self.adopt(&spool.dir, spool.place.as_fd(), &mut spool.stores.lock());
             // Where one was there may be more soon.
             self.unfinished.fetch_or(found.rings > 0, Relaxed);

@@ -3,6 +3,8 @@
 
 mod log;
 mod open;
+#[cfg(test)]
+mod succession_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -208,7 +210,11 @@ impl Engine {
             totals,
             recovered: self.shared.recovered.load(Ordering::Relaxed),
             writer_running: self.shared.is_running(),
-            spools: spools.iter().map(|s| s.describe()).collect(),
+            spools: spools
+                .iter()
+                .filter(|s| !s.is_finished() || s.is_in_use())
+                .map(|s| s.describe())
+                .collect(),
             segments: SegmentStats {
                 compressed: gzip.compressed.load(Ordering::Relaxed),
                 bytes_in: gzip.bytes_in.load(Ordering::Relaxed),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::report;
 use crate::spool::frame::ALIGN;
 use crate::spool::producer::{Producer, Spool};
-use crate::spool::ring::{PAGE, Ring};
+use crate::spool::ring::Ring;
 
 /// Bytes of data a forked child's ring has at first.
 pub const FIRST: u64 = 256 << 10;
@@ -21,6 +21,7 @@ const STEP: u64 = 1 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 /// How far ahead of the head pages are faulted in: milliseconds of a fast burst.
 const AHEAD: u64 = 1 << 20;
+const PAGE: u64 = 4096;
 
 /// Where a lap's frames must end.
 pub(super) fn lap_end(ring: &Ring) -> u64 {

@@ -20,5 +20,3 @@ pub mod ring;
 pub mod salvage;
 pub mod stores;
 pub mod successor;
-#[cfg(test)]
-mod successor_tests;

@@ -46,8 +46,6 @@ pub const VERSION: u64 = 2;
 pub const MAX_LOGS: usize = 64;
 const TABLE: usize = 4096;
 const ENTRY: usize = 512;
-/// What space is had in multiples of.
-pub(super) const PAGE: u64 = 4096;
 /// Bytes before the data region.
 pub const HEADER: usize = TABLE + MAX_LOGS * ENTRY;
 
@@ -327,14 +325,14 @@ impl Ring {
         Ok(())
     }
 
-    /// Whether what stands for the space cannot have been written by an owner, which gets it in pages.
+    /// Whether what stands for the space cannot have been written by an owner.
     #[must_use]
     pub fn reserved_is_damaged(&self) -> bool {
         let (said, capacity) = (
             self.region.map.u64(AT_RESERVED).load(Acquire),
             self.region.capacity,
         );
-        said != capacity && (said == 0 || said > capacity || !said.is_multiple_of(PAGE))
+        said != capacity && (said == 0 || said > capacity || !said.is_multiple_of(ALIGN))
     }
 
     /// Puts back what a lost page knew: how many bytes have space.

@@ -159,6 +159,13 @@ impl Spool {
         first
     }
 
+    /// Whether it has given way and everything it held was carried over.
+    #[must_use]
+    pub fn is_finished(self: &Arc<Self>) -> bool {
+        self.successor()
+            .is_some_and(|next| !next.predecessors().iter().any(|s| Arc::ptr_eq(s, self)))
+    }
+
     /// Announces `records` lost with `ring` in the first of its logs.
     fn announce_lost(&self, ring: &Ring, records: u64) -> bool {
         let Some(name) = ring.log_name(0) else {

@@ -176,6 +176,31 @@ fn a_record_committed_while_its_spool_is_let_go_is_not_announced_as_lost() {
 }
 
 #[test]
+fn a_record_committed_after_its_spool_was_let_go_is_counted_and_written() {
+    let mut still = Still::new();
+    still.append();
+    std::fs::remove_dir_all(still.logs()).unwrap();
+    still.drain();
+    assert!(still.spool.is_finished());
+    assert_eq!(still.append(), Appended::Accepted);
+    let totals = still.totals();
+    assert_eq!(
+        (totals.emitted, totals.written, totals.in_flight),
+        (2, 1, 1)
+    );
+    still.drain();
+    assert_eq!(still.numbers(), [0, 1]);
+    let totals = still.totals();
+    assert_eq!((totals.emitted, totals.written, totals.dropped), (2, 2, 0));
+    let next = Arc::clone(still.spool.newest().unwrap());
+    assert!(!next.is_closed(), "its log may still move there");
+    still.spool.users.fetch_sub(1, Relaxed);
+    assert!(still.shared.retire_unused());
+    assert!(still.shared.spools.lock().is_empty());
+    assert_eq!(still.totals(), totals);
+}
+
+#[test]
 fn a_log_that_is_stuck_in_a_spool_that_gave_way_holds_up_no_other() {
     let still = Still::new();
     let old = &still.spool;
