@@ -150,7 +150,7 @@ soak: $(VENV)/wheel.stamp ## ten minutes of tool calls on the example servers: n
 .PHONY: faults
 faults: $(VENV)/wheel.stamp .make/failpoints/stamp ## the fault tests, long form: 10,000 rounds of kill -9 and the rest; writes docs/reliability.md
 	rm -f .make/reliability.jsonl
-	LOGSPOOL_FAULTS=long $(PYTEST) tests/faults
+	LOGSPOOL_FAULTS=long $(PYTEST) -o faulthandler_timeout=7200 tests/faults
 	LOGSPOOL_FAULTS=long cargo test --locked --features failpoints --test crash_model --test crash_races -- --nocapture
 	$(PY) -m tests.faults.reliability --whole
 
