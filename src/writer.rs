@@ -141,6 +141,10 @@ impl Shared {
             self.running.store(false, SeqCst);
             self.progress.notify_all();
         }
+        // It found nothing to do and ended, and a log that was opened meanwhile saw it running.
+        if outcome.is_ok() && !self.spools.lock().is_empty() {
+            self.start();
+        }
         if outcome.is_err() {
             report::say(
                 "the writer thread failed; this is a defect of logspool. It is started again",

@@ -64,8 +64,9 @@ pub struct Store {
     pub(super) retimed: bool,
     /// The time of day when the lock was last taken: an earlier one says that the clock was set back.
     pub(super) looked_at: u64,
-    /// What logspool has to say in the log, before its next record.
+    /// What logspool has to say in the log, before its next record, and whether that is staged.
     news: Option<Vec<u8>>,
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,7 @@ impl Store {
             retimed: false,
             looked_at: u64::MAX,
             news: None,
+            told: false,
         })
     }
 
@@ -196,7 +198,7 @@ impl Store {
             });
         if let Ok(true) = ready {
             self.locked = true;
-            (self.staged, self.records) = (0, 0);
+            self.unstage();
         } else {
             self.state.unlock();
         }
@@ -241,15 +243,21 @@ impl Store {
 
     /// Stages what is to be said.
     pub fn stage_news(&mut self) {
+        if self.told {
+            return;
+        }
+        // Kept until it is written: what is staged may be forgotten.
         if let Some(line) = self.news.take() {
             self.stage(&line, 0);
+            self.news = Some(line);
+            self.told = true;
         }
     }
 
     /// Gives the lock back. What was staged without an intent is forgotten: its ring still has it.
     pub fn unlock(&mut self) {
         if std::mem::take(&mut self.locked) {
-            (self.staged, self.records) = (0, 0);
+            self.unstage();
             self.state.unlock();
         }
     }
@@ -296,6 +304,7 @@ impl Store {
     /// Forgets what is staged: its ring still has it.
     pub fn unstage(&mut self) {
         (self.staged, self.records) = (0, 0);
+        self.told = false;
     }
 
     /// Bytes staged.
@@ -354,7 +363,10 @@ impl Store {
         failpoint::point("done-advanced");
         self.state.clear_intent();
         failpoint::point("intent-cleared");
-        (self.staged, self.records) = (0, 0);
+        if self.told {
+            self.news = None;
+        }
+        self.unstage();
         Ok(())
     }
 

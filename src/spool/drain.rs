@@ -185,10 +185,16 @@ impl Stores {
         *position = (*position).max(ring.tail());
         let start = *position;
         let mut batch = Batch::default();
-        let (faults, left) = (ring.faults(), *unsent);
-        let stop = self.stage(source, end, position, unsent, ready, &mut batch, pass);
-        if ring.faults() != faults {
+        // What this process committed itself is sound, unless its ring was given up because its file failed.
+        let failed = || source.spool.is_some_and(|s| s.ring.has_failed());
+        let check = source.spool.is_none_or(Spool::is_closed) || failed();
+        let (faults, left, before) = (ring.faults(), *unsent, *pass);
+        let stop = self.stage(
+            source, end, check, position, unsent, ready, &mut batch, pass,
+        );
+        if ring.faults() != faults || (!check && failed()) {
             // A page went while it was copied: what is staged may be holes. The next look checks every frame.
+            *pass = before;
             for (slot, _) in batch.staged() {
                 if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
                     store.unstage();
@@ -262,6 +268,7 @@ impl Stores {
         &mut self,
         source: Source<'_>,
         end: u64,
+        check: bool,
         position: &mut u64,
         unsent: &mut Option<u64>,
         ready: &[Option<String>],
@@ -270,10 +277,6 @@ impl Stores {
     ) -> Stop {
         let ring = source.ring;
         let stop_at = *position + BATCH;
-        // What this process committed itself is sound, unless its ring was given up because its file failed.
-        let check = source
-            .spool
-            .is_none_or(|s| s.is_closed() || s.ring.is_broken());
         while *position < end {
             if *position >= stop_at {
                 return Stop::Append;

@@ -200,7 +200,7 @@ impl Spool {
             tail: self.ring.tail(),
             logs,
         };
-        if !self.ring.is_broken() {
+        if !self.ring.has_failed() {
             *self.succession.kept.lock() = now;
         }
     }
