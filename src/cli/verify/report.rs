@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::files::{Checked, staged_numbers};
 use super::judge::{Misplaced, Missing, Tracks, uncovered};
-use super::scan::{Kind, Place, RingId, Scan};
+use super::scan::{Kind, Lost, Place, RingId, Scan};
 use crate::cli::survey::Survey;
 use crate::cli::{counted, grouped};
 use crate::segment::naming::{gz_name, segment_name};
@@ -118,10 +118,15 @@ impl LogReport {
                 self.problem("torn", text, json!({"file": file, "line": scan.lines}));
             }
             for damage in &scan.damage {
+                let what = match &damage.what {
+                    Lost::Bytes(n) => format!(" ({})", counted(*n, "byte")),
+                    Lost::Records(n) => format!(" ({})", counted(*n, "record")),
+                    Lost::Part(part) => format!(" ({part})"),
+                    Lost::Unsaid => String::new(),
+                };
                 self.notes.push(format!(
-                    "damage of the spool of ring {} ({}) is announced at {}",
+                    "damage of the spool of ring {}{what} is announced at {}",
                     damage.ring,
-                    counted(damage.bytes, "byte"),
                     self.place(&damage.place)
                 ));
             }
