@@ -189,7 +189,7 @@ impl LogReport {
 
     /// What waits in rings, and in an append left half done.
     pub fn spool(&mut self, survey: &Survey, tracks: &mut Tracks, staged: &[u8]) {
-        for ring in &survey.rings {
+        for ring in survey.rings.iter().filter(|r| r.copy_of().is_none()) {
             let Ok(look) = &ring.look else { continue };
             let Some(log) = look.logs.iter().find(|l| l.name == self.name) else {
                 continue;
@@ -392,6 +392,10 @@ impl Report {
                     "the spool {} cannot be looked into: {why}; records that wait there are not verified",
                     ring.shown()
                 ));
+            }
+            if let Some(advice) = survey.copy_advice(ring) {
+                let advice = advice.trim_start_matches("it ");
+                self.problems.push(format!("{} {advice}", ring.shown()));
             }
         }
         for own in &survey.owns {
