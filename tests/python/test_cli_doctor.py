@@ -266,3 +266,17 @@ def test_paths_in_advice_are_as_a_shell_takes_them(tmp_path: Path) -> None:
     assert f"`logspool recover '{path.parent}'`" in problems(path.parent)
     (path.parent / ".logspool").chmod(0o755)
     assert f"`chmod 700 '{path.parent}/.logspool'`" in problems(path.parent)
+
+
+def test_a_spool_that_was_deleted_under_a_process_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(tmp_path, HELD, path)
+    assert read_line(process) == "open"
+    (ring,) = (path.parent / ".logspool").glob("*.ring")
+    ring.unlink()
+    text = problems("--pid", process.pid)
+    assert f"{ring} open, which is deleted" in text
+    assert "do not survive a kill" in text
+    assert "directory again" not in text
+    tell(process, "end")
+    end(process)

@@ -107,10 +107,17 @@ pub fn tell(pid: u32, told: &mut Told) -> Result<Vec<PathBuf>, String> {
     for spool in &spools {
         told.line(format!("  {:<14} {}", "spool", spool.display()));
     }
+    // With its state a whole directory is gone, which the next record makes again; a spool alone is not missed.
+    let directory_gone = gone.iter().any(|path| path.ends_with(STATE));
     for path in &gone {
-        told.line(format!(
-            "  {:<14} {path}: the next record makes its directory again, and logging goes on there",
-            "deleted"
+        told.line(format!("  {:<14} {path}", "deleted"));
+    }
+    if directory_gone {
+        told.line("  the next record makes its directory again, and logging goes on there");
+    } else if let Some(path) = gone.first().filter(|_| spools.is_empty()) {
+        told.problem(format!(
+            "Process {pid} has {path} open, which is deleted: logging goes on, but records that wait in it do not survive a kill. \
+             Restart it."
         ));
     }
     for variable in &variables {
