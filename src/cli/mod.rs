@@ -113,6 +113,38 @@ fn paths(matches: &ArgMatches, name: &str) -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
+/// What was given as `--spool-dir`.
+///
+/// # Errors
+/// A sentence, where one is no directory: what waits in the one that was meant would not be seen.
+fn spool_dirs(matches: &ArgMatches) -> Result<Vec<PathBuf>, String> {
+    let mut given = paths(matches, "spool-dir");
+    given.retain(|path| path.as_os_str() != "shm"); // Looked at anyway.
+    for path in &given {
+        let wrong = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => continue,
+            Ok(_) => "it is not a directory".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        return Err(format!(
+            "cannot look into --spool-dir {}: {wrong}; give what the programs have as spool_dir (LOG_SPOOL_DIR)",
+            path.display()
+        ));
+    }
+    Ok(given)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// What was given as DIR: a directory, or a log in one (its name comes along).
 ///
 /// # Errors

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::cli::out::Out;
 use crate::cli::survey::{self, Survey};
 use crate::cli::{
-    Ended, counted, dir_argument, directory, grouped, json_argument, paths, spool_dir_argument,
+    Ended, counted, dir_argument, directory, grouped, json_argument, quoted, spool_dir_argument,
+    spool_dirs,
 };
 use crate::report;
 use crate::spool::by_hand::{self, IntentReport, Report, RingReport};
@@ -45,14 +46,13 @@ pub fn command() -> Command {
 
 pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<Ended, String> {
     let (path, _) = directory(matches)?.ok_or("which directory? logspool recover DIR")?;
-    let spool_dirs = paths(matches, "spool-dir");
+    let spool_dirs = spool_dirs(matches)?;
     let before = Survey::of(&path, &spool_dirs)?;
     before.require_logs()?;
     let wait = Duration::from_secs(matches.get_one::<u32>("wait").copied().unwrap_or(5).into());
     let report = by_hand::recover(&path, &spool_dirs, wait).map_err(|e| e.to_string())?;
     report::drain(LAST_WORDS);
-    let others = others(&before);
-    let left = left(&report, &others);
+    let left = left(&report, &before);
     if matches.get_flag("json") {
         out.json(&as_json(&path, &report, &left));
     } else {
@@ -68,56 +68,91 @@ pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<Ended, String> {
 /// Rings that are another user's: who recovers them must be that user, or the logs would get files of a stranger's.
 fn others(before: &Survey) -> Vec<String> {
     let me = rustix::process::geteuid().as_raw();
-    before
+    let as_user = |uid: u32| {
+        format!(
+            "run this as that user (sudo -u '#{uid}' logspool recover {})",
+            quoted(&before.path)
+        )
+    };
+    let closed = before.owns.iter().filter_map(|own| {
+        let why = own.closed.as_ref()?;
+        Some(format!(
+            "{} cannot be looked into ({why}), and records may wait there. It belongs to {}: {}",
+            own.path.display(),
+            survey::user(own.uid),
+            as_user(own.uid)
+        ))
+    });
+    let rings = before
         .rings
         .iter()
         .filter(|r| r.uid != me && !r.owner.held)
         .map(|r| {
             format!(
-                "{} belongs to {}: run this as that user (sudo -u '#{}' logspool recover {})",
+                "{} belongs to {}: {}",
                 r.shown(),
                 survey::user(r.uid),
-                r.uid,
-                before.path.display()
+                as_user(r.uid)
             )
-        })
-        .collect()
+        });
+    closed.chain(rings).collect()
 }
 
 /// What was left and somebody must see to.
-fn left(report: &Report, others: &[String]) -> Vec<String> {
+fn left(report: &Report, before: &Survey) -> Vec<String> {
+    let me = rustix::process::geteuid().as_raw();
+    let anothers = |ring: &RingReport| {
+        let mut known = before.rings.iter();
+        known.any(|r| r.uid != me && r.file == ring.name && r.place == ring.place)
+    };
     let rings = report
         .rings
         .iter()
-        .filter_map(|ring| Some(format!("{}: {}", shown(ring), why_left(ring)?)));
+        .filter(|ring| ring.done.fate != Fate::Foreign || !anothers(ring))
+        .filter_map(|ring| Some(format!("{}: {}", shown(ring), why_left(ring, before)?)));
     let intents = report.intents.iter().filter_map(|intent| {
         let why = intent.left.as_ref()?;
         Some(format!("an append to {}: {why}", intent.log))
     });
-    rings.chain(intents).chain(others.iter().cloned()).collect()
+    rings.chain(intents).chain(others(before)).collect()
 }
 
 fn shown(ring: &RingReport) -> String {
     ring.place.join(&ring.name).display().to_string()
 }
 
-fn why_left(ring: &RingReport) -> Option<String> {
+fn why_left(ring: &RingReport, before: &Survey) -> Option<String> {
     match ring.done.fate {
-        Fate::Finished | Fate::SetAside | Fate::Held => None,
-        Fate::OtherVersion(version) => Some(format!(
-            "left: its format has version {version}; run the `logspool recover` of the logspool that wrote it"
-        )),
-        Fate::Copy => Some(
-            "left: it is a copy of another ring, whose records it would write again; remove it, or, if the original is gone, give it \
-             that name"
+        Fate::Finished | Fate::SetAside | Fate::Held | Fate::Gone => None,
+        Fate::Linked => Some(
+            "it has another name somewhere (a hard link), and its records would be written twice; remove one of the names, and \
+             run this again"
                 .to_owned(),
         ),
+        Fate::Foreign => Some(
+            "it is no file of this user's that can be opened (a link, a directory, or one without permissions); remove it or put \
+             it right, and run this again"
+                .to_owned(),
+        ),
+        Fate::OtherVersion(version) => Some(format!(
+            "its format has version {version}; run the `logspool recover` of the logspool that wrote it"
+        )),
+        Fate::Copy => Some(
+            before
+                .rings
+                .iter()
+                .find(|r| r.file == ring.name && r.place == ring.place)
+                .and_then(|r| before.copy_advice(r))
+                .unwrap_or_else(|| {
+                    "it is a copy of another spool, whose records it would write again; remove it".to_owned()
+                }),
+        ),
         Fate::Unfinished => Some(
-            "left: one of its logs is locked by another process or cannot be written (`logspool doctor` says which); run \
+            "one of its logs is locked by another process or cannot be written (`logspool doctor` says which); run \
              this again then"
                 .to_owned(),
         ),
-        Fate::Failed => Some("left: it cannot be opened or read (see above)".to_owned()),
+        Fate::Failed => Some("it cannot be opened or read (see above)".to_owned()),
     }
 }
 
@@ -131,7 +166,13 @@ fn what_happened(ring: &RingReport) -> String {
             ring.name.trim_end_matches(".ring")
         ),
         Fate::Held => "its process lives, and writes it itself".to_owned(),
-        Fate::OtherVersion(_) | Fate::Copy | Fate::Unfinished | Fate::Failed => {
+        Fate::Gone => "another process has finished it".to_owned(),
+        Fate::OtherVersion(_)
+        | Fate::Copy
+        | Fate::Linked
+        | Fate::Foreign
+        | Fate::Unfinished
+        | Fate::Failed => {
             format!("{records} recovered so far")
         }
     }
@@ -175,6 +216,9 @@ fn as_json(path: &std::path::Path, report: &Report, left: &[String]) -> Value {
         Fate::Finished => "finished",
         Fate::SetAside => "damaged",
         Fate::Held => "living",
+        Fate::Gone => "gone",
+        Fate::Linked => "linked",
+        Fate::Foreign => "foreign",
         Fate::OtherVersion(_) => "other_version",
         Fate::Copy => "copy",
         Fate::Unfinished => "unfinished",

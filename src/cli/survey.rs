@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::cli::held::{Held, Locks};
+use crate::cli::quoted;
 use crate::config::SpoolPlace;
 use crate::segment::dir::OWN_DIR;
 use crate::segment::naming::{self, Segment};
 use crate::segment::state::peek::{self, Peek};
 use crate::spool::place;
+use crate::spool::ring;
 use crate::spool::ring::look::{self, Look};
+use crate::spool::salvage::is_id;
 
 /// A ring file.
 pub struct Ring {
@@ -24,6 +27,8 @@ pub struct Ring {
     pub size: u64,
     /// Who holds its lock: its owner lives, or somebody drains it.
     pub owner: Held,
+    /// It has another name somewhere.
+    pub linked: bool,
     /// What is in it, or why that cannot be seen.
     pub look: Result<Box<Look>, String>,
 }
@@ -33,10 +38,21 @@ impl Ring {
         self.place.join(&self.file).display().to_string()
     }
 
+    /// The file name of the dead ring that this is a copy of: its records are that one's. As [`crate::spool::salvage::open`]
+    /// judges.
+    pub fn copy_of(&self) -> Option<String> {
+        let look = self.look.as_ref().ok().filter(|_| !self.owner.held)?;
+        let named = |id: [u8; 8]| self.file == ring::file_name(id);
+        let copied = is_id(look.id) && !named(look.id) && look.author.is_none_or(|id| !named(id));
+        copied.then(|| ring::file_name(look.id))
+    }
+
     /// Records that are not in segments.
     pub fn waiting(&self) -> u64 {
         self.look
             .as_ref()
+            .ok()
+            .filter(|_| self.copy_of().is_none())
             .map_or(0, |l| l.logs.iter().map(|w| w.records).sum())
     }
 }
@@ -175,6 +191,25 @@ impl Survey {
         Ok(())
     }
 
+    /// What is to be done with a ring that is a copy.
+    pub fn copy_advice(&self, ring: &Ring) -> Option<String> {
+        let original = ring.copy_of()?;
+        let shown = quoted(&ring.place.join(&ring.file));
+        let stands = self.rings.iter().any(|r| r.file == original);
+        Some(if stands {
+            format!(
+                "it is a copy of {original}, which stands there too, and its records would be written twice; remove it: rm {shown}"
+            )
+        } else {
+            format!(
+                "it is a copy of {original}, which is gone; if the logs hold lines of it (their `seq` begins with {}-), its \
+                 records were recovered, and the copy can be removed; if none, give it its name again and recover it: mv {shown} {}",
+                original.trim_end_matches(".ring"),
+                quoted(&ring.place.join(&original))
+            )
+        })
+    }
+
     fn look_into(&mut self, own: &Path, locks: &Locks) {
         let Ok(meta) = std::fs::symlink_metadata(own) else {
             return;
@@ -223,6 +258,7 @@ impl Survey {
                     uid: meta.uid(),
                     mode: meta.mode() & 0o7777,
                     size: meta.len(),
+                    linked: meta.is_file() && meta.nlink() > 1,
                     owner,
                     look,
                 });

@@ -11,7 +11,7 @@ use rustix::fs::Dir;
 use crate::config::{LogSettings, SpoolPlace};
 use crate::error::{Context, Result};
 use crate::failpoint;
-use crate::segment::dir::{LogDir, OWN_DIR};
+use crate::segment::dir::LogDir;
 use crate::segment::state::Intent;
 use crate::segment::state::peek::{Seen, peek};
 use crate::spool::place;
@@ -97,7 +97,7 @@ pub fn recover(path: &Path, spool_dirs: &[PathBuf], patience: Duration) -> Resul
     }
     for (first, dir) in dirs.into_iter().enumerate().map(|(i, d)| (i == 0, d)) {
         let dir = Arc::new(dir);
-        let own = (own_path(&dir), dir.own());
+        let own = (recover::own_path(&dir), dir.own());
         let mut places = vec![own];
         if first {
             places.extend(elsewhere.iter().map(|(p, fd)| (p.clone(), fd.as_fd())));
@@ -123,19 +123,6 @@ fn places_of(path: &Path, spool_dirs: &[PathBuf]) -> Result<Vec<(PathBuf, OwnedF
         .iter()
         .filter_map(|place| place::existing(place, (stat.st_dev, stat.st_ino)))
         .collect())
-}
-
-/// The path of a log directory's own directory, for messages.
-fn own_path(dir: &LogDir) -> PathBuf {
-    let uid = rustix::process::geteuid().as_raw();
-    let other = dir.path().join(format!("{OWN_DIR}.{uid}"));
-    let is_other = rustix::fs::stat(&other)
-        .is_ok_and(|s| rustix::fs::fstat(dir.own()).is_ok_and(|own| own.st_ino == s.st_ino));
-    if is_other {
-        other
-    } else {
-        dir.path().join(OWN_DIR)
-    }
 }
 
 fn adopt(
@@ -166,7 +153,7 @@ fn finish_intents(
     report: &mut Report,
     deadline: Instant,
 ) -> Result<()> {
-    let shown = own_path(dir).display().to_string();
+    let shown = recover::own_path(dir).display().to_string();
     for file in states(dir.own()).context("cannot list", &shown)? {
         let log = file.trim_end_matches(STATE).to_owned();
         while let Some((records, settings)) = left_behind(dir, &file) {

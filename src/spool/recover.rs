@@ -1,19 +1,21 @@
 //! Rings whose owner died: found by their free lock, drained, unlinked. Damage never stops a start.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat,
-    unlinkat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
+use crate::segment::dir::{LogDir, OWN_DIR};
 use crate::spool::drain::Source;
 use crate::spool::frame::{ALIGN, Found};
 use crate::spool::ring::{self, Ring};
@@ -37,6 +39,12 @@ pub enum Fate {
     SetAside,
     /// Left to its owner, which lives, or to another process that is draining it.
     Held,
+    /// Gone when its turn came: another process has finished it.
+    Gone,
+    /// Left: it has another name somewhere, and its records would be written twice.
+    Linked,
+    /// Left: no file of this user's that can be opened: a link, a directory, another user's.
+    Foreign,
     /// Left: written by a logspool of another format version.
     OtherVersion(u64),
     /// Left: a log is locked by another process, or cannot be written.
@@ -92,16 +100,17 @@ pub fn adopt_each(
     heard: &mut dyn FnMut(&str, Recovered),
 ) -> io::Result<Recovered> {
     let mut total = Recovered::default();
+    let path = path_of(place, &stores.dir);
     for name in rings(place)? {
         if name.ends_with(TEMPORARY) {
             remove_stale(place, &name);
             continue;
         }
         // Whatever is in a ring, it does not stop a start.
-        let adopted = catch_unwind(AssertUnwindSafe(|| adopt(place, &name, stores)))
+        let adopted = catch_unwind(AssertUnwindSafe(|| adopt((place, &path), &name, stores)))
             .unwrap_or_else(|panic| {
                 failpoint::pass_on(panic);
-                give_up(place, &name)
+                give_up((place, &path), &name)
             });
         match adopted {
             Ok(done) => {
@@ -117,12 +126,38 @@ pub fn adopt_each(
                 heard(&name, done);
                 total.add(done);
                 report::say(&format!(
-                    "cannot recover the spool file {name}: {e}; left for later"
+                    "cannot recover the spool file {}: {e}; left for later",
+                    path.join(&name).display()
                 ));
             }
         }
     }
     Ok(total)
+}
+
+/// The path of a place, for messages.
+fn path_of(place: BorrowedFd<'_>, dir: &LogDir) -> PathBuf {
+    let same = |a: &Stat, b: &Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+    if let (Ok(place), Ok(own)) = (fstat(place), fstat(dir.own()))
+        && same(&place, &own)
+    {
+        return own_path(dir);
+    }
+    // It was opened by descriptor, and what it is called now is what helps who reads the message.
+    std::fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())).unwrap_or_default()
+}
+
+/// The path of a log directory's own directory, for messages.
+pub(super) fn own_path(dir: &LogDir) -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    let other = dir.path().join(format!("{OWN_DIR}.{uid}"));
+    let is_other = rustix::fs::stat(&other)
+        .is_ok_and(|s| fstat(dir.own()).is_ok_and(|own| own.st_ino == s.st_ino));
+    if is_other {
+        other
+    } else {
+        dir.path().join(OWN_DIR)
+    }
 }
 
 /// The names of the rings in a place, and of those being made.
@@ -141,13 +176,26 @@ pub(super) fn rings(place: BorrowedFd<'_>) -> io::Result<Vec<String>> {
 }
 
 /// Drains one ring if nobody owns it.
-fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<Recovered> {
+fn adopt(
+    (place, path): (BorrowedFd<'_>, &Path),
+    name: &str,
+    stores: &mut Stores,
+) -> io::Result<Recovered> {
     let mut done = Recovered::default();
-    let Some(file) = lock_orphan(place, name)? else {
-        done.fate = Fate::Held;
-        return Ok(done);
+    let shown = path.join(name).display().to_string();
+    let file = match lock_orphan(place, name)? {
+        Ok(file) => file,
+        Err(fate) => {
+            if fate == Fate::Linked {
+                report::say(&format!(
+                    "the spool file {shown} is left alone: it has another name somewhere, and its records would be written \
+                     twice. Remove one of the names"
+                ));
+            }
+            done.fate = fate;
+            return Ok(done);
+        }
     };
-    let shown = stores.dir.path().join(name).display().to_string();
     let (ring, mut damage) = match salvage::open(file, place, name)? {
         Opened::Ring(ring, damage) => (ring, damage),
         Opened::Version(version) => {
@@ -161,18 +209,19 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         }
         Opened::Copy(id) => {
             report::say(&format!(
-                "{shown} is left alone: it is a copy of {}, and its records would be written twice. Remove it, or, if the \
-                 original is gone, give it that name",
+                "{shown} is left alone: it is a copy of {0}, and its records would be written twice. Remove it; only if {0} was \
+                 lost before its records were in the logs, give it that name again",
                 ring::file_name(id)
             ));
             done.fate = Fate::Copy;
             return Ok(done);
         }
         Opened::TooShort => {
-            let kept = set_aside(place, name)?;
+            let kept = path.join(set_aside(place, name)?);
             report::say(&format!(
                 "{shown} was damaged by something other than logspool: it was cut, and its records cannot be read. It is \
-                 kept as {kept}"
+                 kept as {}",
+                kept.display()
             ));
             done.rings += 1;
             done.fate = Fate::SetAside;
@@ -212,11 +261,12 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
         if !announced {
             salvage::announce(stores, source, &what);
         }
-        let kept = set_aside(place, name)?;
+        let kept = path.join(set_aside(place, name)?);
         done.fate = Fate::SetAside;
         report::say(&format!(
             "{shown} was damaged by something other than logspool ({what}); what could be read of it is recovered. It is \
-             kept as {kept}"
+             kept as {}",
+            kept.display()
         ));
     } else {
         failpoint::step();
@@ -227,10 +277,12 @@ fn adopt(place: BorrowedFd<'_>, name: &str, stores: &mut Stores) -> io::Result<R
 }
 
 /// What a ring's damage made us fail at: a defect, but not one to fail a start with, or to meet again at each.
-fn give_up(place: BorrowedFd<'_>, name: &str) -> io::Result<Recovered> {
-    let kept = set_aside(place, name)?;
+fn give_up((place, path): (BorrowedFd<'_>, &Path), name: &str) -> io::Result<Recovered> {
+    let kept = path.join(set_aside(place, name)?);
     report::say(&format!(
-        "the damaged spool file {name} could not be recovered; this is a defect of logspool. It is kept as {kept}"
+        "the damaged spool file {} could not be recovered; this is a defect of logspool. It is kept as {}",
+        path.join(name).display(),
+        kept.display()
     ));
     Ok(Recovered {
         fate: Fate::SetAside,
@@ -253,8 +305,8 @@ fn set_aside(place: BorrowedFd<'_>, name: &str) -> io::Result<String> {
     Ok(kept)
 }
 
-/// Opens and locks a ring nobody owns: regular, ours, with one link, and still under its name.
-fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Option<TrackedFd>> {
+/// Opens and locks a ring nobody owns: regular, ours, with one link, and still under its name; else says why it is left.
+fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Result<TrackedFd, Fate>> {
     let file = match openat(
         place,
         name,
@@ -262,33 +314,33 @@ fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Option<TrackedFd
         Mode::empty(),
     ) {
         Ok(file) => TrackedFd::new(file),
-        // Gone, or no ring of ours: a link, a directory, a socket, another user's.
-        Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => {
-            return Ok(None);
+        Err(Errno::NOENT) => return Ok(Err(Fate::Gone)),
+        // A link, a directory, a socket, another user's.
+        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::ACCESS) => {
+            return Ok(Err(Fate::Foreign));
         }
         Err(e) => return Err(e.into()),
     };
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
+        Err(Errno::WOULDBLOCK) => return Ok(Err(Fate::Held)),
         Err(e) => return Err(e.into()),
     }
     let held = fstat(&file)?;
     let named = match statat(place, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
-        Err(Errno::NOENT) => return Ok(None), // Another recoverer was faster.
+        Err(Errno::NOENT) => return Ok(Err(Fate::Gone)), // Another recoverer was faster.
         Err(e) => return Err(e.into()),
     };
     let same = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino);
     let usable = FileType::from_raw_mode(held.st_mode) == FileType::RegularFile
         && held.st_uid == rustix::process::geteuid().as_raw();
-    if usable && held.st_nlink > 1 {
-        report::say(&format!(
-            "the spool file {name} is left alone: it has another name somewhere, and its records would be written twice. \
-             Remove one of the names"
-        ));
-    }
-    Ok((same && usable && held.st_nlink == 1).then_some(file))
+    Ok(match (usable, same) {
+        (false, _) => Err(Fate::Foreign),
+        (true, false) => Err(Fate::Gone),
+        (true, true) if held.st_nlink != 1 => Err(Fate::Linked),
+        (true, true) => Ok(file),
+    })
 }
 
 fn remove_stale(place: BorrowedFd<'_>, name: &str) {

@@ -43,6 +43,18 @@ def test_a_directory_that_is_not_there_is_named(tmp_path: Path, command: str) ->
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize("command", ["verify", "recover", "doctor"])
+def test_a_spool_directory_that_is_not_there_is_named(tmp_path: Path, command: str) -> None:
+    directory = write(tmp_path / "logs" / "a.jsonl")
+    done = logspool(command, directory, "--spool-dir", tmp_path / "nowhere", status=2)
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "--spool-dir" in done.stderr
+    (tmp_path / "file").touch()
+    assert "is not a directory" in logspool(command, directory, "--spool-dir", tmp_path / "file", status=2).stderr
+    (tmp_path / "fast").mkdir()
+    logspool(command, directory, "--spool-dir", tmp_path / "fast")
+
+
 @pytest.mark.parametrize("command", ["verify", "recover"])
 def test_a_directory_without_logs_is_said_to_be_none_and_left_as_it_is(tmp_path: Path, command: str) -> None:
     (tmp_path / "notes.txt").write_text("nothing of ours")

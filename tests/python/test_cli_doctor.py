@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -237,3 +238,45 @@ def test_the_directory_that_is_configured_here_is_looked_at(tmp_path: Path) -> N
     done = logspool("doctor", "--json", cwd=tmp_path, status=1)
     answer = json.loads(done.stdout)
     assert [d["path"] for d in answer["directories"]] == [str(path.parent)]
+
+
+def test_a_directory_that_was_deleted_under_a_process_is_told_and_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(tmp_path, HELD + '\nlog.info("record 1")\nassert logspool.flush()', path)
+    assert read_line(process) == "open"
+    shutil.rmtree(path.parent)
+    text = logspool("doctor", "--pid", process.pid).stdout
+    assert "the next record makes its directory again" in text
+    assert "lost" not in text
+    tell(process, "end")
+    _, err = end(process)
+    assert process.returncode == 0, err
+    assert '"record 1"' in path.read_text()
+
+
+def test_rotation_by_time_is_told_with_its_unit(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    write(path, 1, when="H", interval=2)
+    assert "by time (every 2 hours)" in logspool("doctor", path.parent).stdout
+
+
+def test_paths_in_advice_are_as_a_shell_takes_them(tmp_path: Path) -> None:
+    path = tmp_path / "my logs" / "a.jsonl"
+    killed(path, 1)
+    assert f"`logspool recover '{path.parent}'`" in problems(path.parent)
+    (path.parent / ".logspool").chmod(0o755)
+    assert f"`chmod 700 '{path.parent}/.logspool'`" in problems(path.parent)
+
+
+def test_a_spool_that_was_deleted_under_a_process_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(tmp_path, HELD, path)
+    assert read_line(process) == "open"
+    (ring,) = (path.parent / ".logspool").glob("*.ring")
+    ring.unlink()
+    text = problems("--pid", process.pid)
+    assert f"{ring} open, which is deleted" in text
+    assert "do not survive a kill" in text
+    assert "directory again" not in text
+    tell(process, "end")
+    end(process)

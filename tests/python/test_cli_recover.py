@@ -259,3 +259,82 @@ def test_rings_of_another_user_are_left_and_that_user_is_named(open_directory: P
     assert report("recover", path.parent, user=NOBODY)["records"] == 1
     assert numbers(path) == [0, 1]
     assert {file.stat().st_uid for file in path.parent.rglob("*")} == {NOBODY}
+
+
+def as_nobody(path: Path) -> None:
+    """Everything of the log is given to another user."""
+    for file in (path.parent, *path.parent.rglob("*")):
+        os.chown(file, NOBODY, NOBODY)
+
+
+def test_a_place_that_may_not_be_looked_into_is_left_and_said_to_be(open_directory: Path) -> None:
+    path = open_directory / "logs" / "a.jsonl"
+    killed(path, 10)
+    path.parent.chmod(0o755)
+    answer = report("recover", path.parent, status=1, user=NOBODY)
+    assert answer["records"] == 0
+    (left,) = answer["left"]
+    assert f"{path.parent}/.logspool cannot be looked into" in left
+    assert "sudo" in left
+    assert "nothing to recover" not in logspool("recover", path.parent, status=1, user=NOBODY).stdout
+    assert report("recover", path.parent)["records"] == 10
+
+
+def test_a_ring_with_two_names_is_left_and_both_commands_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 10)
+    second = tmp_path / "second"
+    second.hardlink_to(ring)
+    answer = report("recover", path.parent, status=1)
+    assert [r["fate"] for r in answer["rings"]] == ["linked"]
+    (left,) = answer["left"]
+    assert left.startswith(f"{ring}: ")
+    assert "another name" in left
+    assert "another name" in " ".join(report("doctor", path.parent, status=1)["problems"])
+    second.unlink()
+    assert report("recover", path.parent)["records"] == 10
+
+
+def test_a_copy_of_a_ring_is_left_and_no_command_counts_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 10)
+    copy = ring.with_name("copycopy.ring")
+    shutil.copy(ring, copy)
+    (log,) = report("verify", path.parent, status=1)["logs"]
+    assert log["in_spool"] == 10
+    text = " ".join(report("verify", path.parent, status=1)["problems"])
+    assert f"{copy} is a copy of {ring.name}" in text
+    text = " ".join(report("doctor", path.parent, status=1)["problems"])
+    assert f"{copy} is a copy of {ring.name}" in text
+    assert "10 records of processes that are gone wait in 1 spool" in text
+    done = logspool("recover", path.parent, status=1)
+    assert "10 records recovered" in done.stdout
+    assert f"{copy} is left alone" in done.stderr
+    assert ": left: " not in done.stdout
+    copy.unlink()
+    assert report("verify", path.parent)["logs"][0]["records"] == 11
+
+
+def test_a_copy_whose_original_is_gone_tells_how_to_get_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 10)
+    copy = ring.rename(ring.with_name("copycopy.ring"))
+    (left,) = report("recover", path.parent, status=1)["left"]
+    assert f"mv {copy} {ring}" in left
+    assert f"mv {copy} {ring}" in " ".join(report("doctor", path.parent, status=1)["problems"])
+    assert f"mv {copy} {ring}" in " ".join(report("verify", path.parent, status=1)["problems"])
+    copy.rename(ring)
+    assert report("recover", path.parent)["records"] == 10
+
+
+def test_messages_name_the_file_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    place = tmp_path / "fast"
+    write(path, 1)
+    for ring in (killed(path, 5), killed(path, 5, spool_dir=str(place))):
+        ring.write_bytes(b"x" * 1000)
+        said = logspool("recover", path.parent, "--spool-dir", place).stderr
+        assert f"{ring} was damaged" in said
+        kept = ring.with_suffix(".damaged")
+        assert f"kept as {kept}" in said
+        assert kept.exists()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from commands import NOBODY, clone, edit, killed, logspool, problems, report, segments, write
 from tests.faults.program import end, read_line, run, start, tell
-from tests.faults.stall import stalled
+from tests.faults.stall import fill, small_disk, stalled
 
 Lines = list[bytes]
 ROTATED = {"maxBytes": 4000, "backupCount": 0}
@@ -439,3 +439,79 @@ def test_what_another_user_may_not_read_is_a_problem_and_not_fine(written: Path,
     answer = report("verify", path.parent, status=1, user=NOBODY)
     assert any("Permission denied" in p["message"] for p in problems(answer))
     assert any("cannot be looked into" in text for text in answer["problems"])
+
+
+FULL = """
+log = open_log(sys.argv[1])
+log.info("record 0")
+assert logspool.flush()
+say("open")
+sys.stdin.readline()
+for n in range(1, 3000):
+    log.info("record %d " + "x" * 200, n)
+assert not logspool.flush(1)
+say("full")
+sys.stdin.readline()
+assert logspool.flush(30)
+"""
+
+
+def test_what_logspool_says_of_trouble_that_is_over_is_its_own() -> None:
+    with small_disk("24m") as disk:
+        path = disk / "logs" / "a.jsonl"
+        path.parent.mkdir()
+        process = start(disk, FULL, path)
+        assert read_line(process) == "open"
+        filler = fill(disk)
+        tell(process, "full")
+        assert read_line(process) == "full"
+        filler.unlink()
+        tell(process, "free")
+        _, err = end(process)
+        assert process.returncode == 0, err
+        assert "log_trouble_ended" in path.read_text()
+        (log,) = report("verify", path.parent)["logs"]
+        assert (log["records"], log["problems"]) == (3000, [])
+
+
+def test_damage_that_has_no_stretch_is_announced_and_explains_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 100)
+    with ring.open("r+b") as file:
+        file.seek(8)
+        file.write(b"\0" * 8)  # its version
+    logspool("recover", path.parent)
+    assert '"what":"its header"' in path.read_text()
+    (log,) = report("verify", path.parent)["logs"]
+    assert log["problems"] == []
+    assert any(f"damage of the spool of ring {ring.stem} (its header) is announced" in note for note in log["notes"])
+
+
+def test_records_that_were_lost_with_their_spool_are_lost_by_damage(log: Path) -> None:
+    gone: list[dict[str, Any]] = []
+
+    def lose(lines: Lines) -> Lines:
+        gone.append(json.loads(lines[2]))
+        notice = {
+            "ts": gone[0]["ts"],
+            "level": "WARNING",
+            "logger": "logspool",
+            "event": "spool_damaged",
+            "message": "1 records were lost with the spool",
+            "pid": 1,
+            "fields": {"ring": gone[0]["seq"][:8], "records": 1},
+        }
+        return [*lines[:2], json.dumps(notice, separators=(",", ":")).encode() + b"\n", *lines[3:]]
+
+    edit(segments(log)[-2], lose)
+    (problem,) = found(log)
+    assert problem["kind"] == "damaged"
+    notes = report("verify", log.parent, status=1)["logs"][0]["notes"]
+    assert any("(1 record) is announced" in note for note in notes)
+
+
+def test_another_programs_line_stays_foreign(log: Path) -> None:
+    foreign = b'{"ts":"2026-01-01T00:00:00.000000Z","level":"WARNING","logger":"logspool","event":"hello"}\n'
+    edit(segments(log)[-2], lambda lines: [*lines, foreign])
+    (problem,) = found(log)
+    assert "without a number" in problem["message"]

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::settings::{rotation, settings_json};
 use super::{Told, disk, process};
 use crate::cli::survey::{Log, Ring, State, Survey, user};
 use crate::cli::verify::files;
-use crate::cli::{bytes, counted, grouped};
-use crate::config::{Fsync, LogSettings};
+use crate::cli::{bytes, counted, grouped, quoted};
+use crate::config::LogSettings;
 use crate::segment::state::peek::{self, Peek};
-use crate::segment::when::When;
 use crate::spool::ring::{self, name_of};
 
 /// More rings than this do not stand in a directory that is in order.
@@ -49,7 +49,11 @@ pub fn tell(path: &Path, spool_dirs: &[PathBuf], told: &mut Told) -> Result<Valu
         .iter()
         .map(|(name, log)| tell_log(path, name, log, &survey, told))
         .collect();
-    let rings: Vec<Value> = survey.rings.iter().map(|r| tell_ring(r, told)).collect();
+    let rings: Vec<Value> = survey
+        .rings
+        .iter()
+        .map(|r| tell_ring(r, &survey, told))
+        .collect();
     spools(&survey, told);
     left_behind(&survey, told);
     Ok(json!({
@@ -77,8 +81,9 @@ fn owns(survey: &Survey, told: &mut Told) {
         ));
         if own.mode & 0o077 != 0 {
             told.problem(format!(
-                "{shown} can be entered by other users (mode {:04o}), and the spool in it holds records: `chmod 700 {shown}`.",
-                own.mode
+                "{shown} can be entered by other users (mode {:04o}), and the spool in it holds records: `chmod 700 {}`.",
+                own.mode,
+                quoted(&own.path)
             ));
         }
         if let Some(why) = &own.closed {
@@ -202,47 +207,9 @@ fn tell_state(path: &Path, name: &str, state: &State, survey: &Survey, told: &mu
              recover {}`.",
             counted(peek.lines_staged(), "record"),
             shown.display(),
-            path.display()
+            quoted(path)
         ));
     }
-}
-
-fn rotation(s: &LogSettings) -> String {
-    let size = match s.max_bytes {
-        0 => "never by size".to_owned(),
-        n => format!("at {}", bytes(n)),
-    };
-    let when = When::decode(s.when).map_or_else(String::new, |_| {
-        format!(", and by time (every {})", s.interval)
-    });
-    let keep = match s.backup_count {
-        0 => "all closed segments kept".to_owned(),
-        n => format!("{n} closed segments kept"),
-    };
-    let gzip = if s.gzip { "gzip" } else { "not compressed" };
-    let fsync = match s.fsync {
-        Fsync::None => "none",
-        Fsync::Interval => "interval",
-        Fsync::Record => "record",
-    };
-    format!(
-        "{size}{when}; {keep}, {gzip}; files {:04o}, fsync {fsync}",
-        s.file_mode
-    )
-}
-
-fn settings_json(s: &LogSettings) -> Value {
-    json!({
-        "maxBytes": s.max_bytes,
-        "backupCount": s.backup_count,
-        "by_time": s.when != 0,
-        "interval": s.interval,
-        "utc": s.utc,
-        "gzip": s.gzip,
-        "file_mode": format!("{:04o}", s.file_mode),
-        "dir_mode": format!("{:04o}", s.dir_mode),
-        "fsync": s.fsync,
-    })
 }
 
 /// Segments that everybody may read, where the settings do not say so.
@@ -259,18 +226,29 @@ fn readable(path: &Path, name: &str, log: &Log, settings: Option<&LogSettings>, 
             "{} of {} can be read by every user of the machine: `chmod o-rwx {}*`, or set file_mode if that is meant.",
             counted(count as u64, "segment"),
             path.join(name).display(),
-            path.join(name).display()
+            quoted(&path.join(name))
         ));
     }
 }
 
-fn tell_ring(ring: &Ring, told: &mut Told) -> Value {
+fn tell_ring(ring: &Ring, survey: &Survey, told: &mut Told) -> Value {
     let owner = match (ring.owner.held, ring.owner.pids.first()) {
         (true, Some(pid)) => format!("of process {}", process::shown(*pid)),
         (true, None) => "of a living process that cannot be seen from here".to_owned(),
         (false, _) => "its process is gone".to_owned(),
     };
     told.line(format!("  spool {}: {owner}", ring.shown()));
+    if let Some(advice) = survey.copy_advice(ring) {
+        let advice = advice.trim_start_matches("it ");
+        told.problem(format!("{} {advice}", ring.shown()));
+    }
+    if ring.linked && !ring.owner.held {
+        told.problem(format!(
+            "The spool {} has another name somewhere (a hard link): nobody recovers it, as its records would be written twice. \
+             Remove one of the names.",
+            ring.shown()
+        ));
+    }
     let look = match &ring.look {
         Ok(look) => look,
         Err(why) => {
@@ -318,8 +296,9 @@ fn tell_ring(ring: &Ring, told: &mut Told) -> Value {
     }
     if ring.mode & 0o077 != 0 {
         told.problem(format!(
-            "The spool {0} can be read by other users: `chmod 600 {0}`.",
-            ring.shown()
+            "The spool {} can be read by other users: `chmod 600 {}`.",
+            ring.shown(),
+            quoted(&ring.place.join(&ring.file))
         ));
     }
     json!({
@@ -328,6 +307,7 @@ fn tell_ring(ring: &Ring, told: &mut Told) -> Value {
         "alive": ring.owner.held,
         "pids": ring.owner.pids,
         "pid_in_header": look.pid,
+        "copy_of": ring.copy_of(),
         "file_bytes": ring.size,
         "capacity_bytes": look.capacity,
         "used_bytes": look.used,
@@ -347,11 +327,12 @@ fn spools(survey: &Survey, told: &mut Told) {
     let orphans: Vec<&Ring> = survey.rings.iter().filter(|r| !r.owner.held).collect();
     let waiting: u64 = orphans.iter().map(|r| r.waiting()).sum();
     if waiting > 0 {
+        let originals = orphans.iter().filter(|r| r.copy_of().is_none()).count();
         told.problem(format!(
             "{} of processes that are gone wait in {}: the next process that logs here writes them, or `logspool recover {}`.",
             counted(waiting, "record"),
-            counted(orphans.len() as u64, "spool"),
-            survey.path.display()
+            counted(originals as u64, "spool"),
+            quoted(&survey.path)
         ));
     }
     if orphans.len() > MANY {
@@ -360,7 +341,7 @@ fn spools(survey: &Survey, told: &mut Told) {
              the way.",
             counted(orphans.len() as u64, "spool"),
             survey.path.display(),
-            survey.path.display()
+            quoted(&survey.path)
         ));
     }
 }
@@ -376,7 +357,7 @@ fn left_behind(survey: &Survey, told: &mut Told) {
             "{} is a spool that something other than logspool damaged; what was whole is in the logs (`logspool verify {}` names what \
              is missing). Look at it and delete it.",
             other.path.display(),
-            survey.path.display()
+            quoted(&survey.path)
         ));
     }
     for other in survey.temporary.iter().filter(|o| o.age > STALE) {

@@ -4,6 +4,7 @@
 mod directory;
 mod disk;
 mod process;
+mod settings;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::out::Out;
-use crate::cli::{Ended, dir_argument, json_argument, paths, resolve, spool_dir_argument};
+use crate::cli::{Ended, dir_argument, json_argument, resolve, spool_dir_argument, spool_dirs};
 
 pub const EXAMPLES: &str = "Examples:
   logspool doctor                   where a program started here would log, with which settings from where
@@ -88,7 +89,7 @@ pub fn run(
     out: &mut Out,
 ) -> Result<Ended, String> {
     let mut told = Told::default();
-    let mut spool_dirs = paths(matches, "spool-dir");
+    let mut spool_dirs = spool_dirs(matches)?;
     let mut directories = Vec::new();
     if let Some(pid) = matches.get_one::<u32>("pid") {
         directories = process::tell(*pid, &mut told)?;

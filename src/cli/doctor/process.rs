@@ -64,6 +64,7 @@ pub fn tell(pid: u32, told: &mut Told) -> Result<Vec<PathBuf>, String> {
     })?;
     let mut directories = BTreeSet::new();
     let mut spools = BTreeSet::new();
+    let mut gone = BTreeSet::new();
     for link in links.flatten() {
         let Ok(target) = fs::read_link(link.path()) else {
             continue;
@@ -73,9 +74,7 @@ pub fn tell(pid: u32, told: &mut Told) -> Result<Vec<PathBuf>, String> {
         let deleted = path.len() < text.len();
         if path.ends_with(RING) || (path.ends_with(STATE) && path.contains("/.logspool")) {
             if deleted {
-                told.problem(format!(
-                    "Process {pid} has {path} open, which is deleted: what it logs there is lost when it ends. Restart it."
-                ));
+                gone.insert(path.to_owned());
                 continue;
             }
             let seen = visible(pid, Path::new(path), &link.path());
@@ -108,10 +107,23 @@ pub fn tell(pid: u32, told: &mut Told) -> Result<Vec<PathBuf>, String> {
     for spool in &spools {
         told.line(format!("  {:<14} {}", "spool", spool.display()));
     }
+    // With its state a whole directory is gone, which the next record makes again; a spool alone is not missed.
+    let directory_gone = gone.iter().any(|path| path.ends_with(STATE));
+    for path in &gone {
+        told.line(format!("  {:<14} {path}", "deleted"));
+    }
+    if directory_gone {
+        told.line("  the next record makes its directory again, and logging goes on there");
+    } else if let Some(path) = gone.first().filter(|_| spools.is_empty()) {
+        told.problem(format!(
+            "Process {pid} has {path} open, which is deleted: logging goes on, but records that wait in it do not survive a kill. \
+             Restart it."
+        ));
+    }
     for variable in &variables {
         told.line(format!("  {:<14} {variable}", "variable"));
     }
-    if directories.is_empty() && spools.is_empty() {
+    if directories.is_empty() && spools.is_empty() && gone.is_empty() {
         told.problem(format!(
             "Process {pid} has no log of logspool open: it has not called logspool.basicConfig, or has ended its logging."
         ));
@@ -136,6 +148,7 @@ pub fn tell(pid: u32, told: &mut Told) -> Result<Vec<PathBuf>, String> {
             "writer_running": writer,
             "threads": threads,
             "spools": list(&spools),
+            "deleted": gone,
             "environment": variables,
         }),
     );

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::cli::out::Out;
 use crate::cli::survey::Survey;
-use crate::cli::{Ended, dir_argument, directory, json_argument, paths, spool_dir_argument};
+use crate::cli::{Ended, dir_argument, directory, json_argument, spool_dir_argument, spool_dirs};
 use files::Source;
 use judge::Tracks;
 use report::{LogReport, Report};
@@ -81,7 +81,7 @@ pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<Ended, String> {
     let named = matches.get_many::<String>("log");
     let options = Options {
         path,
-        spool_dirs: paths(matches, "spool-dir"),
+        spool_dirs: spool_dirs(matches)?,
         logs: named.into_iter().flatten().cloned().chain(log).collect(),
         complete: matches.get_flag("complete"),
         threads: matches.get_one::<u16>("threads").map_or_else(

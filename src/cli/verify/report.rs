@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::files::{Checked, staged_numbers};
 use super::judge::{Misplaced, Missing, Tracks, uncovered};
-use super::scan::{Kind, Place, RingId, Scan};
+use super::scan::{Kind, Lost, Place, RingId, Scan};
 use crate::cli::survey::Survey;
 use crate::cli::{counted, grouped};
 use crate::segment::naming::{gz_name, segment_name};
@@ -118,10 +118,15 @@ impl LogReport {
                 self.problem("torn", text, json!({"file": file, "line": scan.lines}));
             }
             for damage in &scan.damage {
+                let what = match &damage.what {
+                    Lost::Bytes(n) => format!(" ({})", counted(*n, "byte")),
+                    Lost::Records(n) => format!(" ({})", counted(*n, "record")),
+                    Lost::Part(part) => format!(" ({part})"),
+                    Lost::Unsaid => String::new(),
+                };
                 self.notes.push(format!(
-                    "damage of the spool of ring {} ({}) is announced at {}",
+                    "damage of the spool of ring {}{what} is announced at {}",
                     damage.ring,
-                    counted(damage.bytes, "byte"),
                     self.place(&damage.place)
                 ));
             }
@@ -184,7 +189,7 @@ impl LogReport {
 
     /// What waits in rings, and in an append left half done.
     pub fn spool(&mut self, survey: &Survey, tracks: &mut Tracks, staged: &[u8]) {
-        for ring in &survey.rings {
+        for ring in survey.rings.iter().filter(|r| r.copy_of().is_none()) {
             let Ok(look) = &ring.look else { continue };
             let Some(log) = look.logs.iter().find(|l| l.name == self.name) else {
                 continue;
@@ -387,6 +392,10 @@ impl Report {
                     "the spool {} cannot be looked into: {why}; records that wait there are not verified",
                     ring.shown()
                 ));
+            }
+            if let Some(advice) = survey.copy_advice(ring) {
+                let advice = advice.trim_start_matches("it ");
+                self.problems.push(format!("{} {advice}", ring.shown()));
             }
         }
         for own in &survey.owns {

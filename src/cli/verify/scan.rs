@@ -56,8 +56,21 @@ pub struct Bad {
 #[derive(Clone, Debug)]
 pub struct Damage {
     pub ring: String,
-    pub bytes: u64,
+    pub what: Lost,
     pub place: Place,
+}
+
+/// What a `spool_damaged` record says that was damaged.
+#[derive(Clone, Debug)]
+pub enum Lost {
+    /// A stretch of so many bytes.
+    Bytes(u64),
+    /// So many records, with the file.
+    Records(u64),
+    /// A part of the spool, in words.
+    Part(String),
+    /// It does not say.
+    Unsaid,
 }
 
 /// What one segment holds.
@@ -195,13 +208,14 @@ impl Scan {
             ts: ts(line),
         };
         let announced = is_announcement(line);
-        if announced && let Some(damage) = damaged(line, place) {
-            self.announcements += 1;
-            self.damage.push(damage);
-            return;
-        }
         let Some((ring, last)) = seq(line).or_else(|| seq_elsewhere(line)) else {
-            self.unnumbered += 1;
+            match announced.then(|| own(line, place)).flatten() {
+                Some(damage) => {
+                    self.announcements += 1;
+                    self.damage.extend(damage);
+                }
+                None => self.unnumbered += 1,
+            }
             return;
         };
         let mut first = last;
@@ -258,19 +272,34 @@ fn is_announcement(line: &[u8]) -> bool {
     memchr::memmem::find(&line[..line.len().min(160)], b"\"logger\":\"logspool\"").is_some()
 }
 
-fn damaged(line: &[u8], place: Place) -> Option<Damage> {
+/// What a record of logspool's own without a number announces; `None` where it is none that logspool writes.
+#[allow(clippy::option_option)] // None of ours, or one of ours that tells of no damage: two answers.
+fn own(line: &[u8], place: Place) -> Option<Option<Damage>> {
     let record: serde_json::Value = serde_json::from_slice(line).ok()?;
+    if record["logger"] != "logspool" {
+        return None;
+    }
+    if record["event"] == "log_trouble_ended" {
+        return Some(None);
+    }
     if record["event"] != "spool_damaged" {
         return None;
     }
     let fields = &record["fields"];
-    Some(Damage {
-        ring: fields["ring"].as_str()?.to_owned(),
-        bytes: fields["to"]
-            .as_u64()?
-            .saturating_sub(fields["from"].as_u64()?),
+    let what = if let (Some(from), Some(to)) = (fields["from"].as_u64(), fields["to"].as_u64()) {
+        Lost::Bytes(to.saturating_sub(from))
+    } else if let Some(records) = fields["records"].as_u64() {
+        Lost::Records(records)
+    } else if let Some(part) = fields["what"].as_str() {
+        Lost::Part(part.to_owned())
+    } else {
+        Lost::Unsaid
+    };
+    Some(fields["ring"].as_str().map(|ring| Damage {
+        ring: ring.to_owned(),
+        what,
         place,
-    })
+    }))
 }
 
 /// A number that does not stand at the line's end: somebody rewrote the file.

@@ -77,6 +77,8 @@ pub struct Look {
     pub damaged: u64,
     /// Whether it drops the oldest when it is full.
     pub drops_oldest: bool,
+    /// What the ring was called when the first line that says so was written.
+    pub author: Option<[u8; 8]>,
     /// What waits in it, by log.
     pub logs: Vec<Waiting>,
 }
@@ -151,6 +153,7 @@ pub fn look(file: BorrowedFd<'_>, alive: bool) -> io::Result<Seen> {
         used: found.used,
         damaged: found.damaged,
         drops_oldest: word(&head, AT_DROPS_OLDEST) != 0,
+        author: found.author,
         logs: found.logs.into_iter().flatten().collect(),
     })))
 }
@@ -198,6 +201,7 @@ struct Found {
     logs: Vec<Option<Waiting>>,
     used: u64,
     damaged: u64,
+    author: Option<[u8; 8]>,
 }
 
 enum Step {
@@ -287,6 +291,11 @@ impl Walk<'_> {
             Some(head) => half(head, 12) as usize,
             None => return Ok(()),
         };
+        if found.author.is_none()
+            && let Some(frame) = self.bytes(at, frame::HEADER + len)?
+        {
+            found.author = seq(&frame[frame::HEADER..]).map(|(id, _)| id);
+        }
         let Some(waiting) = found.logs[log].as_mut().filter(|w| w.done <= at) else {
             return Ok(());
         };
