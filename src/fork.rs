@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::memtrap;
+
 /// Descriptors beyond this are not tracked: their locks stay with a child until it exits or executes.
 const MAX_FDS: usize = 1 << 16;
 static FDS: [AtomicU64; MAX_FDS / 64] = [const { AtomicU64::new(0) }; MAX_FDS / 64];
@@ -41,6 +43,7 @@ extern "C" fn in_parent() {
 
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    memtrap::after_fork();
     for (word, bits) in FDS.iter().enumerate() {
         let mut left = bits.swap(0, Ordering::Relaxed);
         while left != 0 {

@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Mappings beyond this many are not protected.
 const MAX: usize = 1024;
-/// A lock held this many turns belongs to a thread that a fork left behind.
-const PATIENCE: usize = 1 << 16;
 
 struct Range {
     /// Address; 0 is a free place, 1 one that is being filled.
@@ -39,6 +37,11 @@ static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut())
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
 /// One thread at a time replaces pages: a page that another thread has replaced and written to is left alone.
 static REPLACING: AtomicBool = AtomicBool::new(false);
+
+/// In a forked child, whose only thread replaces nothing just now: the lock may be that of a thread it does not have.
+pub fn after_fork() {
+    REPLACING.store(false, Ordering::Release);
+}
 
 /// The protection of one mapping, taken back when dropped (before it is unmapped).
 #[derive(Debug)]
@@ -134,10 +137,9 @@ fn replace_page(address: usize) -> bool {
     }) else {
         return false;
     };
-    let mut turns = 0;
-    while REPLACING.swap(true, Ordering::Acquire) && turns < PATIENCE {
-        std::hint::spin_loop();
-        turns += 1;
+    while REPLACING.swap(true, Ordering::Acquire) {
+        // SAFETY: lets another thread run, perhaps the one that is waited for.
+        unsafe { libc::sched_yield() };
     }
     let size = PAGE.load(Ordering::Relaxed);
     let page = (address & !(size - 1)) as *mut libc::c_void;
