@@ -30,11 +30,13 @@ pub fn size(len: usize) -> u64 {
     ((HEADER + len) as u64).next_multiple_of(ALIGN)
 }
 
-/// What a checksum begins with: bytes that damage has moved to another lap are no frame there.
-#[allow(clippy::cast_possible_truncation)] // 64 GiB repeat it, and no ring is as large.
+/// What a checksum begins with: bytes that damage has moved to another lap are no frame there. Every bit of the position
+/// counts, or one flipped in the upper half would pass for a frame far ahead.
+#[allow(clippy::cast_possible_truncation)] // Folded, not cut.
 #[inline]
 pub(super) fn seed(position: u64) -> u32 {
-    (position / ALIGN) as u32
+    let at = position / ALIGN;
+    (at ^ at >> 32) as u32
 }
 
 /// The checksum of a frame whose bytes from 12 on are `rest`.

@@ -128,7 +128,11 @@ fn likelier(
         let len = u64::try_from(fstat(file)?.st_size).unwrap_or(0);
         regrow(file, capacity, len)?;
         let copy = TrackedFd::new(rustix::io::fcntl_dupfd_cloexec(file, 3)?);
-        let found = scan(&Ring::map_as(copy, named, capacity, *b"damaged0")?).0;
+        let found = scan(
+            &Ring::map_as(copy, named, capacity, *b"damaged0")?,
+            u64::MAX,
+        )
+        .0;
         if best.0 == 0 || found > best.1 {
             best = (capacity, found);
         }
@@ -155,14 +159,16 @@ fn frames(ring: &Ring) -> impl Iterator<Item = u64> {
     })
 }
 
-/// How many whole frames there are, and where the last one ends; 0 without any.
-fn scan(ring: &Ring) -> (u64, u64) {
-    frames(ring).fold((0, 0), |(count, end), position| {
-        match ring.find(position, ring.region.capacity, true) {
-            Found::Frame { next, .. } | Found::Wrap { next } => (count + 1, end.max(next)),
-            _ => (count, end),
-        }
-    })
+/// How many whole frames there are before `limit`, and where the last one ends; 0 without any.
+fn scan(ring: &Ring, limit: u64) -> (u64, u64) {
+    frames(ring)
+        .filter(|p| *p < limit)
+        .fold((0, 0), |(count, end), position| {
+            match ring.find(position, ring.region.capacity, true) {
+                Found::Frame { next, .. } | Found::Wrap { next } => (count + 1, end.max(next)),
+                _ => (count, end),
+            }
+        })
 }
 
 /// Checks the tail and how far each log is done against the frames, where there is reason to.
@@ -178,7 +184,14 @@ fn positions(ring: &Ring) -> Option<&'static str> {
     if whole && (0..MAX_LOGS).all(|slot| ring.done(slot) <= tail) {
         return None;
     }
-    let (count, end) = scan(ring);
+    // Two words of the header that say the same are right: then it is the frames around it that are damaged.
+    let agreed = possible && (0..MAX_LOGS).any(|slot| ring.done(slot) == tail);
+    let limit = if agreed {
+        tail + region.capacity
+    } else {
+        u64::MAX
+    };
+    let (count, end) = scan(ring, limit);
     if count == 0 {
         // A number is used up by a record that was dropped, too, and by the one its owner was killed in.
         let used = (0..MAX_LOGS).any(|slot| {
@@ -199,8 +212,6 @@ fn positions(ring: &Ring) -> Option<&'static str> {
     // The rest of a lap that an empty ring did not need was skipped.
     let skipped = tail > end && tail == end.next_multiple_of(region.capacity);
     let end = if skipped { tail } else { end };
-    // Two words of the header that say the same are right: then it is the frames around it that are damaged.
-    let agreed = possible && (0..MAX_LOGS).any(|slot| ring.done(slot) == tail);
     let end = if agreed { end.max(tail) } else { end };
     if !possible || tail > end || end - tail > region.capacity {
         // What is done is skipped by the logs' own words.
