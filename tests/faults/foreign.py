@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import reading
+
 ALIGN, FRAME, WRAP = 16, 24, 0xFFFFFFFF
 TABLE, ENTRY, DATA = 4096, 512, 36864
 OTHERS = b'{"event":"of another program"}\n'
@@ -56,6 +58,14 @@ def frames(ring: bytes) -> Iterator[Frame]:
         position += -(-(FRAME + length) // ALIGN) * ALIGN
 
 
+def _is_whole(line: bytes) -> bool:
+    try:
+        reading.parse(line)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass
 class State:
     """What a log's state file says of its current segment, and of the append under way."""
@@ -90,7 +100,8 @@ class Meddling:
     def damage(self, own: Path, rng: random.Random) -> bool:
         """Change one byte of a record in a ring of a dead process; false when all of them are in segments."""
         for path in sorted(own.glob("*.ring")):
-            found = list(frames(path.read_bytes()))
+            # Not one that was damaged before: what it was then is excused already.
+            found = [frame for frame in frames(path.read_bytes()) if _is_whole(frame.line)]
             if not found:
                 continue
             frame = rng.choice(found)
