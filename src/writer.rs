@@ -300,7 +300,7 @@ impl Shared {
         if stores.waits_for_dir() {
             return false;
         }
-        let broken = spool.ring.has_failed();
+        let broken = spool.is_damaged();
         let made = spool.reopen_dir().and_then(|dir| {
             // Looked at outside the lock: a dead device may take its time.
             let standing = self.spools.lock().clone();
@@ -331,6 +331,7 @@ impl Shared {
             }
         }
         self.spools_changed();
+        stores.hand_over(&mut spool.newest().unwrap_or(spool).stores.lock(), !broken);
         let path = spool.dir.path().display();
         report::say(&if broken {
             format!(

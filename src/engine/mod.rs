@@ -88,7 +88,7 @@ impl Engine {
         let mut retargets = 3;
         let deadline = timeout.map(|t| Instant::now() + t);
         loop {
-            if targets.iter().all(|(s, head)| s.ring.tail() >= *head) {
+            if targets.iter().all(|(s, head)| s.is_past(*head)) {
                 // Drops for whose announcement there was no room before belong to what came before the call. Under
                 // drops that never end, the rest of them is left to the writer.
                 if !owed || retargets == 0 {
@@ -113,7 +113,7 @@ impl Engine {
                     self.shared.start();
                     self.shared.waker.wake_now();
                 }
-                if targets.iter().any(|(s, head)| s.ring.tail() < *head) {
+                if !targets.iter().all(|(s, head)| s.is_past(*head)) {
                     self.shared
                         .wait_progress(left.min(SLICE).min(Duration::from_millis(5)));
                 }

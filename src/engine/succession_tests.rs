@@ -263,3 +263,62 @@ fn what_is_committed_after_a_ring_was_truncated_and_before_that_is_noticed_is_ke
         (110, 110, 0)
     );
 }
+
+#[test]
+fn a_living_ring_whose_header_is_overwritten_costs_no_record() {
+    const TAIL: u64 = 64;
+    const RESERVED: u64 = 56;
+    const DONE: u64 = 4096 + 16;
+    const NAME: u64 = 4096 + 128;
+    let far = (CAPACITY * 1000).to_le_bytes();
+    for (at, bytes) in [
+        (TAIL, far),
+        (TAIL, (u64::MAX - 15).to_le_bytes()),
+        (TAIL, [0; 8]),
+        (RESERVED, [0; 8]),
+        (DONE, far),
+        (NAME, *b"b.jsonl\0"),
+    ] {
+        let mut still = Still::new();
+        // Beyond the first lap, so that a position of zero is wrong too.
+        while still.spool.head() < CAPACITY * 2 {
+            assert_eq!(still.append(), Appended::Accepted);
+            if still.made.is_multiple_of(100) {
+                still.drain();
+            }
+        }
+        still.drain();
+        for _ in 0..100 {
+            assert_eq!(still.append(), Appended::Accepted);
+        }
+        let ring = still
+            .logs()
+            .join(OWN_DIR)
+            .join(file_name(still.spool.ring.id()));
+        let file = File::options().write(true).open(ring).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, at).unwrap();
+        still.drain();
+        let expected: Vec<u64> = (0..u64::from(still.made)).collect();
+        assert_eq!(still.numbers(), expected, "{at}: {bytes:?}");
+        assert!(!still.logs().join("b.jsonl").exists());
+        let totals = still.totals();
+        assert_eq!(totals.in_flight, 0, "{at}: {bytes:?}");
+        assert_eq!(totals.written, u64::from(still.made), "{at}: {bytes:?}");
+    }
+}
+
+#[test]
+fn a_log_whose_directory_was_deleted_says_so_in_itself() {
+    let mut still = Still::new();
+    still.append();
+    still.drain();
+    std::fs::remove_dir_all(still.logs()).unwrap();
+    still.append();
+    still.drain();
+    let said = &still.lines()[0];
+    assert_eq!(said["event"], "log_trouble_ended");
+    assert_eq!(said["fields"]["errno"], "ENOENT");
+    let error = said["fields"]["error"].as_str().unwrap();
+    assert!(error.contains("deleted"), "{error}");
+    assert_eq!(still.numbers(), [1]);
+}

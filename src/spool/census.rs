@@ -70,6 +70,13 @@ impl Spool {
         self.head() != self.ring.tail() || self.has_unannounced()
     }
 
+    /// Whether everything before `position` is in segments. A tail beyond the head says nothing: somebody damaged it, and the
+    /// writer will notice.
+    #[must_use]
+    pub fn is_past(&self, position: u64) -> bool {
+        (position..=self.head()).contains(&self.ring.tail())
+    }
+
     /// Removes the ring, of a spool that is closed and empty, and its place where that was made for it alone.
     pub fn give_back(&self) {
         if self.is_in_use() || !self.ring.is_durable() {

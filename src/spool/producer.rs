@@ -300,7 +300,8 @@ impl Spool {
         self.owner.store(this_thread(), Relaxed);
         let tried = self.commit_locked(&mut producer, slot, line, numbered);
         self.owner.store(0, Relaxed);
-        let used = producer.head - self.ring.tail();
+        // Wrapping, here and below: a tail that somebody damaged is beyond the head until the writer notices.
+        let used = producer.head.wrapping_sub(self.ring.tail());
         // The next record is probably as long as this one. The ring is larger than the caches near the processor, and
         // letting go of the mutex waits for every store before it: by then those of the next record shall not be far away.
         self.ring
@@ -384,7 +385,7 @@ impl Spool {
         } else {
             need
         };
-        producer.head + total - self.ring.tail() <= self.ring.region.capacity
+        (producer.head + total).wrapping_sub(self.ring.tail()) <= self.ring.region.capacity
     }
 
     /// Whether one more record may be in flight.

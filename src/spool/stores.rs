@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::config::LogSettings;
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
@@ -36,7 +38,7 @@ struct Log {
 }
 
 /// A log that cannot be written just now: its records stay in the ring.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Trouble {
     retry_at: Instant,
     delay: Duration,
@@ -56,6 +58,14 @@ impl Trouble {
             errno: error.raw_os_error(),
             since: jiff::Timestamp::now(),
             began: Instant::now(),
+        }
+    }
+
+    /// The directory was deleted and is there again.
+    fn deleted() -> Self {
+        Self {
+            error: "the log directory was deleted by something other than logspool".to_owned(),
+            ..Self::new(&Errno::NOENT.into())
         }
     }
 
@@ -97,6 +107,22 @@ impl Stores {
              written when this heals",
             self.dir.path().display()
         ));
+    }
+
+    /// What took the place of this directory has its troubles, and says in each log when they are over. Without any it was
+    /// `deleted`, which is said too.
+    pub fn hand_over(&mut self, next: &mut Self, deleted: bool) {
+        for (name, log) in &mut self.logs {
+            let trouble = log.trouble.take().or_else(|| self.gone.clone());
+            if let Some(mut trouble) = trouble.or_else(|| deleted.then(Trouble::deleted)) {
+                trouble.retry_at = Instant::now();
+                next.logs
+                    .entry(name.clone())
+                    .or_default()
+                    .trouble
+                    .get_or_insert(trouble);
+            }
+        }
     }
 
     /// The store of log `name`, opened if need be.

@@ -11,16 +11,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{AtFlags, unlinkat};
 
-use crate::config::{LogSettings, SpoolSettings};
+use crate::config::{LogSettings, SpoolSettings, WhenFull};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::report;
 use crate::segment::dir::LogDir;
-use crate::spool::frame::{self, Kind};
+use crate::spool::frame::{self, ALIGN, Kind};
 use crate::spool::grow::{self, FIRST};
 use crate::spool::notice;
 use crate::spool::place;
-use crate::spool::producer::Spool;
+use crate::spool::producer::{Producer, Spool};
 use crate::spool::ring::{self, MAX_LOGS, Ring};
 
 /// What the header of a ring said when it was last known to be sound.
@@ -53,7 +53,28 @@ impl Spool {
     /// cannot be told is no reason.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.ring.has_failed() || self.dir.is_lost().unwrap_or(false)
+        self.is_damaged() || self.dir.is_lost().unwrap_or(false)
+    }
+
+    /// Whether its ring failed, or its header says what cannot be: its owner knows better.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        let kept = self.succession.kept.lock();
+        let producer = self.lock();
+        let names = |(slot, log): (usize, &KeptLog)| {
+            self.ring.log_name(slot).as_deref() == Some(log.name.as_str())
+        };
+        self.ring.has_failed()
+            || !self.is_possible(&producer, self.ring.tail())
+            || self.ring.reserved() < grow::space(producer.lap_end, self.ring.region.capacity)
+            || (0..producer.logs()).any(|slot| self.ring.done(slot) > producer.head)
+            || !kept.logs.iter().enumerate().all(names)
+    }
+
+    /// Whether the tail can be there.
+    fn is_possible(&self, producer: &Producer, tail: u64) -> bool {
+        let used = producer.head.checked_sub(tail);
+        tail.is_multiple_of(ALIGN) && used.is_some_and(|used| used <= self.ring.region.capacity)
     }
 
     /// What took its place.
@@ -90,7 +111,7 @@ impl Spool {
     /// # Errors
     /// When it cannot be made.
     pub fn reopen_dir(&self) -> Result<LogDir> {
-        if self.ring.has_failed() {
+        if self.is_damaged() {
             self.restore();
         }
         self.dir.reopen(self.ring.log_settings(0).dir_mode)
@@ -200,29 +221,41 @@ impl Spool {
             tail: self.ring.tail(),
             logs,
         };
-        if !self.ring.has_failed() {
+        if !self.is_damaged() {
             *self.succession.kept.lock() = now;
         }
     }
 
-    /// Puts back what pages of the header have lost. They are empty but for what happened since.
+    /// Puts back what the header has lost, or says wrong. Pages that were lost are empty but for what happened since.
     fn restore(&self) {
         let kept = self.succession.kept.lock();
         let producer = self.lock();
-        if !self.ring.has_header() {
-            self.ring
-                .set_reserved(grow::space(producer.lap_end, self.ring.region.capacity));
-            self.ring.set_tail(kept.tail.max(self.ring.tail()));
-            self.ring
-                .set_drops_oldest(self.settings.when_full == crate::config::WhenFull::DropOldest);
-            self.ring.set_header();
+        let (ring, head) = (&self.ring, producer.head);
+        let capacity = ring.region.capacity;
+        if !ring.has_header() {
+            ring.set_tail(kept.tail.max(ring.tail()));
+            ring.set_drops_oldest(self.settings.when_full == WhenFull::DropOldest);
+            ring.set_header();
+        }
+        let space = grow::space(producer.lap_end, capacity);
+        if ring.reserved() < space {
+            ring.set_reserved(space);
+        }
+        if !self.is_possible(&producer, ring.tail()) {
+            // As far back as there can be frames: what is done is skipped by the logs' own words.
+            let first = head.saturating_sub(capacity).next_multiple_of(ALIGN);
+            ring.set_tail(kept.tail.max(first));
         }
         for (slot, log) in kept.logs.iter().enumerate() {
-            if self.ring.log_name(slot).is_none() {
-                let done = log.done.max(self.ring.done(slot));
-                self.ring.enter_log(slot, &log.name, &log.settings, done);
-                self.ring.add_written(slot, log.written);
+            let done = Some(ring.done(slot)).filter(|done| *done <= head);
+            let done = done.unwrap_or(log.done);
+            if ring.log_name(slot).as_deref() != Some(log.name.as_str()) {
+                ring.enter_log(slot, &log.name, &log.settings, done.max(log.done));
+                if ring.written(slot) < log.written {
+                    ring.add_written(slot, log.written);
+                }
             }
+            ring.set_done(slot, done.max(log.done));
         }
     }
 }
