@@ -20,11 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.faults.disks import small_disk
 from tests.faults.failpoints import MISSING, failpoint_environment, failpoints_built
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records
 from tests.faults.reliability import LONG, row
-from tests.faults.stall import small_disk, stalled
+from tests.faults.stall import stalled
 
 import logspool
 

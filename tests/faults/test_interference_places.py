@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.disks import small_disk
 from tests.faults.failpoints import MISSING, failpoint_environment, failpoints_built
 from tests.faults.interference import Server, dead_ring, own
 from tests.faults.program import end, run, start
 from tests.faults.reading import events, lines, parse, segments
-from tests.faults.stall import small_disk
 
 needs_failpoints = pytest.mark.skipif(not failpoints_built(), reason=MISSING)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from commands import NOBODY, clone, edit, killed, logspool, problems, report, segments, write
+from tests.faults.disks import fill, small_disk
 from tests.faults.program import end, read_line, run, start, tell
-from tests.faults.stall import fill, small_disk, stalled
+from tests.faults.stall import stalled
 
 Lines = list[bytes]
 ROTATED = {"maxBytes": 4000, "backupCount": 0}
