@@ -37,4 +37,4 @@ def _exchange(classes: dict[type[logging.Logger], type[logging.Logger]]) -> None
         # A copy: `getLogger` in another thread waits for the lock, but not everything that changes the dict takes it.
         for logger in (logging.root, manager.root, *list(manager.loggerDict.values())):
             if isinstance(logger, logging.Logger) and type(logger) in classes:
-                logger.__class__ = classes[type(logger)]  # type: ignore[assignment]
+                logger.__class__ = classes[type(logger)]
