@@ -9,6 +9,7 @@ from typing_extensions import Self, disjoint_base
 __all__ = [
     "NativeHandler",
     "__version__",
+    "_stack_traces",
     "encode_cost",
     "encode_record",
     "flush",
@@ -97,3 +98,5 @@ def encode_record(
 def encode_cost(
     settings: dict[str, Any], tier_id: str | None = None, model: str | None = None, **keywords: object
 ) -> bytes: ...
+def _stack_traces() -> tuple[int, int]:
+    """How many stack traces were written natively and how many by `traceback` since the start: for tests."""
