@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 # Calls in many shapes: what `traceback` underlines depends on them.
-SOURCE = '''\
+SOURCE = """\
 def plain(call):
     call()
 
@@ -102,7 +102,7 @@ def other(call, depth):
 \f
 def after_a_form_feed(call):
     return call()
-'''
+"""
 SHAPES = [
     "plain", "added", "wide", "lines", "many_lines", "subscript", "listed", "lazily", "generated", "in_a_class", "twice",
     "with_tabs", "finally_", "returns", "assigns", "divides", "recursive", "recursive_little", "mutual", "after_a_form_feed",
@@ -138,6 +138,11 @@ class Sources(dict[str, dict[str, Any]]):
         return "sources"
 
 
+def enter_known_text() -> None:
+    """Gives `linecache` the lines of the code named `<known text>`, as `doctest` and `attrs` do for theirs."""
+    linecache.cache["<known text>"] = (len(SOURCE), None, SOURCE.splitlines(True), "<known text>")
+
+
 def modules(directory: Path) -> Sources:
     """The same code as from a file, from nowhere, from a loader and so on."""
     path = directory / "real_module.py"
@@ -146,7 +151,7 @@ def modules(directory: Path) -> Sources:
     latin.write_text("# coding: latin-1\n" + SOURCE.replace("日本語", "äöü").replace("漢字", "ß"), encoding="latin-1")
     short = directory / "short.py"
     short.write_text("# everything below was cut off\n")
-    linecache.cache["<known text>"] = (len(SOURCE), None, SOURCE.splitlines(True), "<known text>")
+    enter_known_text()
     return Sources({
         "file": module(SOURCE, str(path)),
         "latin": module(latin.read_text("latin-1"), str(latin)),
@@ -188,7 +193,7 @@ class RaisesAll(Exception):
 
 class NotText(Exception):
     def __str__(self) -> Any:
-        return 7
+        return 7  # noqa: PLE0307
 
 
 class Shout(str):
@@ -421,7 +426,17 @@ def build(spec: Spec, sources: Sources, around: list[BaseException] | None = Non
 
 _text = st.one_of(
     st.just(""),
-    st.sampled_from(["row 3", "two\nlines", "ends\n", "\r\nodd\x0b\x1c\x85\u2028 ends\n\n", "é漢字😀", "\x00\x1b[31m", "lone \udc80"]),
+    st.sampled_from(
+        [
+            "row 3",
+            "two\nlines",
+            "ends\n",
+            "\r\nodd\x0b\x1c\x85\u2028 ends\n\n",
+            "é漢字😀",
+            "\x00\x1b[31m",
+            "lone \udc80",
+        ]
+    ),
     st.text(max_size=20),
 )
 _path = st.one_of(
@@ -435,7 +450,9 @@ _leaf = st.builds(
     text=_text,
     notes=st.one_of(st.just("absent"), st.sampled_from(sorted(NOTES))),
     path=_path,
-    forged=st.one_of(st.none(), st.none(), st.none(), st.tuples(st.sampled_from([-1, 0, 2, 10**6]), st.integers(1, 60))),
+    forged=st.one_of(
+        st.none(), st.none(), st.none(), st.tuples(st.sampled_from([-1, 0, 2, 10**6]), st.integers(1, 60))
+    ),
     suppress=st.sampled_from([None, None, True, False]),
 )
 
@@ -444,7 +461,11 @@ def _grown(inner: st.SearchStrategy[Spec]) -> st.SearchStrategy[Spec]:
     link = st.one_of(st.none(), inner, st.sampled_from(["outermost", "itself"]))
     parts = st.one_of(st.just([]), st.lists(inner, max_size=4), st.lists(_leaf, min_size=14, max_size=18))
     return st.builds(
-        lambda spec, cause, context, parts: replace(spec, cause=cause, context=context, parts=parts), _leaf, link, link, parts
+        lambda spec, cause, context, parts: replace(spec, cause=cause, context=context, parts=parts),
+        _leaf,
+        link,
+        link,
+        parts,
     )
 
 

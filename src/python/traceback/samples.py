@@ -2,6 +2,8 @@
 
 
 def samples():
+    """The exceptions to compare."""
+
     class Own(Exception):
         pass
 

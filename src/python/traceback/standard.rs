@@ -65,6 +65,9 @@ const LINECACHE: [&str; 7] = [
 /// Exceptions that every version tells these of are shown here; what comes before is `traceback`'s.
 const SAMPLES: &str = include_str!("samples.py");
 
+/// Classes of what is neither function nor class.
+const PLAIN: [&str; 5] = ["builtin_function_or_method", "module", "dict", "str", "int"];
+
 /// A name and what stands under it as long as nobody has changed that.
 struct Pin {
     /// A module's dict, or a class' read-only view of its own.
@@ -112,13 +115,12 @@ impl Standard {
     /// exceptions in a way not known here.
     pub(super) fn get(encoder: &Encoder<'_>) -> Option<&'static Standard> {
         let py = encoder.py;
-        let known = match KNOWN.get(py) {
-            Some(known) => known,
-            None => {
-                let mut fresh = encoder.ok(Standard::new(py))?;
-                fresh.agrees = encoder.ok(fresh.matches_samples(encoder))?;
-                KNOWN.get_or_init(py, || fresh)
-            }
+        let known = if let Some(known) = KNOWN.get(py) {
+            known
+        } else {
+            let mut fresh = encoder.ok(Standard::new(py))?;
+            fresh.agrees = encoder.ok(fresh.matches_samples(encoder))?;
+            KNOWN.get_or_init(py, || fresh)
         };
         known.agrees.then_some(known)
     }
@@ -234,6 +236,5 @@ fn is_own(value: &Bound<'_, PyAny>, module: &Bound<'_, PyModule>) -> PyResult<bo
         return Ok(names.is(module.dict()));
     }
     // `os.stat` is C's. A stand-in for the module `os` would be a class' of its own.
-    const PLAIN: [&str; 5] = ["builtin_function_or_method", "module", "dict", "str", "int"];
     Ok(PLAIN.contains(&&*value.get_type().name()?.to_cow()?))
 }
