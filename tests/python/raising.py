@@ -224,7 +224,8 @@ class Empty(Exception):
 class Hidden(Exception):
     """Its cause and notes are not where others have them."""
 
-    __cause__ = property(lambda self: Own("from a property"))  # type: ignore[assignment]
+    # The same one each time: `traceback` knows what it has seen by its address.
+    __cause__ = property(lambda self: self.__dict__.setdefault("hidden", Own("from a property")))  # type: ignore[assignment]
     __notes__ = property(lambda self: ["from a property"])  # type: ignore[assignment]
 
 
