@@ -1,7 +1,9 @@
 //! `exc_info` to `{type, message, stacktrace, causes?, notes?}`.
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::encode::{Encoder, Nest, Written};
@@ -119,9 +121,7 @@ impl<'py> Encoder<'py> {
         self.check(out)?;
         self.write_causes(out, error);
         self.check(out)?;
-        if let Some(notes) = self
-            .ok(error.getattr_opt(intern!(py, "__notes__")))
-            .flatten()
+        if let Some(notes) = self.ok(notes_of(error))
             && let Ok(notes) = notes.cast_into::<PyList>()
             && !notes.is_empty()
         {
@@ -203,6 +203,25 @@ impl<'py> Encoder<'py> {
             json::write_escaped(out, &text.as_bytes()[tail..]);
         }
         out.push(b'"');
+    }
+}
+
+/// `getattr(error, "__notes__", None)`: Python's own, which raises nothing in between.
+#[allow(unsafe_code)]
+pub(super) fn notes_of<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static GETATTR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = error.py();
+    let getattr = GETATTR.import(py, "builtins", "getattr")?;
+    // SAFETY: live objects, and null at the end; a new reference or null with an error comes back.
+    unsafe {
+        let notes = ffi::PyObject_CallFunctionObjArgs(
+            getattr.as_ptr(),
+            error.as_ptr(),
+            intern!(py, "__notes__").as_ptr(),
+            ffi::Py_None(),
+            std::ptr::null_mut::<ffi::PyObject>(),
+        );
+        Bound::from_owned_ptr_or_err(py, notes)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Other libraries change how exceptions are shown by replacing functions of `traceback` (the `exceptiongroup` backport does, and
 //! `trio` did) or of `linecache` (`IPython`). Their users must see the change here too, so that everything which has a say in
-//! the text is compared with what it was, at each exception. And since later Pythons may show exceptions in another way, a few
+//! the text is compared with what it was, at each exception; where `CPython`'s own marks of change can be relied on, by those. And since later Pythons may show exceptions in another way, a few
 //! samples are rendered both ways before anything is rendered here.
 
 use pyo3::exceptions::PyRuntimeError;
@@ -13,7 +13,9 @@ use pyo3::types::{PyDict, PyList, PyModule, PyString, PyType};
 
 use super::chain::Chain;
 use super::standard_stack_trace;
+use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
+use crate::python::logger::{Marks, dict_version, type_tag};
 
 /// Functions, classes and constants of `traceback` with a say in the text; not every version has them all.
 const TRACEBACK: [&str; 19] = [
@@ -78,20 +80,21 @@ struct Pin {
 
 impl Pin {
     fn stands(&self, py: Python<'_>) -> bool {
-        let names = self.names.bind(py);
-        let found = match names.cast_exact::<PyDict>() {
-            Ok(names) => names.get_item(self.name.bind(py)).ok().flatten(),
-            Err(_) => names.get_item(self.name.bind(py)).ok(),
-        };
-        found.is_some_and(|found| found.is(&self.value))
+        let found = self.names.bind(py).get_item(self.name.bind(py));
+        found.is_ok_and(|found| found.is(&self.value))
     }
 }
 
 /// What is needed of the standard library.
 pub(super) struct Standard {
     pins: Vec<Pin>,
-    /// `sys.__dict__`.
-    sys: Py<PyDict>,
+    /// The namespaces that the pins are in, and `sys.__dict__`.
+    dicts: [Py<PyDict>; 4],
+    /// The classes.
+    classes: [Py<PyType>; 3],
+    marks: Marks,
+    /// What marked them when every pin stood.
+    stood: AttachedCell<Marked>,
     /// `linecache.cache`.
     pub(super) linecache: Py<PyDict>,
     pub(super) extract_tb: Py<PyAny>,
@@ -106,6 +109,14 @@ pub(super) struct Standard {
     pub(super) notes: bool,
     /// Whether the samples came out the same.
     agrees: bool,
+}
+
+/// The marks of all namespaces and classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marked {
+    dicts: [u64; 4],
+    /// None is 0 in what is kept.
+    classes: [u32; 3],
 }
 
 static KNOWN: PyOnceLock<Standard> = PyOnceLock::new();
@@ -150,10 +161,17 @@ impl Standard {
             // These may come with a suggestion.
             special.extend(["ImportError", "NameError", "AttributeError"]);
         }
-        let class = |name| Ok(builtins.getattr(name)?.cast_into::<PyType>()?.unbind());
+        let class = |name| type_of(&builtins, name);
         Ok(Standard {
             pins,
-            sys: sys.dict().unbind(),
+            dicts: [&sys, &traceback, &linecache, &os].map(|module| module.dict().unbind()),
+            classes: [
+                type_of(&traceback, "TracebackException")?,
+                type_of(&traceback, "StackSummary")?,
+                type_of(&traceback, "FrameSummary")?,
+            ],
+            marks: Marks::probe(py)?,
+            stood: AttachedCell::default(),
             linecache: linecache
                 .getattr("cache")?
                 .cast_into_exact::<PyDict>()?
@@ -170,8 +188,41 @@ impl Standard {
 
     /// Whether nothing is in the way of writing what `traceback` would.
     pub(super) fn is_untouched(&self, py: Python<'_>) -> bool {
-        let limited = self.sys.bind(py).contains(intern!(py, "tracebacklimit"));
-        !limited.unwrap_or(true) && self.pins.iter().all(|pin| pin.stands(py))
+        let reliable = self.marks.types && self.marks.dicts;
+        let mut now = self.marked();
+        if reliable {
+            if self.stood.with(py, |stood| *stood == now) {
+                return true;
+            }
+            for class in &self.classes {
+                // A class that was changed has a mark again once something of it was looked up.
+                let _ = class.bind(py).getattr(intern!(py, "__doc__"));
+            }
+            now = self.marked();
+        }
+        let limited = self.dicts[0]
+            .bind(py)
+            .contains(intern!(py, "tracebacklimit"));
+        if limited.unwrap_or(true) || !self.pins.iter().all(|pin| pin.stands(py)) {
+            return false;
+        }
+        if reliable && !now.classes.contains(&0) {
+            self.stood.with(py, |stood| *stood = now);
+        }
+        true
+    }
+
+    fn marked(&self) -> Marked {
+        Marked {
+            dicts: self
+                .dicts
+                .each_ref()
+                .map(|dict| dict_version(dict.as_ptr())),
+            classes: self
+                .classes
+                .each_ref()
+                .map(|class| type_tag(class.as_ptr().cast())),
+        }
     }
 
     /// Whether the samples are rendered here as `traceback` renders them.
@@ -194,6 +245,10 @@ impl Standard {
         }
         Ok(true)
     }
+}
+
+fn type_of(module: &Bound<'_, PyModule>, name: &str) -> PyResult<Py<PyType>> {
+    Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
 }
 
 /// Enters what stands under a name, if anything does.

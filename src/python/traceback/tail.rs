@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PySet, PyString};
 use super::Odd;
 use super::standard::Standard;
 use crate::python::encode::{Encoder, class_of};
+use crate::python::exception::notes_of;
 use crate::python::names::derives;
 use crate::python::text::utf8;
 
@@ -52,10 +53,8 @@ pub(super) fn write<'py>(
         None => None,
     };
     let notes = if standard.notes {
-        encoder
-            .ok(error.getattr_opt(intern!(py, "__notes__")))
-            .ok_or(Odd)?
-            .filter(|notes| !notes.is_none())
+        let notes = encoder.ok(notes_of(error)).ok_or(Odd)?;
+        Some(notes).filter(|notes| !notes.is_none())
     } else {
         None
     };
