@@ -357,3 +357,27 @@ def test_a_library_that_patched_traceback_before_the_first_exception_is_noticed(
     """)
     (tmp_path / "program.py").write_text(patch + PROGRAM)
     assert run("program.py", directory=tmp_path) == (0, 6)
+
+
+@pytest.mark.parametrize("left", range(1, 48, 8))
+def test_a_first_exception_at_the_end_of_the_stack_changes_nothing_for_later_ones(tmp_path: Path, left: int) -> None:
+    deep = textwrap.dedent(f"""\
+        entry = logging.makeLogRecord({{}})
+
+        def deep(n):
+            if n:
+                return deep(n - 1)
+            try:
+                raise KeyError("at the end")
+            except KeyError as error:
+                entry.exc_info = (KeyError, error, error.__traceback__)
+                assert b"at the end" in _core.encode_record(entry, SETTINGS)
+
+        import inspect
+        deep(sys.getrecursionlimit() - len(inspect.stack()) - {left} - 2)
+    """)
+    program = PROGRAM.replace("def agrees(", deep + "\n\ndef agrees(", 1)
+    (tmp_path / "program.py").write_text(program)
+    native, standard = run("program.py", directory=tmp_path)
+    assert native >= 6
+    assert native + standard == 7
