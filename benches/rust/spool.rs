@@ -288,12 +288,12 @@ fn gzip(c: &mut Criterion) {
                 spent
             });
         });
-        #[allow(clippy::cast_precision_loss)]
-        let share = packed as f64 / text.len() as f64 * 100.0;
-        println!(
-            "level {level}: {share:.1} % of the text; {} bytes a line",
-            text.len() / text.lines().count()
-        );
+        if packed > 0 {
+            #[allow(clippy::cast_precision_loss)]
+            let share = packed as f64 / text.len() as f64 * 100.0;
+            let line = text.len() / text.lines().count();
+            println!("level {level}: {share:.1} % of the text; {line} bytes a line");
+        }
     }
     group.finish();
 }
