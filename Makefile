@@ -141,7 +141,7 @@ demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is o
 .PHONY: bench
 bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 25 minutes)
 	$(PYTEST) benches/python
-	cargo bench --locked --bench spool
+	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 
 .PHONY: bench-docs
