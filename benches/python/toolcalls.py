@@ -142,8 +142,8 @@ def table(arms: list[Arm], calls: int) -> str:
         f"the same call sites in all arms, the servers' and their libraries' (`examples/_timing.py`).\n\n{head}\n"
         + "\n".join(rows)
         + "\n\n"
-        f"At INFO logspool adds {added:.3f} ms to a tool call at p95, where at most 1 ms is wanted. Every record of logspool's logs was compared "
-        "with the calls made and with the provider's ledger: none lost, none doubled, none wrong."
+        f"At INFO logspool adds {added:.3f} ms to a tool call at p95, where at most 1 ms is wanted. Every record of logspool's logs was "
+        "compared with the calls made and with the provider's ledger: none lost, none doubled, none wrong."
     )
 
 
