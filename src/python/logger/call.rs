@@ -1,0 +1,274 @@
+//! One log call: whether it is enabled, where it goes, and then the record, without a `LogRecord`.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use smallvec::SmallVec;
+
+use super::arguments::Arguments;
+use super::caller::Caller;
+use super::line::{CallRecord, Extra, Name};
+use super::world::World;
+use super::{plan, thread};
+use crate::python::buffer::Buffer;
+use crate::python::encode::class_of;
+use crate::python::handler::{Direct, NativeHandler, Reach};
+use crate::python::held::Held;
+use crate::python::text::small_int;
+
+/// Calls that went either way, for tests: only attached threads count.
+pub(super) static FAST: AtomicU64 = AtomicU64::new(0);
+pub(super) static STANDARD: AtomicU64 = AtomicU64::new(0);
+
+pub(super) fn count(which: &AtomicU64) {
+    which.store(which.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// How a call ended.
+pub(super) enum Outcome {
+    /// Logged, or not enabled.
+    Done,
+    /// The standard library has to do it; nothing was done yet.
+    Standard,
+    /// A signal handler raised while the call waited for room.
+    Raised(PyErr),
+}
+
+/// What is called, beside the arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Method<'a, 'py> {
+    pub(super) level: i64,
+    pub(super) level_object: Borrowed<'a, 'py, PyAny>,
+    /// Its place among the levels that have a method.
+    pub(super) place: Option<usize>,
+    /// Which argument the message is.
+    pub(super) message: usize,
+    /// `exception()`.
+    pub(super) exception: bool,
+}
+
+/// Where a call goes.
+enum Way<'py> {
+    Disabled,
+    Standard,
+    One(Name<'py>, Held<'py>),
+    Many(Name<'py>, SmallVec<[Held<'py>; 2]>),
+}
+
+/// Does a call natively, if nothing stands in the way.
+#[inline]
+pub(super) fn log<'py>(
+    world: &'static World,
+    arguments: Arguments<'_, 'py>,
+    method: Method<'_, 'py>,
+) -> Outcome {
+    let class = class_of(arguments.logger);
+    if class != world.own.as_ptr().cast() && class != world.own_root.as_ptr().cast()
+        || arguments.positional(method.message).is_none()
+    {
+        return Outcome::Standard;
+    }
+    match way(world, arguments, method) {
+        Way::Disabled => Outcome::Done,
+        Way::Standard => Outcome::Standard,
+        Way::One(name, handler) => {
+            // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
+            let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
+            match NativeHandler::direct(handler, method.level) {
+                Reach::Direct(direct) => write(world, arguments, method, name, [direct]),
+                Reach::Below => Outcome::Done,
+                Reach::Standard => Outcome::Standard,
+            }
+        }
+        Way::Many(name, handlers) => {
+            let mut open: SmallVec<[Direct<'_, 'py>; 2]> = SmallVec::new();
+            for handler in &handlers {
+                // SAFETY: as above.
+                let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
+                match NativeHandler::direct(handler, method.level) {
+                    Reach::Direct(direct) => open.push(direct),
+                    Reach::Below => {}
+                    Reach::Standard => return Outcome::Standard,
+                }
+            }
+            write(world, arguments, method, name, open)
+        }
+    }
+}
+
+/// Where the call goes.
+#[inline]
+fn way<'py>(
+    world: &'static World,
+    arguments: Arguments<'_, 'py>,
+    method: Method<'_, 'py>,
+) -> Way<'py> {
+    let py = arguments.py;
+    let logger = arguments.logger;
+    let Some(look) = world.is_ordinary(py) else {
+        return Way::Standard;
+    };
+    let found = plan::with(py, logger.as_ptr(), |plan| {
+        follow(world, plan, py, method, look)
+    });
+    match found {
+        Some(way) => way,
+        None => match plan::make(world, &logger) {
+            Ok(true) => plan::with(py, logger.as_ptr(), |plan| {
+                follow(world, plan, py, method, look)
+            })
+            .unwrap_or(Way::Standard),
+            _ => Way::Standard,
+        },
+    }
+}
+
+/// What a good plan says of a call.
+#[inline]
+fn follow<'py>(
+    world: &World,
+    plan: &plan::Plan,
+    py: Python<'py>,
+    method: Method<'_, 'py>,
+    look: u32,
+) -> Way<'py> {
+    if plan.disabled {
+        return Way::Disabled;
+    }
+    let head = match plan.level(world, method.level_object, method.place, look) {
+        Some((false, _)) => return Way::Disabled,
+        Some((true, head)) => head,
+        None => return Way::Standard,
+    };
+    // SAFETY: the plan is good: the lists hold these objects now.
+    let hold = |address: &usize| unsafe {
+        let handler = Borrowed::<PyAny>::from_ptr(py, *address as *mut ffi::PyObject);
+        (class_of(handler) == world.handler.as_ptr().cast()).then(|| Held::new(handler))
+    };
+    let name = || Name {
+        text: Held::new(plan.name.bind(py).as_any().as_borrowed()),
+        head,
+    };
+    match &plan.handlers[..] {
+        [] => Way::Standard,
+        [one] => hold(one).map_or(Way::Standard, |handler| Way::One(name(), handler)),
+        many => {
+            let handlers: Option<SmallVec<_>> = many.iter().map(hold).collect();
+            handlers.map_or(Way::Standard, |handlers| Way::Many(name(), handlers))
+        }
+    }
+}
+
+/// Writes the call's line to each of the logs.
+#[inline]
+fn write<'a, 'py: 'a>(
+    world: &'static World,
+    arguments: Arguments<'_, 'py>,
+    method: Method<'_, 'py>,
+    name: Name<'py>,
+    logs: impl IntoIterator<Item = Direct<'a, 'py>>,
+) -> Outcome {
+    let py = arguments.py;
+    let Some(said) = arguments.read(method.message, method.exception) else {
+        return Outcome::Standard;
+    };
+    let (Some(thread), Some(caller)) = (thread::current(py, world), Caller::find(py, world)) else {
+        return Outcome::Standard;
+    };
+    let exc_info = said.exc_info.map(|given| exception_of(py, given));
+    if matches!(exc_info, Some(None)) {
+        return Outcome::Standard;
+    }
+    let extra = Extra::of(said.extra);
+    if extra == Extra::Refused {
+        return Outcome::Standard;
+    }
+    let level_name = if name.head.is_empty() {
+        match plan::level_name(world, method.level_object) {
+            Some(level_name) => Some(level_name),
+            None => return Outcome::Standard,
+        }
+    } else {
+        None
+    };
+    let record = CallRecord {
+        world,
+        created: now(),
+        level_object: method.level_object,
+        level_name,
+        name,
+        said,
+        exc_info: exc_info.flatten(),
+        thread,
+        caller,
+        extra,
+    };
+    let mut line = Buffer::take();
+    for direct in logs {
+        line.bytes.clear();
+        direct.encoder().encode_call(&record, &mut line.bytes);
+        if let Err(raised) = direct.append(&mut line.bytes, method.level) {
+            return Outcome::Raised(raised);
+        }
+    }
+    count(&FAST);
+    Outcome::Done
+}
+
+/// What `_log` makes of a true `exc_info`, a tuple. `None` where that takes the standard library.
+#[inline(never)]
+fn exception_of<'py>(
+    py: Python<'py>,
+    given: Borrowed<'_, 'py, PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    if class_of(given) == &raw mut ffi::PyTuple_Type {
+        return Some(given.to_owned());
+    }
+    if given.is_instance_of::<PyBaseException>() {
+        // SAFETY: a live exception; a new reference or null comes back.
+        let traceback = unsafe {
+            Bound::<PyAny>::from_owned_ptr_or_opt(py, ffi::PyException_GetTraceback(given.as_ptr()))
+        };
+        let traceback = traceback.unwrap_or_else(|| py.None().into_bound(py));
+        let parts = [given.get_type().into_any(), given.to_owned(), traceback];
+        return PyTuple::new(py, parts).ok().map(Bound::into_any);
+    }
+    // SAFETY: an immortal object.
+    if given.as_ptr() != unsafe { ffi::Py_True() } && small_int_of(given) != Some(1) {
+        return None;
+    }
+    let (mut class, mut value, mut traceback) = (
+        std::ptr::null_mut(),
+        std::ptr::null_mut(),
+        std::ptr::null_mut(),
+    );
+    // SAFETY: new references or null come back.
+    let parts = unsafe {
+        ffi::PyErr_GetExcInfo(&raw mut class, &raw mut value, &raw mut traceback);
+        [class, value, traceback].map(|part| {
+            Bound::<PyAny>::from_owned_ptr_or_opt(py, part)
+                .unwrap_or_else(|| py.None().into_bound(py))
+        })
+    };
+    PyTuple::new(py, parts).ok().map(Bound::into_any)
+}
+
+fn small_int_of(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
+    (class_of(value) == &raw mut ffi::PyLong_Type)
+        .then(|| small_int(value))
+        .flatten()
+}
+
+/// Microseconds since the epoch.
+#[inline]
+fn now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_secs().cast_signed() * 1_000_000 + i64::from(since.subsec_micros())
+}
