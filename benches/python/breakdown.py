@@ -110,7 +110,7 @@ def name_of(thing: str, function: str) -> str:
     function = re.sub(r"::h[0-9a-f]{16}$", "", function)
     function = re.sub(r"'\d+$", "", function)  # callgrind's mark of a recursive call
     function = re.sub(r"\.(llvm|constprop|isra|part|lto_priv)\.\d+", "", function)
-    return f"{owner_of(thing)}: `{function[:90]}`"
+    return f"{owner_of(thing)}: `{function[:120]}`"
 
 
 def table(title: str, costs: dict[tuple[str, str], float]) -> str:

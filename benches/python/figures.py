@@ -54,10 +54,10 @@ class Group:
 
 
 def _calls(workload: str, *routes: str, count: int = 21_000) -> Group:
-    return Group({"mode": "calls", "workload": workload, "count": count}, routes, 7)
+    return Group({"mode": "calls", "workload": workload, "count": count}, routes, 5)
 
 
-_PACED = {"mode": "paced", "workload": "W2", "count": 5_000, "rate": 2000, "max_bytes": MiB // 2, "gzip": True}
+_PACED = {"mode": "paced", "workload": "W2", "count": 4_000, "rate": 2000, "max_bytes": MiB // 2, "gzip": True}
 _FLAT = {"mode": "flat", "workload": "W2", "count": 500_000}
 _GZIP = {**_FLAT, "max_bytes": 10 * MiB, "gzip": True}
 _LOOP = {"mode": "loop", "workload": "W2"}
@@ -111,8 +111,8 @@ GROUPS: dict[str, Group] = {
         tuple(r for r in (*_CORE[3:], *_PEERS) if ALL_ROUTES[r].keeps),
         1,
     ),
-    "loop-2000": Group({**_LOOP, "count": 6_000, "rate": 2_000}, ("null", "logspool", "fast"), 10),
-    "loop-20000": Group({**_LOOP, "count": 60_000, "rate": 20_000}, ("null", "logspool", "fast"), 10),
+    "loop-2000": Group({**_LOOP, "count": 6_000, "rate": 2_000}, ("null", "fast"), 10),
+    "loop-20000": Group({**_LOOP, "count": 60_000, "rate": 20_000}, ("null", "fast"), 10),
     "frozen-2000": Group({**_FROZEN, **_SHM, "count": 6_000, "rate": 2_000}, ("null", "fast"), 10),
     "frozen-20000": Group(
         {**_FROZEN, "settings": {"spool_dir": "shm", "spool_bytes": 64 * MiB}, "count": 60_000, "rate": 20_000},
@@ -120,7 +120,7 @@ GROUPS: dict[str, Group] = {
         10,
     ),
     "frozen-beside": Group({**_FROZEN, "count": 6_000, "rate": 2_000}, ("fast",), 3),
-    "idle": Group({"mode": "idle", "workload": "W2", "count": 1_000, "seconds": 12}, ("null", "fast"), 5),
+    "idle": Group({"mode": "idle", "workload": "W2", "count": 1_000, "seconds": 8}, ("null", "fast"), 5),
     "startup": Group({"mode": "startup"}, ("fast",), 20),
     "recovery": Group({"mode": "recovery"}, ("fast",), 10),
 }

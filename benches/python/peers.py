@@ -146,6 +146,7 @@ class LogXide(Route):
 class LogXideJson(LogXide):
     label = "logxide with a JSON Formatter"
     lacks = "its record has no fields for a Formatter; no compression"
+    share = 5
 
     def handler(self) -> Any:
         from logxide import logging as logxide
@@ -173,6 +174,7 @@ class PicoLogging(Route):
     label = "picologging"
     lacks = "its Formatter knows no extra: not JSON, no fields; no compression"
     package = "picologging"
+    share = 5
     files = "*.log"
 
     def names(self) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class OrjsonFormatter(logging.Formatter):
 class Stdlib(Route):
     label = "stdlib handler + orjson, hand-written"
     lacks = "no rotation"
+    share = 5
 
     def handler(self) -> logging.Handler:
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -128,8 +128,8 @@ def report(observed: Observed, logs: Path, answered: int, requests: int) -> str:
     return (
         f"{answered:,} tool calls in {SECONDS:,.0f} s, between 5 and 10 a second, {requests:,} of them requests to the provider; "
         f"{SETTINGS['LOG_ROTATE_SIZE']} a segment. Every record was compared with the calls and the provider's ledger: none lost, none "
-        f"doubled, none dropped. A call took {p50:.1f} ms at the client at p50, {p95:.0f} ms at p95, {p99:.0f} ms at p99 (some are answered "
-        f"slowly or not at all). Memory of the servers: {memory or 'not taken'}.\n\n"
+        f"doubled, none dropped. A call took {p50:.1f} ms at the client at p50, {p95:.0f} ms at p95, {p99:.0f} ms at p99 (some are "
+        f"answered slowly or not at all). The servers' memory: {memory or 'not taken'}.\n\n"
         "| log | records | dropped | segments | of them compressed | KiB on disk |\n|---|---:|---:|---:|---:|---:|\n"
         + "\n".join(rows)
     )
