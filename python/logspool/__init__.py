@@ -6,10 +6,22 @@ SIGKILL, and native threads write them to rotating, gzipped segments.
 
 from logspool import _config, _core, cost
 from logspool._basicconfig import basicConfig
-from logspool._core import __version__, flush, log_cost, shutdown, stats
+from logspool._core import Logger, __version__, flush, log_cost, shutdown, stats
 from logspool.handler import SpoolHandler
+from logspool.logger import install, uninstall
 
-__all__ = ["SpoolHandler", "__version__", "basicConfig", "flush", "log_cost", "shutdown", "stats"]
+__all__ = [
+    "Logger",
+    "SpoolHandler",
+    "__version__",
+    "basicConfig",
+    "flush",
+    "install",
+    "log_cost",
+    "shutdown",
+    "stats",
+    "uninstall",
+]
 
 _core.set_cost_opener(cost.open_default)
 _config.install_hooks()

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from logspool import _config, _paths, _settings, _values, cost
+from logspool import _config, _paths, _settings, _values, cost, logger
 from logspool._settings import UNSET
 from logspool.handler import TEXT_FORMAT, SpoolHandler
 
@@ -61,7 +61,9 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
     force          not given: root handlers that are exactly StreamHandler or FileHandler, and the handler of an earlier
                    basicConfig, are replaced, also when an imported module configured logging first; all others stay.
                    True: all are removed and closed. False: nothing is done where the root logger has handlers
-    fast, redact, sample, truncate   checked, and without effect in this version
+    fast           True: loggers get the class `logspool.Logger`, whose calls take a native way wherever the outcome is the same
+                   (see `logspool.install`). False: loggers are left as they are
+    redact, sample, truncate   checked, and without effect in this version
 
     What was replaced is told by an INFO record of the logger `logspool`, and in the handler's `replaced`.
 
@@ -80,6 +82,8 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
         handlers = plan.open()
         handler = handlers[0]
         replaced = _swap(root, handlers, plan.attach, force=force is True)
+        if plan.fast:
+            logger.install()
         if plan.level is not None:
             root.setLevel(plan.level)
         if plan.cost_filename is None:
@@ -102,7 +106,7 @@ class _Plan:
             return _settings.parse(name, parser, given[name]) if name in given else default
 
         parsed("filemode", _values.filemode, "a")
-        parsed("fast", _values.boolean, True)
+        self.fast: bool = parsed("fast", _values.boolean, True)
         parsed("stream", _standard_error, None)
         self.cost_filename: str | None = parsed("cost_filename", _optional_filename, cost.COST_FILENAME)
         self.formatter = _formatter(given)

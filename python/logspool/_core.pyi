@@ -7,8 +7,12 @@ from typing import Any
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Logger",
     "NativeHandler",
+    "RootLogger",
     "__version__",
+    "_fast_calls",
+    "_install",
     "encode_cost",
     "encode_record",
     "flush",
@@ -25,11 +29,21 @@ __all__ = [
 
 __version__: str
 
+class Logger(logging.Logger):
+    """A `logging.Logger` whose calls take a native way, as long as nothing that only the standard one knows is in the way."""
+
+class RootLogger(logging.RootLogger):
+    """`Logger` for the root logger."""
+
+def _install(logger: type[logging.Logger], root: type[logging.Logger], handler: type[logging.Handler]) -> None: ...
+def _fast_calls() -> tuple[int, int]: ...
+
 @disjoint_base
 class NativeHandler:
     """The native half of `SpoolHandler`: where a record is encoded and committed to the spool."""
 
     filters: list[logging._FilterType]
+    level: int
     formatter: logging.Formatter | None
 
     def __new__(cls, *args: object, **kwargs: object) -> Self: ...

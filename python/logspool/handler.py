@@ -241,7 +241,7 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
             "console_level": None,
             "console_format": None,
         }
-        state["filters"], state["formatter"] = list(self.filters), self.formatter
+        state["filters"], state["formatter"], state["level"] = list(self.filters), self.formatter, self.level
         return _rebuild, (type(self),), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

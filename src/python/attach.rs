@@ -20,6 +20,11 @@ impl<'py> Attached<'py> {
     pub fn new(py: Python<'py>) -> Self {
         Self { py, raised: None }
     }
+
+    /// That thread.
+    pub fn py(&self) -> Python<'py> {
+        self.py
+    }
 }
 
 impl Caller for Attached<'_> {

@@ -325,9 +325,20 @@ impl<'py> Encoder<'py> {
         dict: Borrowed<'_, 'py, PyAny>,
         nest: &Nest<'_>,
     ) -> Written {
-        let Some(nest) = self.enter(out, dict, nest) else {
-            return Ok(());
-        };
+        match self.enter(out, dict, nest) {
+            Some(nest) => self.write_entries(out, dict, &nest),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a dict that was entered.
+    #[inline]
+    pub(super) fn write_entries(
+        &self,
+        out: &mut Vec<u8>,
+        dict: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
         // SAFETY: `dict` is a dict.
         let size = || unsafe { ffi::PyDict_Size(dict.as_ptr()) };
         let length = size();
@@ -378,7 +389,7 @@ impl<'py> Encoder<'py> {
                     keys.reserve_text_keys(dict);
                     self.write_odd_key(out, key.as_borrowed(), &mut keys);
                 }
-                self.write_value(out, value.as_borrowed(), &nest)?;
+                self.write_value(out, value.as_borrowed(), nest)?;
                 // Only here can code have run.
                 if size() != length {
                     out.extend_from_slice(",\"…\":\"<changed while it was logged>\"".as_bytes());

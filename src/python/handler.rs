@@ -1,4 +1,5 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
+#![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
 use crate::engine::{Flushed, Log, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
+use crate::python::held::Held;
 use crate::python::mirror::Mirror;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
@@ -38,6 +40,9 @@ pub struct NativeHandler {
 #[derive(Default)]
 pub(super) struct Inner {
     filters: Option<Py<PyAny>>,
+    level: Option<Py<PyAny>>,
+    /// The level, where it is an int.
+    level_number: Option<i64>,
     formatter: Option<Py<PyAny>>,
     plain: bool,
     formats: bool,
@@ -118,6 +123,33 @@ impl NativeHandler {
     fn set_formatter(&self, py: Python<'_>, formatter: Option<Py<PyAny>>) {
         let old = self.inner.with(py, |inner| {
             std::mem::replace(&mut inner.formatter, formatter)
+        });
+        drop(old);
+    }
+
+    #[getter]
+    fn level(&self, py: Python<'_>) -> Py<PyAny> {
+        self.inner
+            .with(py, |inner| {
+                inner.level.as_ref().map(|level| level.clone_ref(py))
+            })
+            .unwrap_or_else(|| {
+                0_i64
+                    .into_pyobject(py)
+                    .map_or_else(|_| py.None(), |level| level.into_any().unbind())
+            })
+    }
+
+    #[setter]
+    fn set_level(&self, py: Python<'_>, level: Py<PyAny>) {
+        let number = level
+            .bind(py)
+            .cast_exact::<PyInt>()
+            .ok()
+            .and_then(|level| level.extract().ok());
+        let old = self.inner.with(py, |inner| {
+            inner.level_number = number;
+            inner.level.replace(level)
         });
         drop(old);
     }
@@ -216,6 +248,7 @@ impl NativeHandler {
         // The collector runs attached, between bytecodes or allocations, where nobody is inside `with`.
         self.inner.while_collecting(|inner| {
             visit.call(&inner.filters)?;
+            visit.call(&inner.level)?;
             visit.call(&inner.formatter)
         })
     }
@@ -297,24 +330,79 @@ impl NativeHandler {
         {
             mirror.show(record, level);
         }
+        slf.get().commit(open, &mut line.bytes, level, caller)
+    }
+
+    /// Commits a finished line.
+    #[inline]
+    fn commit(
+        &self,
+        open: &Open,
+        line: &mut [u8],
+        level: i64,
+        caller: &mut Attached<'_>,
+    ) -> PyResult<()> {
         let json = open.settings.json;
         if !open.log.is_inherited()
-            && open
-                .log
-                .append(&mut line.bytes, json, level >= ERROR, caller)
-                != Appended::Forked
+            && open.log.append(line, json, level >= ERROR, caller) != Appended::Forked
         {
             return Ok(());
         }
-        // The user's code forked while the record was encoded or waited for room, and this is the child.
-        let own = match slf.get().current(py) {
+        self.commit_in_child(line, json, level, caller)
+    }
+
+    /// The user's code forked while the record was encoded or waited for room, and this is the child.
+    #[cold]
+    fn commit_in_child(
+        &self,
+        line: &mut [u8],
+        json: bool,
+        level: i64,
+        caller: &mut Attached<'_>,
+    ) -> PyResult<()> {
+        let own = match self.current(caller.py()) {
             Ok(own) => own,
-            Err(e) => return unopened(py, &e),
+            Err(e) => return unopened(caller.py(), &e),
         };
-        own.get()
-            .log
-            .append(&mut line.bytes, json, level >= ERROR, caller);
+        own.get().log.append(line, json, level >= ERROR, caller);
         Ok(())
+    }
+
+    /// What a record of this level can be written to without a `LogRecord`.
+    #[inline]
+    pub(super) fn direct<'a, 'py>(handler: &'a Bound<'py, Self>, level: i64) -> Reach<'a, 'py> {
+        let py = handler.py();
+        let native = handler.get();
+        let known = native.inner.with(py, |inner| {
+            let unfiltered = inner.filters.as_ref().is_none_or(|f| {
+                f.bind(py)
+                    .cast::<PyList>()
+                    .is_ok_and(PyListMethods::is_empty)
+            });
+            let seen = !inner.plain || inner.formats || inner.formatter.is_some() || !unfiltered;
+            let lowest = inner.level_number.filter(|_| !seen)?;
+            let open = inner.open.as_ref().filter(|_| level >= lowest);
+            Some((
+                lowest,
+                open.map(|open| Held::new(open.bind(py).as_any().as_borrowed())),
+            ))
+        });
+        let open = match known {
+            Some((lowest, _)) if level < lowest => return Reach::Below,
+            Some((_, Some(open))) => open,
+            // Closed: the standard way opens it again.
+            _ => return Reach::Standard,
+        };
+        // SAFETY: what `inner.open` holds.
+        let now = unsafe { open.cast_unchecked::<Open>() }.get();
+        let shown = now
+            .mirror
+            .as_ref()
+            .is_some_and(|mirror| level >= mirror.level);
+        if shown || !now.settings.json || now.log.is_stale() {
+            return Reach::Standard;
+        }
+        Reach::Direct(Direct { native, open })
     }
 
     /// Appends a line that is already finished: a cost record.
@@ -327,6 +415,44 @@ impl NativeHandler {
             appended = own.get().log.append(line, true, false, &mut caller);
         }
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
+        caller.raised.map_or(Ok(()), Err)
+    }
+}
+
+/// What a handler makes of a record that does not exist yet.
+pub(super) enum Reach<'a, 'py> {
+    /// Its line.
+    Direct(Direct<'a, 'py>),
+    /// Nothing: the level is below the handler's.
+    Below,
+    /// Its filters, formatter, methods or mirror want to see it.
+    Standard,
+}
+
+/// An open log that takes finished lines.
+pub(super) struct Direct<'a, 'py> {
+    native: &'a NativeHandler,
+    open: Held<'py>,
+}
+
+impl Direct<'_, '_> {
+    #[inline]
+    fn open(&self) -> &Open {
+        // SAFETY: `direct` put an `Open` in.
+        unsafe { self.open.cast_unchecked::<Open>() }.get()
+    }
+
+    /// How lines for it are made.
+    #[inline]
+    pub(super) fn encoder(&self) -> &RecordEncoder {
+        &self.open().encoder
+    }
+
+    /// Commits a line. Raises only what a signal handler raised while it waited for room.
+    #[inline]
+    pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
+        let mut caller = Attached::new(self.open.py());
+        self.native.commit(self.open(), line, level, &mut caller)?;
         caller.raised.map_or(Ok(()), Err)
     }
 }

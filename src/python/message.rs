@@ -13,7 +13,16 @@ use crate::json;
 #[derive(Clone, Copy)]
 pub(super) struct Template<'a, 'py> {
     pub(super) msg: &'a Bound<'py, PyAny>,
-    pub(super) args: Option<&'a Bound<'py, PyAny>>,
+    pub(super) args: Args<'a, 'py>,
+}
+
+/// The arguments of a template, held by whoever has them.
+#[derive(Clone, Copy)]
+pub(super) enum Args<'a, 'py> {
+    /// As a record has them: a tuple, a mapping or none.
+    Object(Option<&'a Bound<'py, PyAny>>),
+    /// As a call has them.
+    Row(&'a [*mut ffi::PyObject]),
 }
 
 /// A message that Python rendered.
@@ -37,37 +46,47 @@ impl<'py> Encoder<'py> {
             return false;
         }
         let start = out.len();
-        let written = match template.args {
-            None => true,
-            Some(args) if args.is_none() => true,
-            Some(args) if class_of(args.as_borrowed()) == &raw mut ffi::PyTuple_Type => {
+        let done = match template.args {
+            Args::Object(None) | Args::Row([]) => {
+                json::write_escaped(out, text);
+                return true;
+            }
+            Args::Object(Some(args)) if args.is_none() => {
+                json::write_escaped(out, text);
+                return true;
+            }
+            Args::Object(Some(args))
+                if class_of(args.as_borrowed()) == &raw mut ffi::PyTuple_Type =>
+            {
                 // SAFETY: a live tuple.
                 let count = unsafe { ffi::PyTuple_Size(args.as_ptr()) };
-                if count > 0 {
-                    let done = self.write_formatted(out, text, args, count).is_some();
-                    if done && out.len() - start <= self.limits.text {
-                        return true;
-                    }
-                    out.truncate(start);
-                    return false;
+                if count == 0 {
+                    json::write_escaped(out, text);
+                    return true;
                 }
-                true
+                // SAFETY: the index is in range, and the tuple, which the record holds, keeps its items.
+                let get =
+                    |at: usize| unsafe { ffi::PyTuple_GetItem(args.as_ptr(), at.cast_signed()) };
+                self.write_formatted(out, text, count.unsigned_abs(), get)
             }
-            Some(_) => false,
+            Args::Object(Some(_)) => return false,
+            Args::Row(row) => self.write_formatted(out, text, row.len(), |at| row[at]),
         };
-        if written {
-            json::write_escaped(out, text);
+        if done.is_some() && out.len() - start <= self.limits.text {
+            return true;
         }
-        written
+        out.truncate(start);
+        false
     }
 
-    /// `None` for whatever is not simple, or is an error.
+    /// `None` for whatever is not simple, or is an error. `get` gives borrowed arguments, at indices below `count`.
+    #[inline]
     fn write_formatted(
         &self,
         out: &mut Vec<u8>,
         mut text: &[u8],
-        args: &Bound<'py, PyAny>,
-        count: isize,
+        count: usize,
+        get: impl Fn(usize) -> *mut ffi::PyObject,
     ) -> Option<()> {
         let mut index = 0;
         loop {
@@ -84,9 +103,8 @@ impl<'py> Encoder<'py> {
             if index == count {
                 return None;
             }
-            // SAFETY: the index is in range, and the tuple, which the record holds, keeps its items.
-            let arg =
-                unsafe { Borrowed::from_ptr(self.py, ffi::PyTuple_GetItem(args.as_ptr(), index)) };
+            // SAFETY: held by whoever has the arguments, and the index is in range.
+            let arg = unsafe { Borrowed::from_ptr(self.py, get(index)) };
             index += 1;
             let class = class_of(arg);
             if class == &raw mut ffi::PyLong_Type && matches!(spec, b's' | b'd' | b'i') {
@@ -122,9 +140,12 @@ impl<'py> Encoder<'py> {
     pub(super) fn render(&self, template: Template<'_, 'py>) -> Rendered<'py> {
         let mut error = None;
         let text = self.text_or_placeholder(template.msg);
-        let args = template
-            .args
-            .filter(|args| self.ok(args.is_truthy()).unwrap_or(true) && !args.is_none());
+        let args = match template.args {
+            Args::Object(args) => args,
+            // Only as long as it needs no Python.
+            Args::Row(_) => None,
+        };
+        let args = args.filter(|args| self.ok(args.is_truthy()).unwrap_or(true) && !args.is_none());
         let Some(args) = args else {
             return Rendered { text, error };
         };

@@ -14,6 +14,7 @@ mod handler;
 mod held;
 mod keys;
 mod ledger;
+mod logger;
 mod message;
 mod mirror;
 mod module;
@@ -49,6 +50,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::refuse_subinterpreters(module.py())?;
+        super::logger::set_up(module)?;
         super::entry::install(module)
     }
 
@@ -58,6 +60,8 @@ mod _core {
     use super::handler::NativeHandler;
     #[pymodule_export]
     use super::ledger::{encode_cost, set_cost_handler, set_cost_opener};
+    #[pymodule_export]
+    use super::logger::{fast_calls, install};
     #[pymodule_export]
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::encode::{Encoder, class_of};
 use super::fragments;
 use super::held::Held;
-use super::message::{Rendered, Template};
+use super::message::{Args, Rendered, Template};
 use super::names::{SLOTS, Slot};
 use super::sites;
 use super::task::task_name;
@@ -94,6 +94,8 @@ pub(super) struct Parts<'py> {
     pub(super) extras: SmallVec<[Extra<'py>; EXTRAS]>,
     /// Whether a key may need a change to stand apart from the others.
     pub(super) odd_keys: bool,
+    /// Microseconds since the epoch, where that is known otherwise than by `created`.
+    pub(super) at: Option<i64>,
     /// What Python rendered, empty as long as the template can be written as it is.
     pub(super) message: OnceCell<Rendered<'py>>,
 }
@@ -168,19 +170,24 @@ impl<'py> Encoder<'py> {
             Self::sort_in(key, value, parts);
             entry = next();
         }
+        self.settle_nested(parts);
+        if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
+            parts.slots[Slot::TaskName as usize] = task_name(self).map(Held::from);
+        }
+    }
+
+    /// A `fields` that is no mapping is a field like any other.
+    pub(super) fn settle_nested(&self, parts: &mut Parts<'py>) {
         if let Some(nested) = parts.nested.take_if(|nested| !self.is_mapping(nested)) {
             parts.extras.push((
                 intern!(self.py, "fields").clone().into_any().into(),
                 nested.into(),
             ));
         }
-        if !self.names.has_task_name && parts.slot(Slot::TaskName).is_none() {
-            parts.slots[Slot::TaskName as usize] = task_name(self).map(Held::from);
-        }
     }
 
     /// Puts one attribute that does not stand where a fresh record has it.
-    fn sort_in(
+    pub(super) fn sort_in(
         key: Borrowed<'_, 'py, PyAny>,
         value: Borrowed<'_, 'py, PyAny>,
         parts: &mut Parts<'py>,
@@ -301,7 +308,7 @@ impl<'py> Encoder<'py> {
         };
         let template = Template {
             msg,
-            args: parts.slot(Slot::Args),
+            args: Args::Object(parts.slot(Slot::Args)),
         };
         if parts.message.get().is_some() || !self.write_template(out, template) {
             let message = parts.message.get_or_init(|| self.render(template));

@@ -16,7 +16,7 @@ use crate::json;
 pub(super) const MIN_MAX_RECORD: usize = 1024;
 
 /// Bytes that most lines need.
-const USUAL: usize = 1024;
+pub(super) const USUAL: usize = 1024;
 
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
@@ -44,7 +44,7 @@ pub(crate) struct RecordEncoder {
     pub(super) identity: Vec<u8>,
     /// Static fields: the escaped name, and the value in JSON.
     pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
-    src: bool,
+    pub(super) src: bool,
     max_field: usize,
     max_record: usize,
 }
@@ -208,7 +208,7 @@ impl RecordEncoder {
         }
     }
 
-    fn write_line<'py>(
+    pub(super) fn write_line<'py>(
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
@@ -224,7 +224,10 @@ impl RecordEncoder {
             out.push(b',');
         }
         out.extend_from_slice(b"\"ts\":");
-        json::write_time(out, encoder.created(parts.slot(Slot::Created)));
+        let at = parts
+            .at
+            .unwrap_or_else(|| encoder.created(parts.slot(Slot::Created)));
+        json::write_time(out, at);
         out.extend_from_slice(b",\"level\":");
         match parts.slot(Slot::LevelName) {
             Some(level) => encoder.write_repeated(out, level),
@@ -287,6 +290,20 @@ impl RecordEncoder {
             self.max_record
         );
         out.extend_from_slice(note.as_bytes());
+    }
+
+    /// `,"fields":{…}` of static ones alone.
+    pub(super) fn write_fixed(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"fields\":{");
+        let open = out.len();
+        for (escaped, value) in &self.fixed {
+            separate(out, open);
+            out.push(b'"');
+            out.extend_from_slice(escaped);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(value);
+        }
+        out.push(b'}');
     }
 
     /// `,"fields":{…}`, static ones first; nothing if there are none.

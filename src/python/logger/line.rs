@@ -1,0 +1,271 @@
+//! A call to a finished line: as [`RecordEncoder::encode`] writes the record that `logging` would have made of it, without that record.
+#![allow(unsafe_code)]
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::arguments::Said;
+use super::caller::Caller;
+use crate::json;
+use crate::python::encode::{Encoder, Nest, Overflow, class_of};
+use crate::python::fragments;
+use crate::python::held::Held;
+use crate::python::message::{Args, Template};
+use crate::python::names::{Names, Slot};
+use crate::python::parts::{Parts, Role};
+use crate::python::record::{RecordEncoder, USUAL, pid};
+use crate::python::task::task_name;
+use crate::python::text::utf8;
+
+/// What a call becomes.
+pub(super) struct CallRecord<'a, 'py> {
+    /// Microseconds since the epoch.
+    pub(super) created: i64,
+    pub(super) level_object: Borrowed<'a, 'py, PyAny>,
+    pub(super) level_name: Held<'py>,
+    pub(super) name: Held<'py>,
+    pub(super) said: Said<'a, 'py>,
+    /// A tuple.
+    pub(super) exc_info: Option<Bound<'py, PyAny>>,
+    pub(super) thread: Held<'py>,
+    pub(super) caller: Caller<'py>,
+    pub(super) extra: Extra,
+}
+
+/// What kind of entries an `extra` has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extra {
+    /// Only names without a meaning of their own, and values of JSON's own types.
+    Plain,
+    /// Others, too.
+    Mixed,
+    /// Names of a record's attributes, for which `logging` raises, or what is no name.
+    Refused,
+}
+
+impl Extra {
+    /// Looks at an `extra`, a dict.
+    #[inline]
+    pub(super) fn of(extra: Option<Borrowed<'_, '_, PyAny>>) -> Self {
+        let Some(extra) = extra else {
+            return Self::Plain;
+        };
+        let py = extra.py();
+        let mut kind = Self::Plain;
+        let mut position = 0;
+        let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: a live dict, and no code runs within the loop: what is borrowed stays alive.
+        while unsafe {
+            ffi::PyDict_Next(
+                extra.as_ptr(),
+                &raw mut position,
+                &raw mut key,
+                &raw mut value,
+            )
+        } != 0
+        {
+            let role = match fragments::role(py, key) {
+                Some(role) => role,
+                None => {
+                    // SAFETY: as above.
+                    match role_of(unsafe { Borrowed::from_ptr(py, key) }) {
+                        Some(role) => role,
+                        None => return Self::Refused,
+                    }
+                }
+            };
+            // SAFETY: as above.
+            let class = unsafe { ffi::Py_TYPE(value) };
+            match role {
+                Role::Slot(_) => return Self::Refused,
+                Role::Extra if is_plain(class, value) => {}
+                Role::Extra | Role::Nested | Role::Promoted(_) => kind = Self::Mixed,
+            }
+        }
+        kind
+    }
+}
+
+#[inline(never)]
+fn role_of(key: Borrowed<'_, '_, PyAny>) -> Option<Role> {
+    (class_of(key) == &raw mut ffi::PyUnicode_Type)
+        .then(|| utf8(key).map(Role::of))
+        .flatten()
+}
+
+#[inline]
+fn is_plain(class: *mut ffi::PyTypeObject, value: *mut ffi::PyObject) -> bool {
+    class == &raw mut ffi::PyUnicode_Type
+        || class == &raw mut ffi::PyLong_Type
+        || class == &raw mut ffi::PyFloat_Type
+        || class == &raw mut ffi::PyDict_Type
+        || class == &raw mut ffi::PyBool_Type
+        || class == &raw mut ffi::PyList_Type
+        // SAFETY: immortal.
+        || value == unsafe { ffi::Py_None() }
+        || class == &raw mut ffi::PyTuple_Type
+}
+
+impl RecordEncoder {
+    /// Appends the line of a call, as [`Self::encode`] does that of a record.
+    #[inline]
+    pub(super) fn encode_call(&self, record: &CallRecord<'_, '_>, out: &mut Vec<u8>) {
+        let py = record.name.py();
+        let Ok(names) = Names::get(py) else {
+            return;
+        };
+        let mut encoder = Encoder::new(py, names, self.limits(out));
+        let task = task_name(&encoder);
+        let start = out.len();
+        if let Ok(true) = self.write_call(&encoder, record, task.as_ref(), out) {
+            out.extend_from_slice(json::SEQ_PLACEHOLDER);
+        } else {
+            out.truncate(start);
+            self.encode_parts(&mut encoder, record, task, out);
+        }
+        encoder.finish();
+    }
+
+    /// Most calls: nothing of Python's has to run, but for odd values within dicts and lists. False where the call is not such.
+    #[inline]
+    fn write_call<'py>(
+        &self,
+        encoder: &Encoder<'py>,
+        record: &CallRecord<'_, 'py>,
+        task: Option<&Bound<'py, PyAny>>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Overflow> {
+        let said = record.said;
+        if record.extra != Extra::Plain
+            || record.exc_info.is_some()
+            || !(self.fixed.is_empty() || said.extra.is_none())
+        {
+            return Ok(false);
+        }
+        // Most lines fit, so that the buffer is not grown piece by piece.
+        out.reserve(USUAL);
+        out.extend_from_slice(b"{\"ts\":");
+        json::write_time(out, record.created);
+        out.extend_from_slice(b",\"level\":");
+        encoder.write_repeated(out, &record.level_name);
+        out.extend_from_slice(b",\"logger\":");
+        encoder.write_repeated(out, &record.name);
+        out.extend_from_slice(b",\"event\":\"");
+        let template = Template {
+            msg: &said.msg,
+            args: Args::Row(said.args),
+        };
+        if !encoder.write_template(out, template) {
+            return Ok(false);
+        }
+        out.push(b'"');
+        out.extend_from_slice(&self.identity);
+        out.extend_from_slice(b",\"pid\":");
+        json::write_int(out, pid());
+        out.extend_from_slice(b",\"thread\":");
+        encoder.write_repeated(out, &record.thread);
+        if let Some(task) = task {
+            out.extend_from_slice(b",\"task\":");
+            encoder.write_repeated(out, task);
+        }
+        if let Some(extra) = said.extra {
+            out.extend_from_slice(b",\"fields\":");
+            encoder.write_entries(out, extra, &Nest::TOP)?;
+        } else if !self.fixed.is_empty() {
+            self.write_fixed(out);
+        }
+        if self.src && !record.caller.write(encoder, out) {
+            return Ok(false);
+        }
+        encoder.check(out)?;
+        Ok(true)
+    }
+
+    /// Any other: by way of what a record would have been taken apart to.
+    #[inline(never)]
+    fn encode_parts<'py>(
+        &self,
+        encoder: &mut Encoder<'py>,
+        record: &CallRecord<'_, 'py>,
+        task: Option<Bound<'py, PyAny>>,
+        out: &mut Vec<u8>,
+    ) {
+        let py = encoder.py;
+        let mut parts = Parts {
+            at: Some(record.created),
+            ..Parts::default()
+        };
+        let said = record.said;
+        let mut set = |slot: Slot, value: Bound<'py, PyAny>| {
+            parts.slots[slot as usize] = Some(Held::from(value));
+        };
+        set(Slot::Name, (*record.name).clone());
+        set(Slot::LevelName, (*record.level_name).clone());
+        set(Slot::LevelNo, record.level_object.to_owned());
+        set(Slot::Msg, said.msg.to_owned());
+        set(Slot::ThreadName, (*record.thread).clone());
+        if let Some(args) = args_of(encoder, said) {
+            set(Slot::Args, args);
+        }
+        if let Some((path, function, line)) = record.caller.parts() {
+            set(Slot::PathName, path);
+            set(Slot::FuncName, function);
+            set(Slot::LineNo, line);
+        }
+        if let Some(exc_info) = &record.exc_info {
+            set(Slot::ExcInfo, exc_info.clone());
+        }
+        if let Some(task) = task {
+            set(Slot::TaskName, task);
+        }
+        if let Some(extra) = said.extra {
+            let mut position = 0;
+            let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+            // SAFETY: a live dict; whatever it holds is taken along before any code can run.
+            while unsafe {
+                ffi::PyDict_Next(
+                    extra.as_ptr(),
+                    &raw mut position,
+                    &raw mut key,
+                    &raw mut value,
+                )
+            } != 0
+            {
+                // SAFETY: as above.
+                unsafe {
+                    Encoder::sort_in(
+                        Borrowed::from_ptr(py, key),
+                        Borrowed::from_ptr(py, value),
+                        &mut parts,
+                    );
+                }
+            }
+            encoder.settle_nested(&mut parts);
+        }
+        self.write_within_limits(encoder, out, |encoder, keep, out| {
+            self.write_line(encoder, &parts, keep, out)
+        });
+    }
+}
+
+/// The arguments as a record has them: a tuple, or the mapping that is the only one.
+fn args_of<'py>(encoder: &Encoder<'py>, said: Said<'_, 'py>) -> Option<Bound<'py, PyAny>> {
+    let py = encoder.py;
+    if said.args.is_empty() {
+        return None;
+    }
+    // SAFETY: held by whoever calls.
+    let args = said
+        .args
+        .iter()
+        .map(|arg| unsafe { Borrowed::<PyAny>::from_ptr(py, *arg) }.to_owned());
+    let args: Vec<_> = args.collect();
+    if let [only] = &args[..]
+        && encoder.is_mapping(only)
+        && encoder.ok(only.is_truthy()).unwrap_or(false)
+    {
+        return Some(only.clone());
+    }
+    PyTuple::new(py, args).ok().map(Bound::into_any)
+}

@@ -1,0 +1,377 @@
+//! Whether `logging` and what it uses are the standard library's, as far as a log call can tell.
+//!
+//! Libraries put functions of their own in the place of the standard library's: Sentry `Logger.callHandlers`, OpenTelemetry the record
+//! factory, freezegun `time.time`, gevent `threading.get_ident`. A call then goes the way they expect. What is asked is not whether
+//! something changed since import, but whether it is the standard library's own code: who was patched before knows nothing else.
+#![allow(unsafe_code)]
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyType};
+
+use super::marks::{Marks, dict_version, type_tag};
+use crate::python::attach::AttachedCell;
+
+/// Methods of `Logger` that a call goes through.
+const INNER: [&str; 7] = [
+    "isEnabledFor",
+    "_log",
+    "findCaller",
+    "makeRecord",
+    "handle",
+    "callHandlers",
+    "filter",
+];
+/// Methods that are called.
+pub(super) const OUTER: [&str; 7] = [
+    "debug",
+    "info",
+    "warning",
+    "error",
+    "critical",
+    "exception",
+    "log",
+];
+const RECORD: [&str; 2] = ["__init__", "getMessage"];
+const HANDLER: [&str; 3] = ["handle", "emit", "format"];
+
+const CLASSES: usize = 5;
+const DICTS: usize = 4;
+
+#[derive(Default)]
+struct State {
+    tags: [u32; CLASSES],
+    versions: [u64; DICTS],
+    /// Whether the two above are of the last look, and can be relied on.
+    marked: bool,
+    ordinary: bool,
+    /// Looks in a row after which a class had no tag: an interpreter that has none left gives none.
+    blind: u32,
+}
+
+/// After so many looks no more are made.
+const BLIND: u32 = 100;
+
+/// What is asked about.
+pub(super) struct World {
+    pub(super) marks: Marks,
+    /// `logging.Logger`.
+    pub(super) logger: Py<PyType>,
+    /// `logging.RootLogger`.
+    pub(super) root: Py<PyType>,
+    /// `logspool.Logger`.
+    pub(super) own: Py<PyType>,
+    /// The root logger's counterpart.
+    pub(super) own_root: Py<PyType>,
+    /// `logspool.SpoolHandler`.
+    pub(super) handler: Py<PyType>,
+    /// `logging._levelToName`.
+    pub(super) level_names: Py<PyDict>,
+    /// `threading._active`.
+    pub(super) threads: Py<PyDict>,
+    /// Names of [`INNER`] and [`OUTER`] methods: in a logger's own `__dict__` they stand before the class'.
+    pub(super) sensitive: Vec<Py<PyString>>,
+    record: Py<PyType>,
+    modules: [Py<PyDict>; DICTS],
+    /// `time.time` or `time.time_ns`, and the C function it is: time-machine exchanges that one.
+    clock: (Py<PyAny>, usize),
+    /// File of `logging`, and of `threading`.
+    files: [Py<PyAny>; 2],
+    native_handle: [Py<PyAny>; 2],
+    state: AttachedCell<State>,
+}
+
+static WORLD: PyOnceLock<World> = PyOnceLock::new();
+
+/// The world, if [`enter`] was called.
+#[inline]
+pub(super) fn world(py: Python<'_>) -> Option<&'static World> {
+    WORLD.get(py)
+}
+
+/// Looks at the world for the first time.
+pub(super) fn enter(
+    own: &Bound<'_, PyType>,
+    own_root: &Bound<'_, PyType>,
+    handler: &Bound<'_, PyType>,
+) -> PyResult<&'static World> {
+    let py = own.py();
+    if let Some(world) = WORLD.get(py) {
+        return Ok(world);
+    }
+    let world = World::new(own, own_root, handler)?;
+    Ok(WORLD.get_or_init(py, || world))
+}
+
+fn class(module: &Bound<'_, PyAny>, name: &str) -> PyResult<Py<PyType>> {
+    Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
+}
+
+fn function_address(function: &Bound<'_, PyAny>) -> usize {
+    // SAFETY: a live object.
+    let builtin = unsafe { ffi::PyCFunction_Check(function.as_ptr()) } != 0;
+    if !builtin {
+        return 0;
+    }
+    // SAFETY: a builtin function, as was checked.
+    unsafe { ffi::PyCFunction_GetFunction(function.as_ptr()) }.map_or(0, |address| address as usize)
+}
+
+impl World {
+    fn new(
+        own: &Bound<'_, PyType>,
+        own_root: &Bound<'_, PyType>,
+        handler: &Bound<'_, PyType>,
+    ) -> PyResult<Self> {
+        let py = own.py();
+        let logging = py.import("logging")?.into_any();
+        let threading = py.import("threading")?.into_any();
+        let time = py.import("time")?.into_any();
+        let os = py.import("os")?.into_any();
+        let dict_of = |module: &Bound<'_, PyAny>| {
+            module
+                .getattr("__dict__")?
+                .extract::<Py<PyDict>>()
+                .map_err(PyErr::from)
+        };
+        let clock = time.getattr(if py.version_info() < (3, 13) {
+            "time"
+        } else {
+            "time_ns"
+        })?;
+        let address = function_address(&clock);
+        let native = py.get_type::<crate::python::handler::NativeHandler>();
+        Ok(Self {
+            marks: Marks::probe(py)?,
+            logger: class(&logging, "Logger")?,
+            root: class(&logging, "RootLogger")?,
+            own: own.clone().unbind(),
+            own_root: own_root.clone().unbind(),
+            handler: handler.clone().unbind(),
+            level_names: logging.getattr("_levelToName")?.extract()?,
+            threads: threading.getattr("_active")?.extract()?,
+            sensitive: INNER
+                .iter()
+                .chain(&OUTER)
+                .map(|name| PyString::intern(py, name).unbind())
+                .collect(),
+            record: class(&logging, "LogRecord")?,
+            modules: [
+                dict_of(&logging)?,
+                dict_of(&threading)?,
+                dict_of(&time)?,
+                dict_of(&os)?,
+            ],
+            clock: (clock.unbind(), address),
+            files: [
+                logging
+                    .getattr("addLevelName")?
+                    .getattr("__code__")?
+                    .getattr("co_filename")?
+                    .unbind(),
+                threading
+                    .getattr("Thread")?
+                    .getattr("start")?
+                    .getattr("__code__")?
+                    .getattr("co_filename")?
+                    .unbind(),
+            ],
+            native_handle: [
+                native.getattr("handle")?.unbind(),
+                native.getattr("emit")?.unbind(),
+            ],
+            state: AttachedCell::new(State::default()),
+        })
+    }
+
+    fn classes(&self) -> [*mut ffi::PyTypeObject; CLASSES] {
+        [
+            &self.own,
+            &self.own_root,
+            &self.handler,
+            &self.record,
+            &self.logger,
+        ]
+        .map(|class| class.as_ptr().cast())
+    }
+
+    /// Whether a log call may do natively what the standard library would do.
+    #[inline]
+    pub(super) fn is_ordinary(&self, py: Python<'_>) -> bool {
+        let known = self.state.with(py, |state| {
+            let same = state.marked
+                && self
+                    .classes()
+                    .iter()
+                    .zip(&state.tags)
+                    .all(|(class, tag)| type_tag(*class) == *tag)
+                && self
+                    .modules
+                    .iter()
+                    .zip(&state.versions)
+                    .all(|(dict, version)| dict_version(dict.as_ptr()) == *version);
+            same.then_some(state.ordinary)
+        });
+        known.unwrap_or_else(|| self.look(py)) && {
+            // time-machine exchanges what is behind the builtin function.
+            // SAFETY: a builtin function, or its address would be 0.
+            let clock = unsafe { ffi::PyCFunction_GetFunction(self.clock.0.as_ptr()) };
+            clock.map_or(0, |address| address as usize) == self.clock.1
+        }
+    }
+
+    /// Whether a frame of this file is passed over by `Logger.findCaller`.
+    pub(super) fn is_internal(&self, py: Python<'_>, file: &str) -> bool {
+        let own = self.files[0].bind(py).eq(file).unwrap_or(false);
+        // Since 3.11.
+        own || py.version_info() >= (3, 11)
+            && file.contains("importlib")
+            && file.contains("_bootstrap")
+    }
+
+    /// Looks at everything once more.
+    #[cold]
+    fn look(&self, py: Python<'_>) -> bool {
+        let blind = self.state.with(py, |state| state.blind);
+        // Without marks every call would have to look: the standard way is quicker.
+        if !(self.marks.types && self.marks.dicts) || blind > BLIND {
+            return false;
+        }
+        let ordinary = self.clock.1 != 0 && self.is_standard(py).unwrap_or(false);
+        // Looking attributes up gave the classes their tags.
+        let tags = self.classes().map(type_tag);
+        let marked = !tags.contains(&0);
+        self.state.with(py, |state| {
+            *state = State {
+                tags,
+                versions: [0, 1, 2, 3].map(|at| dict_version(self.modules[at].as_ptr())),
+                marked,
+                ordinary,
+                blind: if marked { 0 } else { blind + 1 },
+            };
+        });
+        ordinary
+    }
+
+    fn is_standard(&self, py: Python<'_>) -> PyResult<bool> {
+        let [logging, threading, time, os] = &self.modules;
+        let [file, threads_file] = &self.files;
+        let own = |class: &Py<PyType>, names: &[&str]| -> PyResult<bool> {
+            for name in names {
+                if !is_function(&class.bind(py).getattr(*name)?, name, file.bind(py))? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        if !(own(&self.own, &INNER)?
+            && own(&self.own_root, &INNER)?
+            && own(&self.logger, &OUTER)?
+            && own(&self.record, &RECORD)?)
+        {
+            return Ok(false);
+        }
+        let handler = self.handler.bind(py);
+        for (name, native) in HANDLER.iter().zip(&self.native_handle) {
+            if !handler.getattr(*name)?.is(native) {
+                return Ok(false);
+            }
+        }
+        for name in ["format", "filter"] {
+            if !is_function(&handler.getattr(name)?, name, file.bind(py))? {
+                return Ok(false);
+            }
+        }
+        let base = handler.mro().iter().find(|class| {
+            class
+                .getattr(intern!(py, "__name__"))
+                .is_ok_and(|name| name.eq("Handler").unwrap_or(false))
+        });
+        if let Some(base) = base
+            && !is_function(&base.getattr("handle")?, "handle", file.bind(py))?
+        {
+            return Ok(false);
+        }
+        let logging = logging.bind(py);
+        let global = |name: &str| logging.get_item(name);
+        let is = |name: &str, wanted: &Bound<'_, PyAny>| -> PyResult<bool> {
+            Ok(global(name)?.is_some_and(|value| value.is(wanted)))
+        };
+        let record = self.record.bind(py).as_any();
+        if !(is("LogRecord", record)?
+            && is("_logRecordFactory", record)?
+            && is("_levelToName", self.level_names.bind(py).as_any())?)
+        {
+            return Ok(false);
+        }
+        for (name, module) in [("threading", threading), ("time", time), ("os", os)] {
+            let same = global(name)?
+                .and_then(|value| value.getattr("__dict__").ok())
+                .is_some_and(|dict| dict.is(module));
+            if !same {
+                return Ok(false);
+            }
+        }
+        for name in ["logThreads", "logProcesses", "logAsyncioTasks"] {
+            // The last one is 3.12's.
+            if let Some(value) = global(name)?
+                && !value.is_truthy()?
+            {
+                return Ok(false);
+            }
+        }
+        let source = global("_srcfile")?;
+        let finds_caller = match (source, global("currentframe")?) {
+            (Some(source), Some(current)) => {
+                source.is_truthy()?
+                    && source.eq(file.bind(py))?
+                    && (is_function(&current, "<lambda>", file.bind(py))?
+                        || is_function(&current, "currentframe", file.bind(py))?)
+            }
+            _ => false,
+        };
+        if !finds_caller {
+            return Ok(false);
+        }
+        let threading = threading.bind(py);
+        let current = threading.get_item("current_thread")?;
+        let ident = threading.get_item("get_ident")?;
+        let active = threading.get_item("_active")?;
+        let clock_name = if py.version_info() < (3, 13) {
+            "time"
+        } else {
+            "time_ns"
+        };
+        let clock = time.bind(py).get_item(clock_name)?;
+        let pid = os.bind(py).get_item("getpid")?;
+        Ok(current.is_some_and(|f| {
+            is_function(&f, "current_thread", threads_file.bind(py)).unwrap_or(false)
+        }) && is_builtin(ident.as_ref(), "_thread")?
+            && active.is_some_and(|dict| dict.is(&self.threads))
+            && clock.is_some_and(|clock| clock.is(&self.clock.0))
+            && is_builtin(pid.as_ref(), "posix")?)
+    }
+}
+
+/// Whether an object is a plain function of this name, from this file.
+fn is_function(function: &Bound<'_, PyAny>, name: &str, file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = function.py();
+    if !function.is_instance_of::<pyo3::types::PyFunction>() {
+        return Ok(false);
+    }
+    let code = function.getattr(intern!(py, "__code__"))?;
+    Ok(code.getattr(intern!(py, "co_name"))?.eq(name)?
+        && code.getattr(intern!(py, "co_filename"))?.eq(file)?)
+}
+
+/// Whether an object is a builtin function of a module.
+fn is_builtin(function: Option<&Bound<'_, PyAny>>, module: &str) -> PyResult<bool> {
+    let Some(function) = function else {
+        return Ok(false);
+    };
+    // SAFETY: a live object.
+    let builtin = unsafe { ffi::PyCFunction_Check(function.as_ptr()) } != 0;
+    Ok(builtin && function.getattr("__module__")?.eq(module)?)
+}
