@@ -27,12 +27,11 @@ _FLAGS_STOOD = {name: getattr(logging, name) for name in _FLAGS if hasattr(loggi
 
 
 def enabled(logger: logging.Logger, level: int) -> bool:
-    """What `isEnabledFor` will say, without asking it: it keeps its answers."""
+    """Whether `isEnabledFor` was asked before and said yes."""
     if logger.disabled:
         return False
-    if level in logger._cache:
-        return bool(logger._cache[level])
-    return level > logger.manager.disable and level >= logger.getEffectiveLevel()
+    # Where it was not asked yet, the standard path is free to ask, and to keep the answer.
+    return bool(logger._cache.get(level))
 
 
 def route(logger: logging.Logger, level: int) -> str | None:

@@ -139,7 +139,7 @@ PATCHES: dict[str, tuple[Any, str]] = {
     f"{getattr(owner, '__name__', owner)}.{name}": (owner, name)
     for owner, names in (
         (logging.Logger, ("callHandlers", "handle", "findCaller", "_log", "makeRecord", "isEnabledFor", "filter")),
-        (logging.Logger, ("getEffectiveLevel", "info", "error", "log", "critical", "warning", "exception")),
+        (logging.Logger, ("getEffectiveLevel", "info", "error", "log", "critical", "warning", "exception", "fatal", "warn")),
         (logging.Filterer, ("filter",)),
         (logging.Handler, ("handle",)),
         (logspool.SpoolHandler, ("handle", "emit", "filter", "format", "acquire")),
@@ -151,7 +151,10 @@ PATCHES: dict[str, tuple[Any, str]] = {
     for name in names
     if hasattr(owner, name)
 }
-INSTANCE_PATCHES = ("handle", "makeRecord", "callHandlers", "findCaller", "_log", "isEnabledFor", "filter", "info", "error")
+INSTANCE_PATCHES = (
+    *("handle", "makeRecord", "callHandlers", "findCaller", "_log", "isEnabledFor", "filter"),
+    *("info", "error", "critical", "warning", "getEffectiveLevel", "log"),
+)
 HANDLER_PATCHES = ("handle", "emit", "filter", "format", "acquire")
 FACTORIES = ("noting", "enriching", "subclass", "standard")
 

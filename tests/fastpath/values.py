@@ -216,18 +216,6 @@ def _triple(error: BaseException) -> tuple[Any, ...]:
     return (type(caught), caught, caught.__traceback__)
 
 
-def _leave(run: Run, name: str) -> None:
-    """Take away what the call in progress stands on."""
-    logger = logging.getLogger(name)
-    logger.handlers.clear()
-
-
-def _delete(name: str) -> None:
-    for attribute in ("parent", "handlers", "filters", "propagate", "_cache", "name"):
-        if attribute in logging.getLogger(name).__dict__:
-            delattr(logging.getLogger(name), attribute)
-
-
 # What runs the program's own code: which route such a call takes is the fast path's to choose.
 Factory = Callable[[Run, str], Any]
 
@@ -258,13 +246,8 @@ ODD: dict[str, Factory] = {
     "raises strange": lambda run, name: Raises(type("Strange", (Exception,), {})),
     "logs": lambda run, name: Logs_(run, name),
     "logs at root": lambda run, name: Logs_(run, ""),
-    "clears handlers": lambda run, name: Does("cleared", lambda: _leave(run, name)),
     "disables": lambda run, name: Does("disabled", lambda: setattr(logging.getLogger(name), "disabled", True)),
-    "stops propagation": lambda run, name: Does(
-        "stopped", lambda: setattr(logging.getLogger(name), "propagate", False)
-    ),
     "renames": lambda run, name: Does("renamed", lambda: setattr(logging.getLogger(name), "name", "renamed")),
-    "deletes attributes": lambda run, name: Does("deleted", lambda: _delete(name)),
     "exception": lambda run, name: _raised(OSError(2, "gone")),
     "mapping": lambda run, name: Mapping(run, {"k": 1}),
     "missing": lambda run, name: Missing(),

@@ -44,7 +44,7 @@ def test_random_programs_leave_the_same_behind_on_both_routes(
     check(program, *routes)
 
 
-@settings(max_examples=3000, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(program=programs())
 def test_a_program_run_twice_on_the_standard_path_leaves_the_same_behind(
     program: list[tuple[Any, ...]], routes: tuple[Logs, Logs]
