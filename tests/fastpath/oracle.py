@@ -28,17 +28,13 @@ _FLAGS_STOOD = {name: getattr(logging, name) for name in _FLAGS if hasattr(loggi
 
 def enabled(logger: logging.Logger, level: int) -> bool:
     """Whether `isEnabledFor` was asked before and said yes."""
-    if logger.disabled:
-        return False
     # Where it was not asked yet, the standard path is free to ask, and to keep the answer.
-    return bool(logger._cache.get(level))
+    return logger.disabled is False and bool(logger._cache.get(level))
 
 
 def route(logger: logging.Logger, level: int) -> str | None:
     """FAST or STANDARD for an ordinary enabled call; None where it is the fast path's to choose."""
-    if not isinstance(logger, logspool.Logger):
-        return STANDARD
-    if type(logger) not in (logspool.Logger, type(logging.root)):
+    if type(logger) not in (logspool.Logger, logspool._core.RootLogger):
         return STANDARD
     if any(getattr(cls, name) is not stood for (cls, name), stood in _STOOD.items()):
         return STANDARD
@@ -73,8 +69,8 @@ def _of_handlers(logger: logging.Logger, level: int) -> str | None:
 
 
 def _of_handler(handler: logging.Handler, level: int) -> str | None:
-    if level < handler.level:
-        return None  # not reached
+    if type(handler.level) is not int or level < handler.level:
+        return None  # not reached, or not comparable
     if type(handler) is not logspool.SpoolHandler or handler.filters or handler.formatter is not None:
         return STANDARD
     if any(name in handler.__dict__ for name in ("handle", "filter", "emit", "format", "acquire", "release")):

@@ -283,7 +283,8 @@ PLAIN_EXTRAS: dict[str, Factory] = {
     "fields odd": lambda run, name: {"fields": [1, 2]},
     "values": lambda run, name: {"a": None, "b": [1, {"c": "d"}], "n": float("inf"), "u": "ä\n"},
     "static": lambda run, name: {"region": "own", "svc": 1},
-    "core keys": lambda run, name: {"level": "mine", "ts": 0, "logger": "me", "seq": 9, "src": {}, "pid": 1, "thread": 2},
+    "core keys": lambda run, name: {"level": "mine", "ts": 0, "logger": "me", "seq": 9, "src": {}, "pid": 1},
+    "task": lambda run, name: {"task": "mine", "stack": 1, "exception": "e"},
 }
 ODD_EXTRAS: dict[str, Factory] = {
     "none": lambda run, name: None,
@@ -293,7 +294,8 @@ ODD_EXTRAS: dict[str, Factory] = {
     "msg": lambda run, name: {"msg": "mine"},
     "args": lambda run, name: {"args": (1,)},
     "process": lambda run, name: {"process": 1},
-    "task": lambda run, name: {"taskName": "mine"},  # reserved since 3.12
+    "thread": lambda run, name: {"k": 1, "thread": 2},
+    "taskName": lambda run, name: {"taskName": "mine"},  # reserved since 3.12
     "exc_text": lambda run, name: {"exc_text": "mine"},
     "stack_info": lambda run, name: {"stack_info": "mine"},
     "exception": lambda run, name: {"exception": "mine", "stack": "mine"},

@@ -30,7 +30,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Logs, Log
 
 @needs_install
 @settings(
-    max_examples=20_000 if LONG else 250,
+    max_examples=int(os.environ.get("N", "20000")) if LONG else 250,
     # What `make test` keeps is the same each time; the long form is for finding.
     derandomize=not LONG,
     database=None,
