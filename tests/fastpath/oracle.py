@@ -11,7 +11,7 @@ FAST, STANDARD = "fast", "standard"
 
 _METHODS = ("callHandlers", "handle", "makeRecord", "findCaller", "_log", "isEnabledFor", "filter")
 _CALLS = ("debug", "info", "warning", "error", "critical", "exception", "log", "fatal")
-_FLAGS = ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile")
+_FLAGS = ("logThreads", "logProcesses", "logAsyncioTasks", "_srcfile")
 
 _STOOD = {
     **{(logging.Logger, name): getattr(logging.Logger, name) for name in (*_METHODS, *_CALLS)},
@@ -42,6 +42,8 @@ def route(logger: logging.Logger, level: int) -> str | None:
         return STANDARD
     if any(getattr(logging, name) != value for name, value in _FLAGS_STOOD.items()):
         return STANDARD
+    if not logging.logMultiprocessing:
+        return None  # it shows in no line
     if any(name in logger.__dict__ for name in (*_METHODS, *_CALLS)):
         return STANDARD
     return _of_handlers(logger, level)

@@ -25,7 +25,16 @@ from tests.fastpath.world import fast_calls
 NAMES = ("a", "", "a.b", "a.b.c", "x.y", "root", 'o"d\n.ä')
 LEVELS = (0, 10, 20, 30, 40, 50, 15, 25, 1, 60)
 METHODS = ("debug", "info", "warning", "error", "critical", "exception", "log", "fatal", "warn")
-OWN_LEVEL = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "exception": 40, "fatal": 50, "warn": 30}
+OWN_LEVEL = {
+    "debug": 10,
+    "info": 20,
+    "warning": 30,
+    "error": 40,
+    "critical": 50,
+    "exception": 40,
+    "fatal": 50,
+    "warn": 30,
+}
 LOG_LEVELS: dict[str, Any] = {
     **{str(level): level for level in LEVELS},
     "true": True,
@@ -139,7 +148,10 @@ PATCHES: dict[str, tuple[Any, str]] = {
     f"{getattr(owner, '__name__', owner)}.{name}": (owner, name)
     for owner, names in (
         (logging.Logger, ("callHandlers", "handle", "findCaller", "_log", "makeRecord", "isEnabledFor", "filter")),
-        (logging.Logger, ("getEffectiveLevel", "info", "error", "log", "critical", "warning", "exception", "fatal", "warn")),
+        (
+            logging.Logger,
+            ("getEffectiveLevel", "info", "error", "log", "critical", "warning", "exception", "fatal", "warn"),
+        ),
         (logging.Filterer, ("filter",)),
         (logging.Handler, ("handle",)),
         (logspool.SpoolHandler, ("handle", "emit", "filter", "format", "acquire")),
@@ -214,7 +226,9 @@ class Machine:
             return original(*args, **kwargs)
 
         setattr(owner, name, patched)
-        self.undo[owner, name] = (lambda: setattr(owner, name, own)) if own is not None else (lambda: delattr(owner, name))
+        self.undo[owner, name] = (
+            (lambda: setattr(owner, name, own)) if own is not None else (lambda: delattr(owner, name))
+        )
 
     # -- the tree ------------------------------------------------------------------------------------------------------
 

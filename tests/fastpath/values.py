@@ -322,7 +322,12 @@ ODD_EXTRAS: dict[str, Factory] = {
     "values counted": lambda run, name: {"c": Counts(run), "event": Counts(run)},
     "values raise": lambda run, name: {"r": Raises(), "request_id": Raises()},
     "values log": lambda run, name: {"l": Logs_(run, name)},
-    "values odd": lambda run, name: {"t": Text("x"), "e": Levels.NOTE, "m": Mapping(run, {"a": 1}), "x": ValueError("v")},
+    "values odd": lambda run, name: {
+        "t": Text("x"),
+        "e": Levels.NOTE,
+        "m": Mapping(run, {"a": 1}),
+        "x": ValueError("v"),
+    },
     "fields mapping": lambda run, name: {"fields": Mapping(run, {"a": 1})},
     "clears itself": lambda run, name: _clearing(),
     "method": lambda run, name: {"getMessage": 1, "__dict__": 2},
@@ -355,7 +360,9 @@ EXC_INFOS: dict[str, Factory] = {
     "malformed": lambda run, name: _malformed(),
     "text": lambda run, name: "yes",
     "falsy error": lambda run, name: _raised(False_("falsy")),
-    "unprintable": lambda run, name: _raised(type("Bad", (Exception,), {"__str__": Raises.__str__, "error": ValueError})()),
+    "unprintable": lambda run, name: _raised(
+        type("Bad", (Exception,), {"__str__": Raises.__str__, "error": ValueError})()
+    ),
     "exit": lambda run, name: _raised(SystemExit(3)),
     "class": lambda run, name: ValueError,
     "truth": lambda run, name: Truth(run, True),

@@ -43,10 +43,13 @@ def fresh_logging() -> Iterator[tuple[io.StringIO, list[warnings.WarningMessage]
     root, manager = logging.root, logging.root.manager
     module = {name: getattr(logging, name) for name in _MODULE_STATE if hasattr(logging, name)}
     of_manager = {name: getattr(manager, name) for name in _MANAGER_STATE}
-    of_root, root_class = dict(root.__dict__), root.__class__
     levels, names = dict(logging._levelToName), dict(logging._nameToLevel)
     stderr, thread = sys.stderr, threading.current_thread().name
-    assert logging.getLoggerClass() is logging.Logger, "a test left its logger class behind"
+    installed = logging.getLoggerClass() is not logging.Logger and hasattr(logspool, "uninstall")
+    if installed:
+        logspool.uninstall()
+        module["_loggerClass"] = logging.getLoggerClass()
+    of_root, root_class = dict(root.__dict__), root.__class__
     caught = io.StringIO()
     try:
         manager.loggerDict = {}
@@ -77,6 +80,8 @@ def fresh_logging() -> Iterator[tuple[io.StringIO, list[warnings.WarningMessage]
         logging._levelToName.update(levels)
         logging._nameToLevel.clear()
         logging._nameToLevel.update(names)
+        if installed:
+            logspool.install()
 
 
 class Logs:
