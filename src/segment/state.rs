@@ -6,6 +6,9 @@
 //! absent or whole: it is filled in the slot that is not current, then `current` is switched by one store.
 
 pub mod health;
+mod intent;
+mod note;
+mod packing;
 pub mod peek;
 
 use std::io;
@@ -14,7 +17,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use rustix::fs::{AtFlags, FlockOperation, Mode, fchmod, flock, fstat, statat};
 use rustix::io::Errno;
 
-use crate::config::{Fsync, LogSettings};
+use crate::config::LogSettings;
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
@@ -23,6 +26,11 @@ use crate::segment::dir::LogDir;
 use crate::segment::naming::NUMBER_MAX;
 use crate::segment::reserve::reserve_or_write;
 use crate::segment::state::health::Health;
+use crate::segment::state::intent::{AT_CURRENT, AT_INTENTS};
+
+pub use self::intent::{Intent, Reached};
+pub use self::note::Note;
+pub use self::packing::{pack_settings, unpack_settings};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPSTATE");
 const VERSION: u64 = 1;
@@ -36,12 +44,6 @@ const AT_VERSION: usize = 8;
 const AT_SETTINGS: usize = 64;
 const AT_SEGMENT: usize = 128;
 const AT_CREATING: usize = 192;
-const AT_CURRENT: usize = 256;
-const AT_INTENTS: [usize; 2] = [320, 448];
-const AT_NEXT_NOTE: usize = 1016;
-const AT_NOTES: usize = 1024;
-const NOTE: usize = 32;
-const NOTES: usize = 64;
 
 /// The segment being written: its number (0 is none yet), identity, length and time of rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,48 +56,6 @@ pub struct Current {
     pub size: u64,
     /// When rotation by time closes it, in seconds since the epoch; 0 is never.
     pub rollover_at: u64,
-}
-
-/// An append under way: what the finisher needs, whoever it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Intent {
-    /// The ring the bytes came from, and the log's number in it.
-    pub ring: [u8; 8],
-    /// Log number in that ring.
-    pub slot: u64,
-    /// What the ring is told on completion.
-    pub reached: Reached,
-    /// Segment number and its length before the append.
-    pub segment: u64,
-    /// Offset the bytes go to.
-    pub offset: u64,
-    /// Bytes staged and their checksum.
-    pub len: u64,
-    /// CRC-32C of the staged bytes.
-    pub crc: u64,
-    /// Of these, how many stand in an earlier segment already: whole lines, before somebody else's bytes.
-    pub skip: u64,
-}
-
-/// What was finished for a ring that its finisher could not see: one in another place, such as another container's
-/// shared memory. Whoever drains that ring learns from here what is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// The log's number in that ring.
-    pub slot: u64,
-    /// What that ring is to be told.
-    pub reached: Reached,
-}
-
-/// How far a log is in segments, as its ring counts. Absolute numbers: they may be stored again and again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reached {
-    /// Everything before this position is done.
-    pub to: u64,
-    /// Records written since the ring was made.
-    pub written: u64,
-    /// Drops before this sequence number are announced.
-    pub announced: u64,
 }
 
 /// A mapped state file.
@@ -279,23 +239,7 @@ impl State {
 
     /// The intent of an append under way, if one was left.
     pub fn intent(&self) -> Option<Intent> {
-        let slot = usize::try_from(self.map.u64(AT_CURRENT).load(Acquire)).unwrap_or(0);
-        let base = *AT_INTENTS.get(slot.checked_sub(1)?)?;
-        let at = |i: usize| self.map.u64(base + i * 8).load(Acquire);
-        Some(Intent {
-            ring: at(0).to_le_bytes(),
-            slot: at(1),
-            reached: Reached {
-                to: at(2),
-                written: at(3),
-                announced: at(8),
-            },
-            segment: at(4),
-            offset: at(5),
-            len: at(6),
-            crc: at(7),
-            skip: at(9),
-        })
+        Intent::read(|at| self.map.u64(at).load(Acquire))
     }
 
     /// Stores an intent whole or not at all.
@@ -305,118 +249,14 @@ impl State {
         if failpoint::switched("current-first") {
             self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
         }
-        for (i, v) in [
-            u64::from_le_bytes(intent.ring),
-            intent.slot,
-            intent.reached.to,
-            intent.reached.written,
-            intent.segment,
-            intent.offset,
-            intent.len,
-            intent.crc,
-            intent.reached.announced,
-            intent.skip,
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        for (i, v) in intent.words().into_iter().enumerate() {
             self.map.u64(base + i * 8).store(v, Release);
         }
         self.map.u64(AT_CURRENT).store(next as u64 + 1, Release);
     }
 
-    /// Notes that `intent` was completed, for whoever drains its ring. The ring's name goes last: without it there is no
-    /// note. Of more than 64 rings that were never seen again the oldest are forgotten.
-    pub fn note_finished(&self, intent: &Intent) {
-        let ring = u64::from_le_bytes(intent.ring);
-        let at = self.find_note(ring).unwrap_or_else(|| {
-            let next = self.map.u64(AT_NEXT_NOTE).fetch_add(1, Relaxed);
-            AT_NOTES + usize::try_from(next).unwrap_or(0) % NOTES * NOTE
-        });
-        self.map.u64(at).store(0, Release);
-        // Sequence numbers have 40 bits, slots 6.
-        let slot = intent.slot & 0xff | intent.reached.announced << 8;
-        for (i, v) in [slot, intent.reached.to, intent.reached.written]
-            .into_iter()
-            .enumerate()
-        {
-            self.map.u64(at + 8 + i * 8).store(v, Release);
-        }
-        self.map.u64(at).store(ring, Release);
-    }
-
-    /// What was finished for `ring` elsewhere.
-    pub fn note(&self, ring: [u8; 8]) -> Option<Note> {
-        let at = self.find_note(u64::from_le_bytes(ring))?;
-        let word = |i: usize| self.map.u64(at + i * 8).load(Acquire);
-        Some(Note {
-            slot: word(1) & 0xff,
-            reached: Reached {
-                to: word(2),
-                written: word(3),
-                announced: word(1) >> 8,
-            },
-        })
-    }
-
-    /// Forgets the note for `ring`: the ring itself knows now.
-    pub fn clear_note(&self, ring: [u8; 8]) {
-        if let Some(at) = self.find_note(u64::from_le_bytes(ring)) {
-            self.map.u64(at).store(0, Release);
-        }
-    }
-
-    fn find_note(&self, ring: u64) -> Option<usize> {
-        (0..NOTES)
-            .map(|i| AT_NOTES + i * NOTE)
-            .find(|at| self.map.u64(*at).load(Acquire) == ring)
-    }
-
     /// The append is complete.
     pub fn clear_intent(&self) {
         self.map.u64(AT_CURRENT).store(0, Release);
-    }
-}
-
-/// Settings as five words, for state files and ring headers.
-#[must_use]
-pub fn pack_settings(s: &LogSettings) -> [u64; 5] {
-    let flags = u64::from(s.when)
-        | u64::from(s.utc) << 8
-        | u64::from(s.gzip) << 9
-        | (match s.fsync {
-            Fsync::None => 0,
-            Fsync::Interval => 1,
-            Fsync::Record => 2,
-        }) << 16;
-    [
-        s.max_bytes,
-        s.backup_count,
-        u64::from(s.interval),
-        flags,
-        u64::from(s.file_mode) | u64::from(s.dir_mode) << 32,
-    ]
-}
-
-/// The reverse of [`pack_settings`].
-#[must_use]
-#[allow(clippy::cast_possible_truncation)] // Each field is cut to the width it was packed from.
-pub fn unpack_settings(words: [u64; 5]) -> LogSettings {
-    let [max_bytes, backup_count, interval, flags, modes] = words;
-    LogSettings {
-        max_bytes,
-        backup_count,
-        when: flags as u8,
-        interval: interval as u32,
-        utc: flags >> 8 & 1 == 1,
-        gzip: flags >> 9 & 1 == 1,
-        // Nothing but permissions, whatever a damaged file says.
-        file_mode: modes as u32 & 0o777,
-        dir_mode: (modes >> 32) as u32 & 0o777,
-        fsync: match flags >> 16 & 3 {
-            1 => Fsync::Interval,
-            2 => Fsync::Record,
-            _ => Fsync::None,
-        },
     }
 }

@@ -14,10 +14,11 @@
 //! anywhere, can finish a dead owner's ring. The owner's life is its `flock`, never its process id.
 
 pub mod look;
+mod open;
+mod table;
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use rustix::fs::{
@@ -25,27 +26,22 @@ use rustix::fs::{
     unlinkat,
 };
 
-use crate::config::LogSettings;
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::json::{SEQ_LEN, SEQ_TAIL};
-use crate::mapping::{Mapping, Word};
-use crate::segment::naming;
+use crate::mapping::Mapping;
 use crate::segment::reserve::{reserve, reserve_from};
-use crate::segment::state::{Reached, pack_settings, unpack_settings};
 use crate::spool::frame::{ALIGN, Found, Region};
-use crate::spool::name::{ID, fill_random, random_id};
+use crate::spool::name::{fill_random, random_id};
+
+pub use self::open::{Claims, claims};
+use self::table::{ENTRY, TABLE};
+pub use self::table::{MAX_LOGS, MAX_NAME};
 pub use crate::spool::name::{file_name, name_of};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
-/// One past the largest sequence number: ten digits of sixteen.
-const SEQ_MAX: u64 = 1 << 40;
 /// Version of the ring format.
 pub const VERSION: u64 = 2;
-/// Logs a ring can serve.
-pub const MAX_LOGS: usize = 64;
-const TABLE: usize = 4096;
-const ENTRY: usize = 512;
 /// Bytes before the data region.
 pub const HEADER: usize = TABLE + MAX_LOGS * ENTRY;
 
@@ -57,48 +53,6 @@ const AT_PID: usize = 40;
 const AT_DROPS_OLDEST: usize = 48;
 const AT_RESERVED: usize = 56;
 const AT_TAIL: usize = 64;
-
-// Words of a log table entry.
-const E_NAME_LEN: usize = 0;
-const E_SEQ: usize = 8;
-const E_DONE: usize = 16;
-const E_WRITTEN: usize = 24;
-const E_LOST_FIRST: usize = 32;
-const E_LOST_COUNT: usize = 40;
-const E_ANNOUNCED: usize = 48;
-const E_SETTINGS: usize = 64;
-const E_NAME: usize = 128;
-/// The longest file name a log can have in the table.
-pub const MAX_NAME: usize = ENTRY - E_NAME;
-
-/// What the first bytes of a ring file say, true or not.
-#[derive(Clone, Copy, Debug)]
-pub struct Claims {
-    /// It is a ring.
-    pub ring: bool,
-    /// Of this format.
-    pub version: u64,
-    /// Bytes of data.
-    pub capacity: u64,
-    /// Its random name.
-    pub id: [u8; 8],
-}
-
-/// Reads what a ring file says of itself; `None` when it is too short to say anything.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn claims(file: &TrackedFd) -> io::Result<Option<Claims>> {
-    let mut head = [0; AT_PID];
-    let read = rustix::io::pread(file, &mut head, 0)?;
-    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| head[at + i]));
-    Ok((read == head.len()).then(|| Claims {
-        ring: word(0) == MAGIC,
-        version: word(AT_VERSION),
-        capacity: word(AT_CAPACITY),
-        id: word(AT_ID).to_le_bytes(),
-    }))
-}
 
 /// A mapped ring.
 #[derive(Debug)]
@@ -211,82 +165,6 @@ impl Ring {
         }
     }
 
-    /// Maps an existing ring. `Ok(None)` when it is not a ring of this format: damaged or of another version.
-    ///
-    /// # Errors
-    /// When it cannot be mapped.
-    pub fn map(file: TrackedFd) -> io::Result<Option<Self>> {
-        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
-        if len <= HEADER {
-            return Ok(None);
-        }
-        let map = Mapping::file(&file, len)?;
-        Ok(Self::sound(map, file))
-    }
-
-    /// The same of one that is `name` in `place` and that this process has locked.
-    ///
-    /// # Errors
-    /// As [`Self::map`].
-    pub fn map_locked(
-        file: TrackedFd,
-        place: BorrowedFd<'_>,
-        name: &str,
-    ) -> io::Result<Option<Self>> {
-        let len = usize::try_from(fstat(&file)?.st_size).unwrap_or(0);
-        if len <= HEADER {
-            return Ok(None);
-        }
-        let map = Mapping::named(place, name, &file, len)?;
-        Ok(Self::sound(map, file))
-    }
-
-    fn sound(map: Mapping, file: TrackedFd) -> Option<Self> {
-        let at = |offset| map.u64(offset).load(Acquire);
-        let capacity = at(AT_CAPACITY);
-        if at(0) != MAGIC
-            || at(AT_VERSION) != VERSION
-            || capacity == 0
-            || !capacity.is_multiple_of(ALIGN)
-            || capacity > (map.len() - HEADER) as u64
-            || !at(AT_ID).to_le_bytes().iter().all(|c| ID.contains(c))
-        {
-            return None;
-        }
-        let id = at(AT_ID).to_le_bytes();
-        Some(Self::of(map, file, capacity, id))
-    }
-
-    /// Maps `name` in `place`, which is `file`, with a capacity and a name from elsewhere: where the header is not to be
-    /// trusted.
-    ///
-    /// # Errors
-    /// When it cannot be mapped.
-    pub fn map_as(
-        file: TrackedFd,
-        (place, name): (BorrowedFd<'_>, &str),
-        capacity: u64,
-        id: [u8; 8],
-    ) -> io::Result<Self> {
-        let len = HEADER + usize::try_from(capacity).map_err(io::Error::other)?;
-        let map = Mapping::named(place, name, &file, len)?;
-        Ok(Self::of(map, file, capacity, id))
-    }
-
-    fn of(map: Mapping, file: TrackedFd, capacity: u64, id: [u8; 8]) -> Self {
-        let salt = map.u64(AT_SALT).load(Acquire);
-        Self {
-            region: Region {
-                map,
-                offset: HEADER,
-                capacity,
-                salt,
-            },
-            id,
-            file: Some(file),
-        }
-    }
-
     /// Faults in `len` data bytes from `from` on, for writing.
     pub fn populate(&self, from: u64, len: u64) {
         if let (Ok(from), Ok(len)) = (usize::try_from(from), usize::try_from(len)) {
@@ -391,11 +269,6 @@ impl Ring {
         self.region.map.u64(0).store(MAGIC, Release);
     }
 
-    /// Puts back what a lost page knew: so many records of log `slot` more are in segments.
-    pub fn add_written(&self, slot: usize, records: u64) {
-        self.word(slot, E_WRITTEN).fetch_add(records, Relaxed);
-    }
-
     /// Whether a full ring drops the oldest: then drops are announced where they happened, by the consumer.
     pub fn drops_oldest(&self) -> bool {
         self.region.map.u64(AT_DROPS_OLDEST).load(Relaxed) != 0
@@ -417,162 +290,6 @@ impl Ring {
     /// Frees everything before `position`.
     pub fn set_tail(&self, position: u64) {
         self.region.map.u64(AT_TAIL).store(position, Release);
-    }
-
-    fn word(&self, slot: usize, word: usize) -> Word<'_, AtomicU64> {
-        self.region.map.u64(TABLE + slot * ENTRY + word)
-    }
-
-    /// Whether log `slot` was entered; if it has no [name](Self::log_name) all the same, the table is damaged.
-    #[must_use]
-    pub fn is_entered(&self, slot: usize) -> bool {
-        self.word(slot, E_NAME_LEN).load(Acquire) != 0
-    }
-
-    /// The name of log `slot`, or `None` where the slot is free or holds what cannot be a log's name.
-    #[must_use]
-    pub fn log_name(&self, slot: usize) -> Option<String> {
-        if slot >= MAX_LOGS {
-            return None;
-        }
-        let len = usize::try_from(self.word(slot, E_NAME_LEN).load(Acquire)).ok()?;
-        if len == 0 || len > MAX_NAME {
-            return None;
-        }
-        let bytes = self.region.map.bytes(TABLE + slot * ENTRY + E_NAME, len);
-        String::from_utf8(bytes.to_vec())
-            .ok()
-            .filter(|name| naming::check_name(name).is_ok())
-    }
-
-    /// The settings of log `slot`.
-    #[must_use]
-    pub fn log_settings(&self, slot: usize) -> LogSettings {
-        unpack_settings(std::array::from_fn(|i| {
-            self.word(slot, E_SETTINGS + i * 8).load(Relaxed)
-        }))
-    }
-
-    /// Enters a log in a free slot; everything before `done` is none of its business. The length of the name goes
-    /// last: it makes the entry valid.
-    ///
-    /// # Panics
-    /// When the slot or the name is out of bounds: the producer checks both.
-    pub fn enter_log(&self, slot: usize, name: &str, settings: &LogSettings, done: u64) {
-        assert!(slot < MAX_LOGS && name.len() <= MAX_NAME);
-        for (i, v) in pack_settings(settings).into_iter().enumerate() {
-            self.word(slot, E_SETTINGS + i * 8).store(v, Relaxed);
-        }
-        self.region
-            .map
-            .write(TABLE + slot * ENTRY + E_NAME, name.as_bytes());
-        self.word(slot, E_DONE).store(done, Relaxed);
-        self.word(slot, E_NAME_LEN)
-            .store(name.len() as u64, Release);
-    }
-
-    /// How far log `slot` is in segments.
-    pub fn done(&self, slot: usize) -> u64 {
-        self.word(slot, E_DONE).load(Acquire)
-    }
-
-    /// Log `slot` is in segments up to what `reached` says. Absolute numbers, and `done` last: who is killed in between is
-    /// followed by somebody who stores the same again.
-    pub fn advance(&self, slot: usize, reached: Reached) {
-        self.set_announced(slot, reached.announced);
-        if self.done(slot) < reached.to {
-            self.word(slot, E_WRITTEN).store(reached.written, Relaxed);
-            self.word(slot, E_DONE).store(reached.to, Release);
-        }
-    }
-
-    /// Takes [`Self::advance`] back, where what it says cannot be.
-    pub fn set_done(&self, slot: usize, to: u64) {
-        self.word(slot, E_DONE).store(to, Release);
-    }
-
-    /// How many sequence numbers log `slot` has used.
-    pub fn seq(&self, slot: usize) -> u64 {
-        self.word(slot, E_SEQ).load(Relaxed)
-    }
-
-    /// Records of log `slot` that are in segments.
-    pub fn written(&self, slot: usize) -> u64 {
-        self.word(slot, E_WRITTEN).load(Relaxed)
-    }
-
-    /// The next sequence number of log `slot`, which it takes.
-    #[inline]
-    pub fn take_seq(&self, slot: usize) -> u64 {
-        // Only the producer stores it, under its mutex; the header keeps it for the recoverer.
-        let seq = self.word(slot, E_SEQ);
-        let next = seq.load(Relaxed);
-        seq.store(next + 1, Relaxed);
-        next
-    }
-
-    /// The drops of log `slot` not announced yet: the first sequence number and how many.
-    #[inline]
-    pub fn lost(&self, slot: usize) -> (u64, u64) {
-        let count = self.word(slot, E_LOST_COUNT).load(Acquire);
-        let first = self.word(slot, E_LOST_FIRST).load(Relaxed);
-        if count > 0 {
-            let end = first.saturating_add(count);
-            // More than its text can say is damage.
-            if end <= self.announced(slot) || end > SEQ_MAX {
-                return (first.min(SEQ_MAX), 0);
-            }
-        }
-        (first, count)
-    }
-
-    /// Whether what stands for the drops of log `slot` cannot have been written by a producer. (Not compared with the numbers used: a
-    /// log without numbers has drops, too.)
-    #[must_use]
-    pub fn lost_is_damaged(&self, slot: usize) -> bool {
-        let word = |at| self.word(slot, at).load(Acquire);
-        word(E_LOST_COUNT) > 0 && word(E_LOST_FIRST).saturating_add(word(E_LOST_COUNT)) > SEQ_MAX
-    }
-
-    /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
-    /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
-    pub fn lose(&self, slot: usize, seq: Option<u64>) {
-        let (first, count) = self.lost(slot);
-        if count == 0 {
-            let before = self.word(slot, E_LOST_COUNT).load(Relaxed);
-            if before > 0 {
-                self.word(slot, E_LOST_COUNT).store(0, Release);
-            }
-            // Below what is announced it would pass for announced too.
-            let first = seq.unwrap_or(first + before).max(self.announced(slot));
-            self.word(slot, E_LOST_FIRST).store(first, Release);
-        }
-        self.word(slot, E_LOST_COUNT).store(count + 1, Release);
-    }
-
-    /// Forgets a count of drops that cannot be.
-    pub fn forget_lost(&self, slot: usize) {
-        self.word(slot, E_LOST_COUNT).store(0, Release);
-        self.word(slot, E_LOST_FIRST).store(0, Release);
-    }
-
-    /// The drops of log `slot` are announced in the ring.
-    pub fn clear_lost(&self, slot: usize) {
-        let (first, count) = self.lost(slot);
-        self.word(slot, E_LOST_COUNT).store(0, Release);
-        self.word(slot, E_LOST_FIRST).store(first + count, Release);
-    }
-
-    /// The drops of log `slot` before this number are announced in segments or by an intent.
-    fn announced(&self, slot: usize) -> u64 {
-        self.word(slot, E_ANNOUNCED).load(Acquire)
-    }
-
-    /// Says so. Only who holds the log's lock does.
-    pub fn set_announced(&self, slot: usize, before: u64) {
-        if self.announced(slot) < before {
-            self.word(slot, E_ANNOUNCED).store(before, Release);
-        }
     }
 
     /// The number in the sequence text that `line` ends with, if it is one of this ring's.

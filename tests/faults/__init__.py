@@ -11,8 +11,8 @@ The parts, in the order in which a run uses them:
 * `check`: compares what was read with the ledgers.
 * `interference`: a program that logs on command, so that a test can meddle between two records.
 * `failpoints`, `directed`: a build of the extension that kills itself at a named step, and the kills at each of those steps.
-* `stall`: locks held, disks that are small and kept full.
-* `disks`: disks of any kind, mounted for a test.
+* `stall`: the lock of a log, held.
+* `disks`: disks of any kind, mounted for a test, filled and kept full.
 * `reliability`: the table of docs/reliability.md, to which a test adds a row.
 * `program`: runs a small program in its own process with a deadline; the Python tests use it too.
 """

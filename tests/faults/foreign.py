@@ -46,10 +46,11 @@ def frames(ring: bytes) -> Iterator[Frame]:
         at = DATA + position % capacity
         if _word(ring, at) != position ^ salt:
             return
-        length, log, kind = struct.unpack_from("=III", ring, at + 12)
-        if length == WRAP:
+        (length,) = struct.unpack_from("=I", ring, at + 12)
+        if length == WRAP:  # of a frame of 24 bytes the last 16 of a ring hold as much as this
             position += capacity - position % capacity
             continue
+        log, kind = struct.unpack_from("=II", ring, at + 16)
         entry = TABLE + log * ENTRY
         name = ring[entry + 128 : entry + 128 + _word(ring, entry)].decode()
         end = at + FRAME + length
@@ -118,7 +119,10 @@ class Meddling:
 
     def interfere(self, directory: Path, name: str, rng: random.Random) -> bool:
         """Do something to the current segment of a log nobody writes just now; false when there is none to do it to."""
-        state = State.read(directory / ".logspool" / f"{name}.state")
+        standing = directory / ".logspool" / f"{name}.state"
+        if not standing.exists() or standing.stat().st_size < 4096:
+            return False  # the first of them was killed before it had opened this log
+        state = State.read(standing)
         path = directory / f"{name}.{state.number:06d}"
         if not path.exists() or (name, state.number) in self.before:
             return False

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.faults.program import end, kill_session, read_line, start, tell
+from tests.faults.failpoints import failpoint_environment
+from tests.faults.program import end, kill_session, read_line, run, start, tell
 from tests.faults.reading import events
 
 _SERVER = """
@@ -127,6 +128,25 @@ def dead_ring(scratch: Path, path: Path, count: int = 100, tag: str = "dead", **
         server.kill()
     (ring,) = set(own(path).glob("*.ring")) - before
     return ring
+
+
+def killed_in_an_append(scratch: Path, path: Path, step: str) -> int:
+    """Log `first`, and then `record 0` and so on from a process that is killed at that step of its first append; how many it accepted."""
+    run(scratch, "open_log(sys.argv[1], backupCount=0).info('first')", path)
+    accepted = run(
+        scratch,
+        """
+        log = open_log(sys.argv[1], backupCount=0)
+        for n in range(100):
+            log.info("record %d", n)
+            say(n)
+        logspool.flush()
+        """,
+        path,
+        status=-9,
+        env=failpoint_environment(f"kill:{step}:1"),
+    )
+    return len(accepted.split())
 
 
 def own(path: Path) -> Path:

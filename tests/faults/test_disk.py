@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.faults.disks import command, loop_disk, mounted
+from tests.faults.disks import command, fill, loop_disk, mounted, small_disk
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reading import events, records
-from tests.faults.stall import fill, small_disk
 
 # Logs when told to, and says when all of it is in segments; `patience` waits a while with the trouble standing.
 PROGRAM = """

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
+import struct
 from pathlib import Path
 
 import pytest
 from tests.faults.check import LOGS, Calls, check, log_of, message
+from tests.faults.foreign import ALIGN, DATA, FRAME, TABLE, WRAP, Meddling, frames
 from tests.faults.kill import Plan, run
 from tests.faults.ledger import Ledger, Phase
 from tests.faults.reading import parse, segments
@@ -158,3 +161,34 @@ def test_a_writer_that_writes_before_it_returns_passes(tmp_path: Path) -> None:
 def test_a_writer_that_buffers_fails(tmp_path: Path) -> None:
     report = run(6, Plan(backend="buffered", while_opening=0.0, logging_ms=20), seed=1, scratch=tmp_path)
     assert report.lost > 0, report
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["missing", "empty"])
+def test_a_log_that_was_never_opened_is_not_meddled_with(tmp_path: Path, content: bytes | None) -> None:
+    own = tmp_path / ".logspool"
+    own.mkdir()
+    if content is not None:  # killed between making the file and filling it in
+        (own / f"{LOGS[0]}.state").write_bytes(content)
+    meddling = Meddling()
+    assert not meddling.interfere(tmp_path, LOGS[0], random.Random(1))
+    assert not meddling.damage(own, random.Random(1))
+    assert not meddling.before
+
+
+def test_the_frames_of_a_ring_are_found_where_its_end_has_no_room_for_a_header() -> None:
+    """16 bytes, the least there can be, hold the mark that it goes on at the beginning, and no more."""
+    salt, line, capacity = 1 << 63 | 12345, b"x" * (3 * ALIGN - FRAME), 10 * ALIGN
+    ring = bytearray(DATA + capacity)
+    struct.pack_into("=QQ", ring, 16, capacity, salt)
+    struct.pack_into("=Q", ring, 64, 6 * ALIGN)  # the tail
+    struct.pack_into("=Q", ring, TABLE, len(LOGS[0]))
+    ring[TABLE + 128 : TABLE + 128 + len(LOGS[0])] = LOGS[0].encode()
+
+    def put(position: int, length: int, rest: bytes) -> None:
+        struct.pack_into("=QII", ring, DATA + position % capacity, position ^ salt, 0, length)
+        ring[DATA + position % capacity + 16 : DATA + position % capacity + 16 + len(rest)] = rest
+
+    for position in (6 * ALIGN, 10 * ALIGN):
+        put(position, len(line), bytes(8) + line)
+    put(9 * ALIGN, WRAP, b"")
+    assert [(frame.log, frame.begin) for frame in frames(bytes(ring))] == [(LOGS[0], DATA + 6 * ALIGN), (LOGS[0], DATA)]

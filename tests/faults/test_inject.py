@@ -135,28 +135,27 @@ def test_calls_that_fail_while_a_process_logs_lose_nothing_and_raise_nothing(
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EINTR"])
-def test_a_reservation_that_fails_at_the_start_costs_nothing_at_an_ordinary_end(tmp_path: Path, error: str) -> None:
+@pytest.mark.parametrize(("what", "nth"), [("the spool", 1), ("the state of the log", 2)], ids=["spool", "state"])
+def test_a_reservation_that_fails_at_the_start_costs_nothing_at_an_ordinary_end(
+    tmp_path: Path, what: str, nth: int, error: str
+) -> None:
+    program = 'log = open_log(sys.argv[1], block_timeout=None)\nfor n in range(500):\n    log.info("record %d", n)\n'
     rounds = 5 if LONG else 1
-    for nth in range(1, rounds + 1):
-        path = tmp_path / f"logs-{nth}" / "a.jsonl"
-        inject = (
-            "strace",
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=fallocate",
-            "-e",
-            f"inject=fallocate:error={error}:when={nth}",
-        )
-        program = (
-            'log = open_log(sys.argv[1], block_timeout=None)\nfor n in range(500):\n    log.info("record %d", n)\n'
-        )
+    for number in range(rounds):
+        path, trace = tmp_path / f"logs-{number}" / "a.jsonl", tmp_path / f"trace-{number}"
+        inject = ("strace", "-f", "-o", str(trace), "-e", "trace=fallocate")
+        inject += ("-e", f"inject=fallocate:error={error}:when={nth}")
         run(tmp_path, program, path, prefix=inject)
+        assert trace.read_text().count("INJECTED") == 1
         run(tmp_path, "open_log(sys.argv[1], backupCount=0)", path)
-        assert [r["event"] for r in records(path.parent, path.name)] == [f"record {n}" for n in range(500)]
+        found = records(path.parent, path.name)
+        assert [r["event"] for r in found if r["logger"] != "logspool"] == [f"record {n}" for n in range(500)]
+        # Without its state the log could not be written, and says so; without a spool's file the records wait in memory.
+        told = [(r["event"], r["fields"]["errno"]) for r in found if r["logger"] == "logspool"]
+        waited = what == "the state of the log" and error != "EINTR"
+        assert told == ([("log_trouble_ended", error)] if waited else [])
     row(
-        fault="`fallocate` failing at the start (ENOSPC, EIO, EINTR)",
+        fault=f"`fallocate` of {what} failing at the start (ENOSPC, EIO, EINTR)",
         promise="the process starts, logs, and all is there after an ordinary end",
         rounds=rounds,
         result="kept",

@@ -7,9 +7,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.faults.disks import kept_full, small_disk
 from tests.faults.program import end, read_line, run, start, tell
 from tests.faults.reliability import LONG, row
-from tests.faults.stall import kept_full, small_disk
 
 LOOK = """
 import gc, json

@@ -123,3 +123,8 @@ def edit(segment: Path, change: Any) -> None:
 def problems(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """All problems of all logs."""
     return [problem for log in answer["logs"] for problem in log["problems"]]
+
+
+def found(path: Path, status: int = 1) -> list[dict[str, Any]]:
+    """All problems that `logspool verify` finds in the directory of this log."""
+    return problems(report("verify", path.parent, status=status))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from commands import NOBODY, killed, logspool, report, segments, write
+from tests.faults.disks import fill, small_disk
 from tests.faults.program import end, read_line, start, tell
-from tests.faults.stall import fill, small_disk
 
 HELD = 'log = open_log(sys.argv[1])\nlog.info("record 0")\nassert logspool.flush()\nsay("open")\nsys.stdin.readline()'
 

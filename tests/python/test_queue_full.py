@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.disks import fill, small_disk
 from tests.faults.program import end, read_line, run, running, start, tell
 from tests.faults.reading import events, records
-from tests.faults.stall import fill, small_disk, stalled
+from tests.faults.stall import stalled
 
 FLOOD = """
 path = Path(sys.argv[1])

@@ -31,6 +31,19 @@ fn setting(change: impl FnOnce(&mut Setting)) -> Setting {
     setting
 }
 
+/// A ring with room for about five records of 200 bytes.
+fn dropping(when_full: WhenFull) -> Setting {
+    setting(|s| {
+        s.ring = 1200;
+        s.when_full = when_full;
+    })
+}
+
+fn in_turn_but_for_drops(world: &mut World) {
+    in_turn(world);
+    world.ledger.may_drop_oldest = true;
+}
+
 fn two_logs() -> Scenario {
     Scenario {
         name: "two logs in one ring",
@@ -58,8 +71,7 @@ fn wrap() -> Scenario {
         work: |world| {
             let p = world.start(&[A]);
             for _ in 0..4 {
-                world.append(p, A, 150);
-                world.append(p, A, 90);
+                world.append_all(p, A, &[150, 90]);
                 world.drain(p);
             }
             world.append(p, A, 200);
@@ -75,9 +87,7 @@ fn rotation() -> Scenario {
         prepare: in_turn,
         work: |world| {
             let p = world.start(&[A]);
-            for _ in 0..5 {
-                world.append(p, A, 120);
-            }
+            world.append_all(p, A, &[120; 5]);
             world.drain(p);
             world.append(p, A, 120);
             world.drain(p);
@@ -93,9 +103,7 @@ fn long_lines() -> Scenario {
         prepare: in_turn,
         work: |world| {
             let p = world.start(&[A]);
-            for _ in 0..3 {
-                world.append(p, A, 90 << 10);
-            }
+            world.append_all(p, A, &[90 << 10; 3]);
             world.drain(p);
             world.append(p, A, 80);
             world.drain(p);
@@ -107,23 +115,15 @@ fn long_lines() -> Scenario {
 fn drop_newest() -> Scenario {
     Scenario {
         name: "drop_newest",
-        setting: setting(|s| {
-            s.ring = 1200;
-            s.when_full = WhenFull::DropNewest;
-        }),
+        setting: dropping(WhenFull::DropNewest),
         prepare: in_turn,
         work: |world| {
             let p = world.start(&[A]);
-            for _ in 0..7 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 7]);
             world.drain(p);
-            world.append(p, A, 200);
-            world.append(p, A, 200);
+            world.append_all(p, A, &[200; 2]);
             world.drain(p);
-            for _ in 0..7 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 7]);
         },
         ..Scenario::default()
     }
@@ -132,24 +132,14 @@ fn drop_newest() -> Scenario {
 fn drop_oldest() -> Scenario {
     Scenario {
         name: "drop_oldest",
-        setting: setting(|s| {
-            s.ring = 1200;
-            s.when_full = WhenFull::DropOldest;
-        }),
-        prepare: |world| {
-            in_turn(world);
-            world.ledger.may_drop_oldest = true;
-        },
+        setting: dropping(WhenFull::DropOldest),
+        prepare: in_turn_but_for_drops,
         work: |world| {
             let p = world.start(&[A, B]);
             world.append(p, B, 90);
-            for _ in 0..6 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 6]);
             world.drain(p);
-            for _ in 0..7 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 7]);
         },
         ..Scenario::default()
     }
@@ -158,24 +148,14 @@ fn drop_oldest() -> Scenario {
 fn drop_oldest_claimed() -> Scenario {
     Scenario {
         name: "drop_oldest overwrites what an intent holds",
-        setting: setting(|s| {
-            s.ring = 1200;
-            s.when_full = WhenFull::DropOldest;
-        }),
-        prepare: |world| {
-            in_turn(world);
-            world.ledger.may_drop_oldest = true;
-        },
+        setting: dropping(WhenFull::DropOldest),
+        prepare: in_turn_but_for_drops,
         work: |world| {
             let p = world.start(&[A]);
-            for _ in 0..3 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 3]);
             crash::fill_disk_at_write(0);
             world.drain(p);
-            for _ in 0..5 {
-                world.append(p, A, 200);
-            }
+            world.append_all(p, A, &[200; 5]);
             world.drain(p);
         },
         ..Scenario::default()
@@ -213,8 +193,7 @@ fn two_orphans() -> Scenario {
             world.append(living, A, 90);
             for _ in 0..2 {
                 let p = world.start(&[A]);
-                world.append(p, A, 120);
-                world.append(p, A, 120);
+                world.append_all(p, A, &[120; 2]);
                 world.kill(p);
             }
         },
@@ -232,9 +211,7 @@ fn intent_of_the_living() -> Scenario {
         name: "the intent of a living process finished by another",
         prepare: |world| {
             let living = world.start(&[A]);
-            for _ in 0..3 {
-                world.append(living, A, 120);
-            }
+            world.append_all(living, A, &[120; 3]);
             crash::fill_disk_at_write(0);
             world.drain(living);
             world.append(living, A, 120);
@@ -254,8 +231,7 @@ fn unseen_ring() -> Scenario {
         name: "an intent whose ring cannot be seen",
         work: |world| {
             let p = world.start_elsewhere(1, &[A]);
-            world.append(p, A, 120);
-            world.append(p, A, 120);
+            world.append_all(p, A, &[120; 2]);
             world.drain(p);
             world.append(p, A, 120);
         },
@@ -296,9 +272,7 @@ fn gzip() -> Scenario {
         prepare: |world| {
             in_turn(world);
             let p = world.start(&[A]);
-            for _ in 0..7 {
-                world.append(p, A, 120);
-            }
+            world.append_all(p, A, &[120; 7]);
             world.drain(p);
         },
         work: |world| {
@@ -354,8 +328,7 @@ fn growing() -> Scenario {
             let p = world.start(&[A]);
             world.append(p, A, 900);
             world.drain(p);
-            world.append(p, A, 900);
-            world.append(p, A, 900);
+            world.append_all(p, A, &[900; 2]);
             world.drain(p);
             world.append(p, A, 80);
         },
@@ -369,12 +342,10 @@ fn foreign_writer() -> Scenario {
         prepare: in_turn,
         work: |world| {
             let p = world.start(&[A]);
-            world.append(p, A, 80);
-            world.append(p, A, 80);
+            world.append_all(p, A, &[80; 2]);
             world.drain(p);
             world.meddle(A);
-            world.append(p, A, 80);
-            world.append(p, A, 80);
+            world.append_all(p, A, &[80; 2]);
             world.drain(p);
         },
         recover: |world| {

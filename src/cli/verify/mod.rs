@@ -1,9 +1,10 @@
 //! `logspool verify DIR`: proves from the files alone that no record is missing, doubled, out of order or torn, or says
 //! which is. [`scan`] reads a segment, [`judge`] puts the numbers of all segments together, [`files`] compares files and
-//! state, [`report`] and [`output`] make sentences of it.
+//! state, [`log_report`], [`report`] and [`output`] make sentences of it.
 
 pub mod files;
 mod judge;
+mod log_report;
 mod output;
 mod report;
 pub mod scan;
@@ -21,7 +22,8 @@ use crate::cli::survey::Survey;
 use crate::cli::{Ended, dir_argument, directory, json_argument, spool_dir_argument, spool_dirs};
 use files::Source;
 use judge::Tracks;
-use report::{LogReport, Report};
+use log_report::LogReport;
+use report::Report;
 use scan::{Kind, Scan};
 
 /// How often a log is read again when numbers seem to be missing while a process writes it.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::report::{LogReport, Problem, Report};
+use super::log_report::{LogReport, Problem};
+use super::report::Report;
 use crate::cli::out::Out;
 use crate::cli::{bytes, counted};
 

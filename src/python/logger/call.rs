@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::arguments::Arguments;
 use super::caller::Caller;
-use super::line::{CallRecord, Extra};
+use super::line::{CallRecord, Extra, Name};
 use super::world::World;
 use super::{plan, thread};
 use crate::python::buffer::Buffer;
@@ -44,22 +44,20 @@ pub(super) enum Outcome {
 pub(super) struct Method<'a, 'py> {
     pub(super) level: i64,
     pub(super) level_object: Borrowed<'a, 'py, PyAny>,
+    /// Its place among the levels that have a method.
+    pub(super) place: Option<usize>,
     /// Which argument the message is.
     pub(super) message: usize,
     /// `exception()`.
     pub(super) exception: bool,
 }
 
-/// Room for what a plan says, taken out of the table.
-struct Reached<'py> {
-    name: Held<'py>,
-    handlers: SmallVec<[Held<'py>; 2]>,
-}
-
+/// Where a call goes.
 enum Way<'py> {
     Disabled,
     Standard,
-    Reached(Reached<'py>),
+    One(Name<'py>, Held<'py>),
+    Many(Name<'py>, SmallVec<[Held<'py>; 2]>),
 }
 
 /// Does a call natively, if nothing stands in the way.
@@ -69,67 +67,38 @@ pub(super) fn log<'py>(
     arguments: Arguments<'_, 'py>,
     method: Method<'_, 'py>,
 ) -> Outcome {
-    let py = arguments.py;
     let class = class_of(arguments.logger);
     if class != world.own.as_ptr().cast() && class != world.own_root.as_ptr().cast()
         || arguments.positional(method.message).is_none()
-        || !world.is_ordinary(py)
     {
         return Outcome::Standard;
     }
-    let reached = match way(world, arguments, method) {
-        Way::Disabled => return Outcome::Done,
-        Way::Standard => return Outcome::Standard,
-        Way::Reached(reached) => reached,
-    };
-    let Some(said) = arguments.read(method.message, method.exception) else {
-        return Outcome::Standard;
-    };
-    let mut open: SmallVec<[Direct<'_, 'py>; 2]> = SmallVec::new();
-    for handler in &reached.handlers {
-        // SAFETY: `way` found only handlers whose class is `SpoolHandler`, which derives from it.
-        let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
-        match NativeHandler::direct(handler, method.level) {
-            Reach::Direct(direct) => open.push(direct),
-            Reach::Below => {}
-            Reach::Standard => return Outcome::Standard,
+    match way(world, arguments, method) {
+        Way::Disabled => Outcome::Done,
+        Way::Standard => Outcome::Standard,
+        Way::One(name, handler) => {
+            // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
+            let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
+            match NativeHandler::direct(handler, method.level) {
+                Reach::Direct(direct) => write(world, arguments, method, name, [direct]),
+                Reach::Below => Outcome::Done,
+                Reach::Standard => Outcome::Standard,
+            }
+        }
+        Way::Many(name, handlers) => {
+            let mut open: SmallVec<[Direct<'_, 'py>; 2]> = SmallVec::new();
+            for handler in &handlers {
+                // SAFETY: as above.
+                let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
+                match NativeHandler::direct(handler, method.level) {
+                    Reach::Direct(direct) => open.push(direct),
+                    Reach::Below => {}
+                    Reach::Standard => return Outcome::Standard,
+                }
+            }
+            write(world, arguments, method, name, open)
         }
     }
-    let (Some(level_name), Some(thread), Some(caller)) = (
-        level_name(world, method),
-        thread::name(py, world),
-        Caller::find(py, world),
-    ) else {
-        return Outcome::Standard;
-    };
-    let exc_info = said.exc_info.map(|given| exception_of(py, given));
-    if matches!(exc_info, Some(None)) {
-        return Outcome::Standard;
-    }
-    let extra = Extra::of(said.extra);
-    if extra == Extra::Refused {
-        return Outcome::Standard;
-    }
-    let record = CallRecord {
-        created: now(),
-        level_object: method.level_object,
-        level_name,
-        name: reached.name,
-        said,
-        exc_info: exc_info.flatten(),
-        thread,
-        caller,
-        extra,
-    };
-    for direct in open {
-        let mut line = Buffer::take();
-        direct.encoder().encode_call(&record, &mut line.bytes);
-        if let Err(raised) = direct.append(&mut line.bytes, method.level) {
-            return Outcome::Raised(raised);
-        }
-    }
-    count(&FAST);
-    Outcome::Done
 }
 
 /// Where the call goes.
@@ -141,13 +110,21 @@ fn way<'py>(
 ) -> Way<'py> {
     let py = arguments.py;
     let logger = arguments.logger;
-    let look = || plan::with(py, logger.as_ptr(), |plan| follow(world, py, plan, method));
-    if let Some(way) = look() {
-        return way;
-    }
-    match plan::make(world, &logger) {
-        Ok(true) => look().unwrap_or(Way::Standard),
-        _ => Way::Standard,
+    let Some(look) = world.is_ordinary(py) else {
+        return Way::Standard;
+    };
+    let found = plan::with(py, logger.as_ptr(), |plan| {
+        follow(world, plan, py, method, look)
+    });
+    match found {
+        Some(way) => way,
+        None => match plan::make(world, &logger) {
+            Ok(true) => plan::with(py, logger.as_ptr(), |plan| {
+                follow(world, plan, py, method, look)
+            })
+            .unwrap_or(Way::Standard),
+            _ => Way::Standard,
+        },
     }
 }
 
@@ -155,51 +132,92 @@ fn way<'py>(
 #[inline]
 fn follow<'py>(
     world: &World,
-    py: Python<'py>,
     plan: &plan::Plan,
+    py: Python<'py>,
     method: Method<'_, 'py>,
+    look: u32,
 ) -> Way<'py> {
     if plan.disabled {
         return Way::Disabled;
     }
-    // SAFETY: a live dict and an int: its hash needs no code. What `isEnabledFor` found before; a borrowed reference or null.
-    let enabled = unsafe {
-        ffi::PyDict_GetItemWithError(plan.enabled.as_ptr(), method.level_object.as_ptr())
+    let head = match plan.level(world, method.level_object, method.place, look) {
+        Some((false, _)) => return Way::Disabled,
+        Some((true, head)) => head,
+        None => return Way::Standard,
     };
-    // SAFETY: immortal objects.
-    let (yes, no) = unsafe { (ffi::Py_True(), ffi::Py_False()) };
-    if enabled == no {
-        return Way::Disabled;
-    }
-    if enabled != yes || plan.handlers.is_empty() {
-        return Way::Standard;
-    }
-    let mut handlers = SmallVec::new();
-    for address in &plan.handlers {
-        // SAFETY: the plan is good: the lists hold these objects now.
-        let handler = unsafe { Borrowed::<PyAny>::from_ptr(py, *address as *mut ffi::PyObject) };
-        if class_of(handler) != world.handler.as_ptr().cast() {
-            return Way::Standard;
+    // SAFETY: the plan is good: the lists hold these objects now.
+    let hold = |address: &usize| unsafe {
+        let handler = Borrowed::<PyAny>::from_ptr(py, *address as *mut ffi::PyObject);
+        (class_of(handler) == world.handler.as_ptr().cast()).then(|| Held::new(handler))
+    };
+    let name = || Name {
+        text: Held::new(plan.name.bind(py).as_any().as_borrowed()),
+        head,
+    };
+    match &plan.handlers[..] {
+        [] => Way::Standard,
+        [one] => hold(one).map_or(Way::Standard, |handler| Way::One(name(), handler)),
+        many => {
+            let handlers: Option<SmallVec<_>> = many.iter().map(hold).collect();
+            handlers.map_or(Way::Standard, |handlers| Way::Many(name(), handlers))
         }
-        handlers.push(Held::new(handler));
     }
-    Way::Reached(Reached {
-        name: Held::new(plan.name.bind(py).as_any().as_borrowed()),
-        handlers,
-    })
 }
 
-/// `logging.getLevelName(level)`, for a level that has a name.
+/// Writes the call's line to each of the logs.
 #[inline]
-fn level_name<'py>(world: &World, method: Method<'_, 'py>) -> Option<Held<'py>> {
-    let py = method.level_object.py();
-    // SAFETY: as in `follow`.
-    unsafe {
-        let name =
-            ffi::PyDict_GetItemWithError(world.level_names.as_ptr(), method.level_object.as_ptr());
-        let name = Borrowed::<PyAny>::from_ptr_or_opt(py, name)?;
-        (class_of(name) == &raw mut ffi::PyUnicode_Type).then(|| Held::new(name))
+fn write<'a, 'py: 'a>(
+    world: &'static World,
+    arguments: Arguments<'_, 'py>,
+    method: Method<'_, 'py>,
+    name: Name<'py>,
+    logs: impl IntoIterator<Item = Direct<'a, 'py>>,
+) -> Outcome {
+    let py = arguments.py;
+    let Some(said) = arguments.read(method.message, method.exception) else {
+        return Outcome::Standard;
+    };
+    let (Some(thread), Some(caller)) = (thread::current(py, world), Caller::find(py, world)) else {
+        return Outcome::Standard;
+    };
+    let exc_info = said.exc_info.map(|given| exception_of(py, given));
+    if matches!(exc_info, Some(None)) {
+        return Outcome::Standard;
     }
+    let extra = Extra::of(said.extra);
+    if extra == Extra::Refused {
+        return Outcome::Standard;
+    }
+    let level_name = if name.head.is_empty() {
+        match plan::level_name(world, method.level_object) {
+            Some(level_name) => Some(level_name),
+            None => return Outcome::Standard,
+        }
+    } else {
+        None
+    };
+    let record = CallRecord {
+        world,
+        created: now(),
+        level_object: method.level_object,
+        level_name,
+        name,
+        said,
+        exc_info: exc_info.flatten(),
+        thread,
+        caller,
+        extra,
+    };
+    let mut line = Buffer::take();
+    for direct in logs {
+        line.bytes.clear();
+        direct.encoder().encode_call(&record, &mut line.bytes);
+        if let Err(raised) = direct.append(&mut line.bytes, method.level) {
+            return Outcome::Raised(raised);
+        }
+    }
+    count(&FAST);
+    Outcome::Done
 }
 
 /// What `_log` makes of a true `exc_info`, a tuple. `None` where that takes the standard library.
@@ -252,5 +270,5 @@ fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    since.as_secs().cast_signed() * 1_000_000 + i64::from(since.subsec_micros())
 }

@@ -1,125 +1,85 @@
-//! Who logs: the frame of the call, and what is known of that place.
+//! Who logs: what is known of the place a call is made at.
 //!
-//! A place is a code object and an instruction in it. The table holds a reference to the code, so that an equal address proves that it
-//! is the same. Frames of `logging` itself (`logging.info`, a `LoggerAdapter`) are passed over as `Logger.findCaller` does.
-#![allow(unsafe_code)]
+//! The table holds a reference to the code, so that an equal [`Spot`] proves that it is the same place. Frames of `logging` itself
+//! (`logging.info`, a `LoggerAdapter`) are passed over as `Logger.findCaller` does.
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+use super::frame::{self, Spot};
 use super::world::World;
 use crate::json;
 use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
-use crate::python::held::Held;
 use crate::python::text::{small_int, utf8, write_cut};
 
-const SETS: usize = 256;
+const SITES: usize = 1024;
 /// Longer ones are not kept.
 const ROOM: usize = 512;
+/// Longer messages are escaped anew each time.
+const MESSAGE: usize = 256;
+/// So often a place is believed to have one message, after it had others.
+const TRIES: u8 = 8;
 
-/// What is known of a place.
 struct Site {
-    code: Py<PyAny>,
-    instruction: i64,
+    spot: Spot,
+    /// Keeps the spot from becoming another's.
+    _code: Option<Py<PyAny>>,
     /// `None` in a frame that is passed over.
     place: Option<Place>,
 }
 
 /// Where a record is logged.
-pub(super) struct Place {
-    pub(super) path: Py<PyAny>,
-    pub(super) function: Py<PyAny>,
-    pub(super) line: Py<PyAny>,
+struct Place {
+    path: Py<PyAny>,
+    function: Py<PyAny>,
+    line: Py<PyAny>,
     /// `,"src":{…}`, written with this limit of characters.
     limit: usize,
     json: Vec<u8>,
+    message: Message,
 }
 
-static SITES: AttachedCell<[Option<Site>; SETS]> = AttachedCell::new([const { None }; SETS]);
-
-/// How a frame says which instruction it is at: the descriptor, and its function.
-struct Instruction {
-    descriptor: Py<PyAny>,
-    get: ffi::descrgetfunc,
+/// The message that a place logs, if that is always the same.
+struct Message {
+    text: Option<Py<PyAny>>,
+    escaped: Vec<u8>,
+    /// The last one that was not found: an address to compare, never followed.
+    seen: usize,
+    tries: u8,
 }
 
-static INSTRUCTION: PyOnceLock<Option<Instruction>> = PyOnceLock::new();
-
-fn find_instruction(frame: &Bound<'_, PyAny>) -> Option<Instruction> {
-    let py = frame.py();
-    let descriptor = frame
-        .get_type()
-        .getattr(intern!(py, "f_lasti"))
-        .ok()?
-        .unbind();
-    // SAFETY: the type of a live object; the slot holds a function of that signature or null.
-    let get = unsafe {
-        let slot = ffi::PyType_GetSlot(ffi::Py_TYPE(descriptor.as_ptr()), ffi::Py_tp_descr_get);
-        std::mem::transmute::<*mut std::ffi::c_void, Option<ffi::descrgetfunc>>(slot)?
-    };
-    Some(Instruction { descriptor, get })
+/// What a look for a message came to.
+enum Found {
+    Written,
+    New,
+    /// This place has ever other ones.
+    Other,
 }
 
-/// The instruction a frame is at.
-#[inline]
-fn instruction_of(frame: Borrowed<'_, '_, PyAny>) -> Option<i64> {
-    let py = frame.py();
-    let known = match INSTRUCTION.get(py) {
-        Some(known) => known,
-        None => INSTRUCTION.get_or_init(py, || find_instruction(&frame)),
-    };
-    let known = known.as_ref()?;
-    // SAFETY: the descriptor's own function, with a frame; a new reference or null with an error comes back.
-    unsafe {
-        let number = (known.get)(
-            known.descriptor.as_ptr(),
-            frame.as_ptr(),
-            ffi::Py_TYPE(frame.as_ptr()).cast(),
-        );
-        let number = Bound::from_owned_ptr_or_opt(py, number);
-        if number.is_none() {
-            ffi::PyErr_Clear();
+static TABLE: AttachedCell<[Site; SITES]> = AttachedCell::new(
+    [const {
+        Site {
+            spot: Spot::NONE,
+            _code: None,
+            place: None,
         }
-        let number = Held::from(number?);
-        small_int(number.as_borrowed())
-    }
-}
-
-#[inline]
-fn place_of(code: *mut ffi::PyObject, instruction: i64) -> usize {
-    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)] // Only to spread.
-    let spread = (code as usize >> 5) ^ (instruction as usize).wrapping_mul(0x9e37);
-    (spread ^ (spread >> 8)) % SETS
-}
-
-/// The code object of a frame, borrowed: the frame, which runs, holds it.
-#[inline]
-fn code_of<'a, 'py>(frame: Borrowed<'a, 'py, PyAny>) -> Borrowed<'a, 'py, PyAny> {
-    // SAFETY: a live frame; the new reference is given back at once.
-    unsafe {
-        let code = ffi::PyFrame_GetCode(frame.as_ptr().cast()).cast();
-        drop(Held::from(Bound::from_owned_ptr(frame.py(), code)));
-        Borrowed::from_ptr(frame.py(), code)
-    }
-}
+    }; SITES],
+);
 
 /// Where the call that is under way was made.
+#[derive(Clone, Copy)]
 pub(super) struct Caller<'py> {
-    code: Held<'py>,
-    instruction: i64,
-    place: usize,
+    py: Python<'py>,
+    spot: Spot,
 }
 
 impl<'py> Caller<'py> {
     /// Finds the frame that logs. `None` where there is none, as in a call from a thread of C's.
     #[inline]
     pub(super) fn find(py: Python<'py>, world: &World) -> Option<Self> {
-        // SAFETY: a borrowed reference or null: the frame runs.
-        let frame = unsafe { Borrowed::from_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) }?;
+        let frame = frame::current(py)?;
         match Self::at(frame, world) {
             (caller, true) => caller,
             _ => Self::above(frame, world),
@@ -130,32 +90,17 @@ impl<'py> Caller<'py> {
     #[inline]
     fn at(frame: Borrowed<'_, 'py, PyAny>, world: &World) -> (Option<Self>, bool) {
         let py = frame.py();
-        let code = code_of(frame);
-        let Some(instruction) = instruction_of(frame) else {
+        let Some(spot) = world.frames.spot(frame) else {
             return (None, true);
         };
-        let place = place_of(code.as_ptr(), instruction);
-        let known = SITES.with(py, |sites| {
-            sites[place]
-                .as_ref()
-                .filter(|site| {
-                    site.code.as_ptr() == code.as_ptr() && site.instruction == instruction
-                })
-                .map(|site| site.place.is_some())
+        let known = TABLE.with(py, |table| {
+            let site = &table[spot.place(SITES)];
+            (site.spot == spot).then_some(site.place.is_some())
         });
-        let known = match known {
-            Some(known) => known,
-            None => match learn(frame, code, instruction, place, world) {
-                Some(known) => known,
-                None => return (None, true),
-            },
+        let Some(known) = known.or_else(|| learn(frame, spot, world)) else {
+            return (None, true);
         };
-        let caller = Caller {
-            code: Held::new(code),
-            instruction,
-            place,
-        };
-        (Some(caller), known)
+        (Some(Caller { py, spot }), known)
     }
 
     /// Passes over the frames of `logging`.
@@ -176,31 +121,89 @@ impl<'py> Caller<'py> {
 
     /// What `look` makes of the place; `None` if another took its room meanwhile.
     #[inline]
-    fn with<R>(&self, look: impl FnOnce(&mut Place) -> R) -> Option<R> {
-        SITES.with(self.code.py(), |sites| {
-            let site = sites[self.place].as_mut()?;
-            let same =
-                site.code.as_ptr() == self.code.as_ptr() && site.instruction == self.instruction;
+    fn with<R>(self, look: impl FnOnce(&mut Place) -> R) -> Option<R> {
+        TABLE.with(self.py, |table| {
+            let site = &mut table[self.spot.place(SITES)];
+            let same = site.spot == self.spot;
             site.place.as_mut().filter(|_| same).map(look)
         })
     }
 
+    /// Appends a message without arguments, escaped, if this place always has the same; false, with nothing written, otherwise.
+    #[inline]
+    pub(super) fn write_message(
+        self,
+        encoder: &Encoder<'py>,
+        text: Borrowed<'_, 'py, PyAny>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let found = self.with(|place| {
+            let message = &place.message;
+            if message
+                .text
+                .as_ref()
+                .is_some_and(|known| known.as_ptr() == text.as_ptr())
+            {
+                out.extend_from_slice(&message.escaped);
+                return Found::Written;
+            }
+            if message.tries == 0 {
+                Found::Other
+            } else {
+                Found::New
+            }
+        });
+        match found {
+            Some(Found::Written) => true,
+            Some(Found::New) => {
+                self.learn_message(encoder, text);
+                false
+            }
+            Some(Found::Other) | None => false,
+        }
+    }
+
+    #[cold]
+    fn learn_message(self, encoder: &Encoder<'py>, text: Borrowed<'_, 'py, PyAny>) {
+        let address = text.as_ptr() as usize;
+        let again =
+            self.with(|place| std::mem::replace(&mut place.message.seen, address) == address);
+        if again != Some(true) || !text.is_exact_instance_of::<PyString>() {
+            return;
+        }
+        let Some(plain) =
+            utf8(text).filter(|plain| plain.len() <= MESSAGE.min(encoder.limits.text))
+        else {
+            return;
+        };
+        let mut escaped = Vec::new();
+        json::write_escaped(&mut escaped, plain);
+        let text = text.to_owned().unbind();
+        let old = self.with(|place| {
+            place.message.escaped = escaped;
+            place.message.tries -= 1;
+            place.message.text.replace(text)
+        });
+        // Not within `with`: this may free the text.
+        drop(old);
+    }
+
     /// Appends `,"src":{…}`; false, with nothing written, if another took the room meanwhile.
     #[inline]
-    pub(super) fn write(&self, encoder: &Encoder<'py>, out: &mut Vec<u8>) -> bool {
+    pub(super) fn write(self, encoder: &Encoder<'py>, out: &mut Vec<u8>) -> bool {
         self.with(|place| {
-            if place.limit != encoder.limits.text {
-                return false;
+            let known = place.limit == encoder.limits.text;
+            if known {
+                out.extend_from_slice(&place.json);
             }
-            out.extend_from_slice(&place.json);
-            true
+            known
         })
         .unwrap_or(false)
             || self.write_anew(encoder, out)
     }
 
     #[cold]
-    fn write_anew(&self, encoder: &Encoder<'py>, out: &mut Vec<u8>) -> bool {
+    fn write_anew(self, encoder: &Encoder<'py>, out: &mut Vec<u8>) -> bool {
         let Some((path, function, line)) = self.parts() else {
             return false;
         };
@@ -227,10 +230,8 @@ impl<'py> Caller<'py> {
     }
 
     /// Path, function and line, as a record has them.
-    pub(super) fn parts(
-        &self,
-    ) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-        let py = self.code.py();
+    pub(super) fn parts(self) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let py = self.py;
         self.with(|place| {
             // Counted in place: nothing runs.
             [&place.path, &place.function, &place.line].map(|part| part.clone_ref(py))
@@ -247,40 +248,41 @@ impl<'py> Caller<'py> {
 
 /// Enters a place. Whether it is a caller's; `None` if it cannot be told.
 #[cold]
-fn learn(
-    frame: Borrowed<'_, '_, PyAny>,
-    code: Borrowed<'_, '_, PyAny>,
-    instruction: i64,
-    at: usize,
-    world: &World,
-) -> Option<bool> {
+fn learn(frame: Borrowed<'_, '_, PyAny>, spot: Spot, world: &World) -> Option<bool> {
     let py = frame.py();
+    let code = frame::code(frame);
     let path = code.getattr(intern!(py, "co_filename")).ok()?;
     let function = code.getattr(intern!(py, "co_name")).ok()?;
     let line = frame.getattr(intern!(py, "f_lineno")).ok()?;
-    let (path_text, plain) = (
-        path.cast_exact::<PyString>()
-            .ok()?
-            .to_string_lossy()
-            .into_owned(),
-        function.cast_exact::<PyString>().is_ok(),
-    );
-    if !plain || line.is_none() {
+    let path_text = path
+        .cast_exact::<PyString>()
+        .ok()?
+        .to_string_lossy()
+        .into_owned();
+    if !function.is_exact_instance_of::<PyString>() || line.is_none() {
         return None;
     }
     let internal = world.is_internal(py, &path_text);
     let site = Site {
-        code: code.to_owned().unbind(),
-        instruction,
+        spot,
+        _code: Some(code.to_owned().unbind()),
         place: (!internal).then(|| Place {
             path: path.unbind(),
             function: function.unbind(),
             line: line.unbind(),
             limit: usize::MAX,
             json: Vec::new(),
+            message: Message {
+                text: None,
+                escaped: Vec::new(),
+                seen: 0,
+                tries: TRIES,
+            },
         }),
     };
-    let old = SITES.with(py, |sites| sites[at].replace(site));
+    let old = TABLE.with(py, |table| {
+        std::mem::replace(&mut table[spot.place(SITES)], site)
+    });
     // Not within `with`: this drops references.
     drop(old);
     Some(!internal)

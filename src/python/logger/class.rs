@@ -20,6 +20,8 @@ use crate::report;
 
 /// Levels of the methods of [`OUTER`]; `log` is given its own.
 const LEVELS: [i64; 7] = [10, 20, 30, 40, 50, 40, 0];
+/// Their places among those that a plan knows.
+const PLACES: [usize; 7] = [0, 1, 2, 3, 4, 3, 0];
 const EXCEPTION: usize = 5;
 const LOG: usize = 6;
 
@@ -109,6 +111,7 @@ fn attempt<const N: usize>(arguments: Arguments<'_, '_>) -> Outcome {
             Some((level, level_object)) => Method {
                 level,
                 level_object,
+                place: None,
                 message: 1,
                 exception: false,
             },
@@ -118,6 +121,7 @@ fn attempt<const N: usize>(arguments: Arguments<'_, '_>) -> Outcome {
         Method {
             level: LEVELS[N],
             level_object: objects[N].bind_borrowed(py),
+            place: Some(PLACES[N]),
             message: 0,
             exception: N == EXCEPTION,
         }

@@ -7,6 +7,10 @@ use pyo3::types::PyTuple;
 
 use super::arguments::Said;
 use super::caller::Caller;
+use super::piece::Piece;
+use super::plan;
+use super::thread::Thread;
+use super::world::World;
 use crate::json;
 use crate::python::encode::{Encoder, Nest, Overflow, class_of};
 use crate::python::fragments;
@@ -14,21 +18,30 @@ use crate::python::held::Held;
 use crate::python::message::{Args, Template};
 use crate::python::names::{Names, Slot};
 use crate::python::parts::{Parts, Role};
-use crate::python::record::{RecordEncoder, USUAL, pid};
+use crate::python::record::{RecordEncoder, USUAL};
 use crate::python::task::task_name;
 use crate::python::text::utf8;
 
+/// A logger's name.
+pub(super) struct Name<'py> {
+    pub(super) text: Held<'py>,
+    /// `,"level":…,"logger":…`, or empty.
+    pub(super) head: Piece<{ plan::ROOM }>,
+}
+
 /// What a call becomes.
 pub(super) struct CallRecord<'a, 'py> {
+    pub(super) world: &'static World,
     /// Microseconds since the epoch.
     pub(super) created: i64,
     pub(super) level_object: Borrowed<'a, 'py, PyAny>,
-    pub(super) level_name: Held<'py>,
-    pub(super) name: Held<'py>,
+    /// Where it is not in the name's head.
+    pub(super) level_name: Option<Held<'py>>,
+    pub(super) name: Name<'py>,
     pub(super) said: Said<'a, 'py>,
     /// A tuple.
     pub(super) exc_info: Option<Bound<'py, PyAny>>,
-    pub(super) thread: Held<'py>,
+    pub(super) thread: Thread<'py>,
     pub(super) caller: Caller<'py>,
     pub(super) extra: Extra,
 }
@@ -111,7 +124,7 @@ impl RecordEncoder {
     /// Appends the line of a call, as [`Self::encode`] does that of a record.
     #[inline]
     pub(super) fn encode_call(&self, record: &CallRecord<'_, '_>, out: &mut Vec<u8>) {
-        let py = record.name.py();
+        let py = record.level_object.py();
         let Ok(names) = Names::get(py) else {
             return;
         };
@@ -140,6 +153,9 @@ impl RecordEncoder {
         if record.extra != Extra::Plain
             || record.exc_info.is_some()
             || !(self.fixed.is_empty() || said.extra.is_none())
+            || record.name.head.is_empty()
+            || record.thread.piece.is_empty()
+            || encoder.limits.text < plan::ROOM
         {
             return Ok(false);
         }
@@ -147,24 +163,19 @@ impl RecordEncoder {
         out.reserve(USUAL);
         out.extend_from_slice(b"{\"ts\":");
         json::write_time(out, record.created);
-        out.extend_from_slice(b",\"level\":");
-        encoder.write_repeated(out, &record.level_name);
-        out.extend_from_slice(b",\"logger\":");
-        encoder.write_repeated(out, &record.name);
+        record.name.head.write(out);
         out.extend_from_slice(b",\"event\":\"");
         let template = Template {
             msg: &said.msg,
             args: Args::Row(said.args),
         };
-        if !encoder.write_template(out, template) {
+        let constant = said.args.is_empty() && record.caller.write_message(encoder, said.msg, out);
+        if !constant && !encoder.write_template(out, template) {
             return Ok(false);
         }
         out.push(b'"');
         out.extend_from_slice(&self.identity);
-        out.extend_from_slice(b",\"pid\":");
-        json::write_int(out, pid());
-        out.extend_from_slice(b",\"thread\":");
-        encoder.write_repeated(out, &record.thread);
+        record.thread.piece.write(out);
         if let Some(task) = task {
             out.extend_from_slice(b",\"task\":");
             encoder.write_repeated(out, task);
@@ -200,11 +211,17 @@ impl RecordEncoder {
         let mut set = |slot: Slot, value: Bound<'py, PyAny>| {
             parts.slots[slot as usize] = Some(Held::from(value));
         };
-        set(Slot::Name, (*record.name).clone());
-        set(Slot::LevelName, (*record.level_name).clone());
+        set(Slot::Name, (*record.name.text).clone());
+        let level_name = match &record.level_name {
+            Some(name) => Some((**name).clone()),
+            None => plan::level_name(record.world, record.level_object).map(|name| (*name).clone()),
+        };
+        if let Some(name) = level_name {
+            set(Slot::LevelName, name);
+        }
         set(Slot::LevelNo, record.level_object.to_owned());
         set(Slot::Msg, said.msg.to_owned());
-        set(Slot::ThreadName, (*record.thread).clone());
+        set(Slot::ThreadName, (*record.thread.name).clone());
         if let Some(args) = args_of(encoder, said) {
             set(Slot::Args, args);
         }

@@ -4,8 +4,7 @@
 //! in place, by what they hold. A handler is known by its address in the list, which keeps it alive; its class is asked again.
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::cell::Cell;
 
 use pyo3::ffi;
 use pyo3::intern;
@@ -13,9 +12,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString};
 use smallvec::SmallVec;
 
-use super::marks::Watch;
+use super::marks::{Watch, dict_version};
+use super::piece::Piece;
 use super::world::World;
+use crate::json;
 use crate::python::attach::AttachedCell;
+use crate::python::encode::class_of;
+use crate::python::held::Held;
+use crate::python::text::utf8;
 
 /// Ancestors, and handlers of one logger, beyond which calls go the standard way.
 const MANY: usize = 32;
@@ -38,13 +42,29 @@ impl Members {
     fn is_unchanged(&self) -> bool {
         // SAFETY: a live list and indices in range.
         unsafe {
-            let size = ffi::PyList_Size(self.list.as_ptr());
+            let size = ffi::Py_SIZE(self.list.as_ptr());
             size.unsigned_abs() == self.items.len()
                 && (0..size)
                     .zip(&self.items)
                     .all(|(at, item)| ffi::PyList_GetItem(self.list.as_ptr(), at) as usize == *item)
         }
     }
+}
+
+/// Levels that have a method.
+pub(super) const LEVELS: usize = 5;
+/// Bytes of `,"level":…,"logger":…` that are kept whole.
+pub(super) const ROOM: usize = 80;
+
+/// What is known of a logger and a level.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Version of `_cache`, and the look at the world, of which it is.
+    version: u64,
+    look: u32,
+    enabled: bool,
+    /// `,"level":…,"logger":…`, or empty.
+    head: Piece<ROOM>,
 }
 
 /// What is known of a logger.
@@ -58,7 +78,9 @@ pub(super) struct Plan {
     /// `logger.name`.
     pub(super) name: Py<PyString>,
     /// `logger._cache`: level to whether it is enabled.
-    pub(super) enabled: Py<PyDict>,
+    enabled: Py<PyDict>,
+    /// What was found there for the levels that have a method.
+    levels: [Cell<Known>; LEVELS],
     /// Addresses of the handlers reached, in order; none where a call has to go the standard way.
     pub(super) handlers: SmallVec<[usize; 2]>,
 }
@@ -68,6 +90,72 @@ impl Plan {
     fn is_good(&self) -> bool {
         self.watches.iter().all(Watch::is_unchanged)
             && self.members.iter().all(Members::is_unchanged)
+    }
+
+    /// Whether a level is enabled, as `isEnabledFor` found before, and the beginning of its lines. `None` if it has not.
+    ///
+    /// `place`: of the level among those with a method; `look`: of the world.
+    #[inline]
+    pub(super) fn level(
+        &self,
+        world: &World,
+        level: Borrowed<'_, '_, PyAny>,
+        place: Option<usize>,
+        look: u32,
+    ) -> Option<(bool, Piece<ROOM>)> {
+        let Some(place) = place else {
+            return self
+                .is_enabled(level)
+                .map(|enabled| (enabled, Piece::EMPTY));
+        };
+        let version = dict_version(self.enabled.as_ptr());
+        let known = self.levels[place].get();
+        if known.version == version && known.look == look {
+            return Some((known.enabled, known.head));
+        }
+        self.learn(world, level, place, look)
+    }
+
+    #[cold]
+    fn learn(
+        &self,
+        world: &World,
+        level: Borrowed<'_, '_, PyAny>,
+        place: usize,
+        look: u32,
+    ) -> Option<(bool, Piece<ROOM>)> {
+        let enabled = self.is_enabled(level)?;
+        let name = level_name(world, level);
+        let texts = name
+            .as_ref()
+            .and_then(|name| utf8(name.as_borrowed()))
+            .zip(utf8(self.name.bind(level.py()).as_any().as_borrowed()));
+        let head = texts.map_or(Piece::EMPTY, |(level, name)| {
+            let mut line = b",\"level\":".to_vec();
+            json::write_quoted(&mut line, level);
+            line.extend_from_slice(b",\"logger\":");
+            json::write_quoted(&mut line, name);
+            Piece::new(&line)
+        });
+        self.levels[place].set(Known {
+            version: dict_version(self.enabled.as_ptr()),
+            look,
+            enabled,
+            head,
+        });
+        Some((enabled, head))
+    }
+
+    fn is_enabled(&self, level: Borrowed<'_, '_, PyAny>) -> Option<bool> {
+        // SAFETY: a live dict and an int: its hash needs no code. A borrowed reference or null; immortal objects.
+        unsafe {
+            let enabled = ffi::PyDict_GetItemWithError(self.enabled.as_ptr(), level.as_ptr());
+            if enabled == ffi::Py_True() {
+                Some(true)
+            } else {
+                (enabled == ffi::Py_False()).then_some(false)
+            }
+        }
     }
 
     /// Follows the standard library's rules from a logger up. `None` for what they do not cover: attributes of other types.
@@ -93,6 +181,14 @@ impl Plan {
             disabled,
             name: name.unbind(),
             enabled: enabled.unbind(),
+            levels: [const {
+                Cell::new(Known {
+                    version: 0,
+                    look: 0,
+                    enabled: false,
+                    head: Piece::EMPTY,
+                })
+            }; LEVELS],
             handlers: SmallVec::new(),
         };
         let mut standard = filters.is_empty();
@@ -141,6 +237,17 @@ impl Plan {
             plan.handlers.clear();
         }
         Ok(Some(plan))
+    }
+}
+
+/// `logging.getLevelName(level)`, for a level that has a name.
+#[inline]
+pub(super) fn level_name<'py>(world: &World, level: Borrowed<'_, 'py, PyAny>) -> Option<Held<'py>> {
+    // SAFETY: as in `is_enabled`; held at once.
+    unsafe {
+        let name = ffi::PyDict_GetItemWithError(world.level_names.as_ptr(), level.as_ptr());
+        let name = Borrowed::<PyAny>::from_ptr_or_opt(level.py(), name)?;
+        (class_of(name) == &raw mut ffi::PyUnicode_Type).then(|| Held::new(name))
     }
 }
 
@@ -202,30 +309,30 @@ fn is_plain_logger(world: &World, logger: &Bound<'_, PyAny>) -> PyResult<bool> {
     class.is_subclass(world.logger.bind(py))
 }
 
-/// Spreads addresses.
-#[derive(Default)]
-struct Addresses(u64);
+const SETS: usize = 512;
+/// Two to a set: loggers that share one do not push each other out.
+const WAYS: usize = 2;
 
-impl Hasher for Addresses {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_usize(usize::from(*byte));
-        }
-    }
-
-    #[inline]
-    fn write_usize(&mut self, address: usize) {
-        self.0 = (self.0 ^ address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
+struct Entry {
+    logger: usize,
+    plan: Option<Box<Plan>>,
 }
 
-type Table = HashMap<usize, Box<Plan>, BuildHasherDefault<Addresses>>;
+static PLANS: AttachedCell<[[Entry; WAYS]; SETS]> = AttachedCell::new(
+    [const {
+        [const {
+            Entry {
+                logger: 0,
+                plan: None,
+            }
+        }; WAYS]
+    }; SETS],
+);
 
-static PLANS: AttachedCell<Option<Table>> = AttachedCell::new(None);
+#[inline]
+fn set_of(logger: usize) -> usize {
+    ((logger >> 4) ^ (logger >> 13)) % SETS
+}
 
 /// What `look` makes of the logger's plan; `None` if there is none that is good.
 #[inline]
@@ -234,8 +341,12 @@ pub(super) fn with<R>(
     logger: *mut ffi::PyObject,
     look: impl FnOnce(&Plan) -> R,
 ) -> Option<R> {
+    let logger = logger as usize;
     PLANS.with(py, |table| {
-        let plan = table.as_ref()?.get(&(logger as usize))?;
+        let entry = table[set_of(logger)]
+            .iter()
+            .find(|entry| entry.logger == logger)?;
+        let plan = entry.plan.as_ref()?;
         plan.is_good().then(|| look(plan))
     })
 }
@@ -248,11 +359,20 @@ pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>) -> PyResult<bool> {
         return Ok(false);
     };
     plan.weak = weak_reference(logger)?;
-    let address = logger.as_ptr() as usize;
+    let logger = logger.as_ptr() as usize;
     let old = PLANS.with(py, |table| {
-        table
-            .get_or_insert_default()
-            .insert(address, Box::new(plan))
+        let [first, second] = &mut table[set_of(logger)];
+        let entry = Entry {
+            logger,
+            plan: Some(Box::new(plan)),
+        };
+        if first.logger == logger {
+            return std::mem::replace(first, entry);
+        }
+        if second.logger == logger {
+            return std::mem::replace(second, entry);
+        }
+        std::mem::replace(second, std::mem::replace(first, entry))
     });
     // Not within `with`: this drops references.
     drop(old);
@@ -261,7 +381,16 @@ pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Forgets every plan.
 pub(super) fn clear(py: Python<'_>) {
-    let old = PLANS.with(py, Option::take);
+    let old: Vec<_> = PLANS.with(py, |table| {
+        table
+            .iter_mut()
+            .flatten()
+            .map(|entry| {
+                entry.logger = 0;
+                entry.plan.take()
+            })
+            .collect()
+    });
     drop(old);
 }
 
@@ -280,12 +409,14 @@ fn weak_reference(logger: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 #[allow(clippy::needless_pass_by_value)] // What Python calls.
 fn forget(weak: Bound<'_, PyAny>) {
     let old = PLANS.with(weak.py(), |table| {
-        let table = table.as_mut()?;
-        let address = table
-            .iter()
-            .find(|(_, plan)| plan.weak.as_ptr() == weak.as_ptr())
-            .map(|(address, _)| *address)?;
-        table.remove(&address)
+        let entry = table.iter_mut().flatten().find(|entry| {
+            entry
+                .plan
+                .as_ref()
+                .is_some_and(|plan| plan.weak.as_ptr() == weak.as_ptr())
+        })?;
+        entry.logger = 0;
+        entry.plan.take()
     });
     drop(old);
 }

@@ -1,6 +1,6 @@
-//! The name of the thread that logs, as `threading.current_thread().name` gives it.
+//! The thread that logs: its name as `threading.current_thread().name` gives it, and the process.
 //!
-//! A thread's object is found once by the thread; its name is looked up each time, as it can be changed.
+//! What was found is good as long as `threading._active` and the thread object's attributes are what they were ([`super::marks`]).
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -10,54 +10,102 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use super::marks::dict_version;
+use super::piece::Piece;
 use super::world::World;
 use crate::fork;
+use crate::json;
 use crate::python::held::Held;
+use crate::python::record::pid;
+use crate::python::text::utf8;
+
+/// Bytes of `,"pid":…,"thread":…` that are kept whole.
+const ROOM: usize = 64;
 
 struct Known {
+    /// The key of the thread in `_active`.
     ident: Py<PyAny>,
     thread: Py<PyAny>,
     attributes: Py<PyDict>,
+    name: Py<PyAny>,
     forks: u64,
+    /// Versions of `_active` and of the attributes.
+    versions: (u64, u64),
+    piece: Piece<ROOM>,
+}
+
+/// The thread that logs.
+pub(super) struct Thread<'py> {
+    pub(super) name: Held<'py>,
+    /// `,"pid":…,"thread":…`, or empty.
+    pub(super) piece: Piece<ROOM>,
 }
 
 thread_local!(static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) });
 
-/// The name. `None` where the thread is not known to `threading` yet, or is of a class that finds its name otherwise.
+/// The thread. `None` where it is not known to `threading` yet, or is of a class that finds its name otherwise.
 #[inline]
-pub(super) fn name<'py>(py: Python<'py>, world: &World) -> Option<Held<'py>> {
-    let known = KNOWN.with_borrow(|known| {
-        let known = known
-            .as_ref()
-            .filter(|known| known.forks == fork::forks())?;
-        // SAFETY: live dicts; keys whose hash needs no code; borrowed references, the name held at once.
-        unsafe {
-            let thread = ffi::PyDict_GetItemWithError(world.threads.as_ptr(), known.ident.as_ptr());
-            if thread != known.thread.as_ptr() {
-                return None;
-            }
-            let name = ffi::PyDict_GetItemWithError(
-                known.attributes.as_ptr(),
-                intern!(py, "_name").as_ptr(),
-            );
-            Borrowed::from_ptr_or_opt(py, name).map(Held::new)
+pub(super) fn current<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
+    let known = KNOWN.with_borrow_mut(|known| {
+        let known = known.as_mut()?;
+        if known.forks != fork::forks() || !known.is_current(py, world) {
+            return None;
         }
+        Some(Thread {
+            name: Held::new(known.name.bind(py).as_borrowed()),
+            piece: known.piece,
+        })
     });
     known.or_else(|| learn(py, world))
 }
 
+impl Known {
+    #[inline]
+    fn is_current(&mut self, py: Python<'_>, world: &World) -> bool {
+        let now = (
+            dict_version(world.threads.as_ptr()),
+            dict_version(self.attributes.as_ptr()),
+        );
+        if world.marks.instances && now == self.versions {
+            return true;
+        }
+        // Another thread came or went, most often.
+        // SAFETY: live dicts, keys whose hash needs no code; borrowed references that are only compared.
+        let same = unsafe {
+            ffi::PyDict_GetItemWithError(world.threads.as_ptr(), self.ident.as_ptr())
+                == self.thread.as_ptr()
+                && ffi::PyDict_GetItemWithError(
+                    self.attributes.as_ptr(),
+                    intern!(py, "_name").as_ptr(),
+                ) == self.name.as_ptr()
+        };
+        if same {
+            self.versions = now;
+        }
+        same
+    }
+}
+
 #[cold]
-fn learn<'py>(py: Python<'py>, world: &World) -> Option<Held<'py>> {
+fn learn<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
     let threading = py.import("threading").ok()?;
     let ident = threading.call_method0("get_ident").ok()?;
-    let thread = world.threads.bind(py).get_item(&ident).ok()??;
-    let class = thread.get_type();
+    let threads = world.threads.bind(py);
+    // The key itself, so that the dict finds it by its address.
+    let (ident, thread) = threads
+        .iter()
+        .find(|(known, _)| known.eq(&ident).unwrap_or(false))?;
     let usual = threading
         .getattr("Thread")
         .ok()?
         .cast_into::<PyType>()
         .ok()?;
-    if !class.getattr("name").ok()?.is(&usual.getattr("name").ok()?) {
+    let named_as_usual = thread
+        .get_type()
+        .getattr("name")
+        .ok()?
+        .is(&usual.getattr("name").ok()?);
+    if !named_as_usual {
         return None;
     }
     // SAFETY: a live object; a new reference or null with an error comes back.
@@ -72,13 +120,29 @@ fn learn<'py>(py: Python<'py>, world: &World) -> Option<Held<'py>> {
     if !name.is_exact_instance_of::<PyString>() {
         return None;
     }
+    let piece = utf8(name.as_borrowed()).map_or(Piece::EMPTY, |text| {
+        let mut line = b",\"pid\":".to_vec();
+        json::write_int(&mut line, pid());
+        line.extend_from_slice(b",\"thread\":");
+        json::write_quoted(&mut line, text);
+        Piece::new(&line)
+    });
     let known = Known {
         ident: ident.unbind(),
         thread: thread.unbind(),
+        versions: (
+            dict_version(threads.as_ptr()),
+            dict_version(attributes.as_ptr()),
+        ),
         attributes: attributes.unbind(),
+        name: name.clone().unbind(),
         forks: fork::forks(),
+        piece,
     };
     let old = KNOWN.replace(Some(known));
     drop(old);
-    Some(Held::from(name))
+    Some(Thread {
+        name: Held::from(name),
+        piece,
+    })
 }

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use super::frame::Frames;
 use super::marks::{Marks, dict_version, type_tag};
 use crate::python::attach::AttachedCell;
 
@@ -38,15 +39,17 @@ const RECORD: [&str; 2] = ["__init__", "getMessage"];
 const HANDLER: [&str; 3] = ["handle", "emit", "format"];
 
 const CLASSES: usize = 5;
-const DICTS: usize = 4;
+const DICTS: usize = 5;
 
-#[derive(Default)]
+/// What was found at the last look, and the marks of that moment.
 struct State {
     tags: [u32; CLASSES],
     versions: [u64; DICTS],
-    /// Whether the two above are of the last look, and can be relied on.
+    /// Whether the two above can be relied on.
     marked: bool,
     ordinary: bool,
+    /// Looks so far: what depends on the names of levels is as old as one.
+    looks: u32,
     /// Looks in a row after which a class had no tag: an interpreter that has none left gives none.
     blind: u32,
 }
@@ -57,6 +60,7 @@ const BLIND: u32 = 100;
 /// What is asked about.
 pub(super) struct World {
     pub(super) marks: Marks,
+    pub(super) frames: Frames,
     /// `logging.Logger`.
     pub(super) logger: Py<PyType>,
     /// `logging.RootLogger`.
@@ -74,7 +78,8 @@ pub(super) struct World {
     /// Names of [`INNER`] and [`OUTER`] methods: in a logger's own `__dict__` they stand before the class'.
     pub(super) sensitive: Vec<Py<PyString>>,
     record: Py<PyType>,
-    modules: [Py<PyDict>; DICTS],
+    /// `logging`, `threading`, `time`, `os`.
+    modules: [Py<PyDict>; 4],
     /// `time.time` or `time.time_ns`, and the C function it is: time-machine exchanges that one.
     clock: (Py<PyAny>, usize),
     /// File of `logging`, and of `threading`.
@@ -145,6 +150,7 @@ impl World {
         let native = py.get_type::<crate::python::handler::NativeHandler>();
         Ok(Self {
             marks: Marks::probe(py)?,
+            frames: Frames::probe(py)?,
             logger: class(&logging, "Logger")?,
             root: class(&logging, "RootLogger")?,
             own: own.clone().unbind(),
@@ -182,7 +188,14 @@ impl World {
                 native.getattr("handle")?.unbind(),
                 native.getattr("emit")?.unbind(),
             ],
-            state: AttachedCell::new(State::default()),
+            state: AttachedCell::new(State {
+                tags: [0; CLASSES],
+                versions: [0; DICTS],
+                marked: false,
+                ordinary: false,
+                looks: 0,
+                blind: 0,
+            }),
         })
     }
 
@@ -197,29 +210,35 @@ impl World {
         .map(|class| class.as_ptr().cast())
     }
 
-    /// Whether a log call may do natively what the standard library would do.
+    fn dicts(&self) -> [*mut ffi::PyObject; DICTS] {
+        let [logging, threading, time, os] = &self.modules;
+        [logging, threading, time, os, &self.level_names].map(Py::as_ptr)
+    }
+
+    /// Whether a log call may do natively what the standard library would do: then how often that had to be looked up.
     #[inline]
-    pub(super) fn is_ordinary(&self, py: Python<'_>) -> bool {
+    pub(super) fn is_ordinary(&self, py: Python<'_>) -> Option<u32> {
         let known = self.state.with(py, |state| {
-            let same = state.marked
-                && self
-                    .classes()
-                    .iter()
-                    .zip(&state.tags)
-                    .all(|(class, tag)| type_tag(*class) == *tag)
-                && self
-                    .modules
-                    .iter()
-                    .zip(&state.versions)
-                    .all(|(dict, version)| dict_version(dict.as_ptr()) == *version);
-            same.then_some(state.ordinary)
+            // All of them, whatever the first says: quicker than to decide after each.
+            let mut changed = !state.marked;
+            for (class, tag) in self.classes().iter().zip(&state.tags) {
+                changed |= type_tag(*class) != *tag;
+            }
+            for (dict, version) in self.dicts().iter().zip(&state.versions) {
+                changed |= dict_version(*dict) != *version;
+            }
+            (!changed).then_some((state.ordinary, state.looks))
         });
-        known.unwrap_or_else(|| self.look(py)) && {
-            // time-machine exchanges what is behind the builtin function.
-            // SAFETY: a builtin function, or its address would be 0.
-            let clock = unsafe { ffi::PyCFunction_GetFunction(self.clock.0.as_ptr()) };
-            clock.map_or(0, |address| address as usize) == self.clock.1
-        }
+        let (ordinary, looks) = match known {
+            Some(known) => known,
+            None => self.look(py),
+        };
+        // time-machine exchanges what is behind the builtin function.
+        // SAFETY: a builtin function, or nothing is ordinary.
+        (ordinary
+            && unsafe { ffi::PyCFunction_GetFunction(self.clock.0.as_ptr()) }
+                .is_some_and(|address| address as usize == self.clock.1))
+        .then_some(looks)
     }
 
     /// Whether a frame of this file is passed over by `Logger.findCaller`.
@@ -233,26 +252,27 @@ impl World {
 
     /// Looks at everything once more.
     #[cold]
-    fn look(&self, py: Python<'_>) -> bool {
+    fn look(&self, py: Python<'_>) -> (bool, u32) {
         let blind = self.state.with(py, |state| state.blind);
         // Without marks every call would have to look: the standard way is quicker.
         if !(self.marks.types && self.marks.dicts) || blind > BLIND {
-            return false;
+            return (false, 0);
         }
         let ordinary = self.clock.1 != 0 && self.is_standard(py).unwrap_or(false);
         // Looking attributes up gave the classes their tags.
         let tags = self.classes().map(type_tag);
-        let marked = !tags.contains(&0);
         self.state.with(py, |state| {
+            let marked = !tags.contains(&0);
             *state = State {
                 tags,
-                versions: [0, 1, 2, 3].map(|at| dict_version(self.modules[at].as_ptr())),
+                versions: self.dicts().map(dict_version),
                 marked,
                 ordinary,
+                looks: state.looks.wrapping_add(1),
                 blind: if marked { 0 } else { blind + 1 },
             };
-        });
-        ordinary
+            (ordinary, state.looks)
+        })
     }
 
     fn is_standard(&self, py: Python<'_>) -> PyResult<bool> {

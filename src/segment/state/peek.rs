@@ -7,8 +7,8 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::pread;
 
 use super::{
-    AT_CREATING, AT_CURRENT, AT_INTENTS, AT_MAGIC, AT_SEGMENT, AT_SETTINGS, AT_VERSION, Current,
-    HEADER, Intent, MAGIC, Reached, STAGING, VERSION, unpack_settings,
+    AT_CREATING, AT_MAGIC, AT_SEGMENT, AT_SETTINGS, AT_VERSION, Current, HEADER, Intent, MAGIC,
+    STAGING, VERSION, unpack_settings,
 };
 use crate::config::LogSettings;
 
@@ -73,7 +73,7 @@ pub fn peek(own: BorrowedFd<'_>, file: &str) -> io::Result<Seen> {
                 Seen::NotAState
             });
         }
-        staged = intent(&head).and_then(|intent| {
+        staged = Intent::read(|at| word(&head, at)).and_then(|intent| {
             let len = usize::try_from(intent.len).ok().filter(|l| *l <= STAGING)?;
             let mut bytes = vec![0; len];
             let read = pread(&fd, &mut bytes, HEADER as u64).ok()?;
@@ -101,31 +101,11 @@ pub fn peek(own: BorrowedFd<'_>, file: &str) -> io::Result<Seen> {
         },
         creating: word(&head, AT_CREATING),
         settings: (set(7) != 0).then(|| unpack_settings([set(0), set(1), set(2), set(3), set(4)])),
-        intent: intent(&head),
+        intent: Intent::read(|at| word(&head, at)),
         staged,
     })))
 }
 
 fn word(head: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(std::array::from_fn(|i| head[at + i]))
-}
-
-fn intent(head: &[u8]) -> Option<Intent> {
-    let slot = usize::try_from(word(head, AT_CURRENT)).unwrap_or(0);
-    let base = *AT_INTENTS.get(slot.checked_sub(1)?)?;
-    let at = |i: usize| word(head, base + i * 8);
-    Some(Intent {
-        ring: at(0).to_le_bytes(),
-        slot: at(1),
-        reached: Reached {
-            to: at(2),
-            written: at(3),
-            announced: at(8),
-        },
-        segment: at(4),
-        offset: at(5),
-        len: at(6),
-        crc: at(7),
-        skip: at(9),
-    })
 }

@@ -7,10 +7,13 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::fstat;
 use rustix::io::pread;
 
+use super::table::{
+    E_ANNOUNCED, E_DONE, E_LOST_COUNT, E_LOST_FIRST, E_NAME, E_NAME_LEN, E_SEQ, E_SETTINGS,
+    E_WRITTEN, ENTRY, MAX_LOGS, MAX_NAME, TABLE,
+};
 use super::{
-    AT_CAPACITY, AT_DROPS_OLDEST, AT_ID, AT_PID, AT_SALT, AT_TAIL, AT_VERSION, E_ANNOUNCED, E_DONE,
-    E_LOST_COUNT, E_LOST_FIRST, E_NAME, E_NAME_LEN, E_SEQ, E_SETTINGS, E_WRITTEN, ENTRY, HEADER,
-    MAGIC, MAX_LOGS, MAX_NAME, TABLE, VERSION,
+    AT_CAPACITY, AT_DROPS_OLDEST, AT_ID, AT_PID, AT_SALT, AT_TAIL, AT_VERSION, HEADER, MAGIC,
+    VERSION,
 };
 use crate::config::LogSettings;
 use crate::segment::state::unpack_settings;

@@ -169,6 +169,13 @@ impl World {
         outcome
     }
 
+    /// Appends one record of each of these lengths.
+    pub fn append_all(&mut self, process: usize, log: &'static str, lens: &[usize]) {
+        for len in lens {
+            self.append(process, log, *len);
+        }
+    }
+
     /// One round of the writer thread.
     pub fn drain(&mut self, process: usize) {
         let it = self.act(process);
