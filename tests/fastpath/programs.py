@@ -696,12 +696,77 @@ _opening = st.tuples(
 )
 
 
+_mapping_call = st.tuples(
+    st.just("call"),
+    _names,
+    st.sampled_from(METHODS[:5]),
+    st.just("20"),
+    st.just("logger"),
+    st.just("direct"),
+    st.sampled_from(("named", "one", "constant", "two")),
+    st.sampled_from(("dict", "empty dict", "mapping", "missing", "ordered", "proxy")).map(lambda value: (value,)),
+    _plain_keywords,
+)
+_failing_call = st.tuples(
+    st.just("call"),
+    _names,
+    st.sampled_from(("exception", "error", "info")),
+    st.just("20"),
+    st.just("logger"),
+    st.sampled_from(("except", "direct", "finally", "after except", "thread")),
+    st.sampled_from(("constant", "one")),
+    st.lists(st.sampled_from(tuple(values.PLAIN)), max_size=1).map(tuple),
+    st.fixed_dictionaries({"exc_info": st.sampled_from(tuple(values.EXC_INFOS))}, optional={"extra": st.just("one")}),
+)
+
+
+@st.composite
+def _sandwich(draw: st.DrawFn) -> list[tuple[Any, ...]]:
+    """Something gets in the way of a logger's calls and goes again."""
+    name = draw(st.sampled_from(("a", "a.b", "")))
+    handler = draw(_spool_handlers)
+    patch = draw(st.sampled_from(tuple(PATCHES)))
+    attribute = draw(st.sampled_from(INSTANCE_PATCHES))
+    spoiled, mended = draw(
+        st.sampled_from(
+            (
+                (("filter", name, draw(_filters)), ("unfilter", name)),
+                (("handler_filter", handler, draw(_filters)), ("handler_unfilter", handler)),
+                (("formatter", handler, "own"), ("formatter", handler, "none")),
+                (("add", name, "recording"), ("remove", name, "recording")),
+                (("add", "", "subclass"), ("remove", "", "subclass")),
+                (("patch", patch), ("patch", patch)),
+                (("patch_instance", name, attribute), ("patch_instance", name, attribute)),
+                (("patch_handler", handler, "handle"), ("patch_handler", handler, "handle")),
+                (("factory", draw(st.sampled_from(FACTORIES))), ("factory", "standard")),
+                (("flag", "logThreads", False), ("flag", "logThreads", True)),
+                (("source",), ("source",)),
+                (("disable", 50), ("disable", 0)),
+                (("disabled", name, "true"), ("disabled", name, "false")),
+                (("uninstall",), ("install",)),
+                (("level", name, 50), ("level", name, 10)),
+            )
+        )
+    )
+
+    def calls() -> list[tuple[Any, ...]]:
+        call = ("call", name, "info", "20", "logger", "direct", "one", ("text",), draw(_plain_keywords))
+        return [call, call]
+
+    return [("add", name, handler), *calls(), spoiled, *calls(), mended, *calls()]
+
+
 @st.composite
 def programs(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     """Loggers and handlers first, then calls with changes between them; installed at the beginning or after the loggers."""
     added, levels, early = draw(_opening)
     built = [("level", "", 10), *added, *levels]
     program = [("install",), *built] if early else [*built, ("install",)]
-    operations = st.one_of(_plain_call, _plain_call, _any_call, _any_call, _tree, _others)
-    program += draw(st.lists(operations, min_size=3, max_size=14))
+    single = st.one_of(
+        _plain_call, _plain_call, _any_call, _any_call, _mapping_call, _failing_call, _tree, _tree, _others
+    )
+    for part in draw(
+        st.lists(st.one_of(*[single.map(lambda operation: [operation])] * 8, _sandwich()), min_size=3, max_size=14)
+    ):
+        program += part
     return program

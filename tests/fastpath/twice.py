@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
-from tests.fastpath.world import comparable, without_today
+from tests.fastpath.world import comparable
 from tests.faults import program
 
 PRELUDE = '''
@@ -60,7 +62,7 @@ def both(
     processes, found, output = {}, {}, {}
     for route in ("standard", "fast"):
         (directory / route).mkdir(parents=True)
-        processes[route] = program.start(directory / route, PRELUDE + _dedented(source), route)
+        processes[route] = program.start(directory / route, PRELUDE + textwrap.dedent(source), route)
     for route, process in processes.items():
         out, err = program.end(process)
         assert process.returncode == 0, f"{route}: exit {process.returncode}\n{out}\n{err}"
@@ -73,21 +75,13 @@ def both(
     return [_record(line) for line in found["fast"]], output
 
 
-def _dedented(source: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(source)
-
-
 def _without_place(line: str, directory: Path) -> list[Any]:
     """A line as it is compared: which directory it ran in, which process and when say nothing."""
     line = re.sub(r'"pid":\d+', '"pid":0', line)
     line = re.sub(re.escape(str(directory)) + "/(standard|fast)", "…", line)
-    return comparable(without_today(line) if '"ts"' not in line else line)
+    return comparable(line)
 
 
 def _record(line: str) -> dict[str, Any]:
-    import json
-
     record: dict[str, Any] = json.loads(line)
     return record

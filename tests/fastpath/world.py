@@ -116,7 +116,7 @@ class Logs:
                 file.seek(self._read[name])
                 data = file.read()
             self._read[name] += len(data)
-            assert data in (b"",) or data.endswith(b"\n"), f"{path}: a torn line"
+            assert not data or data.endswith(b"\n"), f"{path}: a torn line"
             found[name] = data.decode("utf-8").splitlines()
         return found
 

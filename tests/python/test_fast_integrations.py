@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -56,16 +57,10 @@ SENTRY = """
 
 @pytest.mark.parametrize("before", [True, False], ids=["before basicConfig", "after basicConfig"])
 def test_sentry_gets_its_events_and_breadcrumbs(tmp_path: Path, before: bool) -> None:
-    records, _ = both(tmp_path, f"BEFORE = {before}\n" + _left(SENTRY))
+    records, _ = both(tmp_path, f"BEFORE = {before}\n" + textwrap.dedent(SENTRY))
     events = [record["event"] for record in records]
     assert events[-4:] == ["a crumb here", "went wrong", "plain error", "after"]
     assert records[-3]["exception"]["type"] == "ZeroDivisionError"
-
-
-def _left(source: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(source)
 
 
 def test_opentelemetrys_record_factory_puts_the_trace_into_the_line(tmp_path: Path) -> None:
@@ -199,7 +194,7 @@ def test_uvicorn_logs_through_the_handlers_its_configuration_names(tmp_path: Pat
     def of(service: str, logger: str) -> list[str]:
         return [r["event"] for r in records if r["service"] == service and r["logger"] == logger]
 
-    assert [event for event in of("svc", "app")] == ["handling /path"] * 6
+    assert of("svc", "app") == ["handling /path"] * 6
     for service in ("svc", "uvicorn"):
         accesses = of(service, "uvicorn.access")
         assert len(accesses) == 2

@@ -1,4 +1,4 @@
-"""What the standard library itself does with loggers is the same on the fast path: configuration, queues, tasks, forks, mocks, subclasses."""
+"""What the standard library does with loggers is the same on the fast path: configuration, queues, forks, mocks, subclasses."""
 
 from __future__ import annotations
 
