@@ -182,6 +182,7 @@ impl<'py> Encoder<'py> {
             .map(Held::from)
     }
 
+    #[inline]
     pub(super) fn write_known_or_null(
         &self,
         out: &mut Vec<u8>,
@@ -194,6 +195,19 @@ impl<'py> Encoder<'py> {
         }
         out.extend_from_slice(b"null");
         Ok(())
+    }
+
+    #[inline]
+    fn write_amount(&self, out: &mut Vec<u8>, key: &[u8], amount: &Amount<'py>) -> Written {
+        match amount {
+            Amount::Computed(amount) => {
+                out.extend_from_slice(key);
+                json::write_float(out, *amount);
+                Ok(())
+            }
+            Amount::Given(amount) => self.write_known_or_null(out, key, Some(amount.as_borrowed())),
+            Amount::Unknown => self.write_known_or_null(out, key, None),
+        }
     }
 
     pub(super) fn write_tokens(
@@ -217,22 +231,9 @@ impl<'py> Encoder<'py> {
 
     pub(super) fn write_cost(&self, out: &mut Vec<u8>, bill: &Bill<'py>, details: bool) -> Written {
         out.extend_from_slice(b",\"cost\":{");
-        for (key, amount) in [
-            (&b"\"input\":"[..], &bill.input_cost),
-            (b",\"output\":", &bill.output_cost),
-            (b",\"total\":", &bill.total_cost),
-        ] {
-            match amount {
-                Amount::Computed(amount) => {
-                    out.extend_from_slice(key);
-                    json::write_float(out, *amount);
-                }
-                Amount::Given(amount) => {
-                    self.write_known_or_null(out, key, Some(amount.as_borrowed()))?;
-                }
-                Amount::Unknown => self.write_known_or_null(out, key, None)?,
-            }
-        }
+        self.write_amount(out, b"\"input\":", &bill.input_cost)?;
+        self.write_amount(out, b",\"output\":", &bill.output_cost)?;
+        self.write_amount(out, b",\"total\":", &bill.total_cost)?;
         if details {
             match &bill.currency {
                 Some(currency) => {

@@ -176,23 +176,16 @@ impl RecordEncoder {
             }
         }
         separate(out, open);
-        for (key, value) in [
-            (&b"\"provider\":"[..], call.provider),
-            (b",\"model\":", call.model),
-            (b",\"tier_id\":", call.tier_id),
-        ] {
-            encoder.write_known_or_null(out, key, value)?;
-        }
+        // One after the other: each key is copied with a move or two.
+        encoder.write_known_or_null(out, b"\"provider\":", call.provider)?;
+        encoder.write_known_or_null(out, b",\"model\":", call.model)?;
+        encoder.write_known_or_null(out, b",\"tier_id\":", call.tier_id)?;
         encoder.write_tokens(out, bill, true)?;
         encoder.write_cost(out, bill, true)?;
-        for (key, value) in [
-            (&b",\"latency_ms\":"[..], call.latency_ms),
-            (b",\"http_status\":", call.http_status),
-            (b",\"response_id\":", call.response_id),
-            (b",\"task\":", call.task),
-        ] {
-            encoder.write_known_or_null(out, key, value)?;
-        }
+        encoder.write_known_or_null(out, b",\"latency_ms\":", call.latency_ms)?;
+        encoder.write_known_or_null(out, b",\"http_status\":", call.http_status)?;
+        encoder.write_known_or_null(out, b",\"response_id\":", call.response_id)?;
+        encoder.write_known_or_null(out, b",\"task\":", call.task)?;
         if call.pricing.is_some() {
             encoder.write_known_or_null(out, b",\"pricing\":", call.pricing)?;
         }

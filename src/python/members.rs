@@ -42,7 +42,7 @@ fn known(py: Python<'_>) -> &'static [Py<PyString>; COUNT] {
 /// What a dict has under the names.
 #[derive(Default)]
 pub(super) struct Found<'py> {
-    /// A bit for each name that is there.
+    /// A bit for each name that is there and not `None`.
     names: u32,
     values: SmallVec<[(u8, Held<'py>); 4]>,
 }
@@ -50,11 +50,7 @@ pub(super) struct Found<'py> {
 const _: () = assert!(COUNT <= 32);
 
 impl<'py> Found<'py> {
-    #[inline]
     fn get(&self, name: Name) -> Option<Held<'py>> {
-        if self.names >> name as u32 & 1 == 0 {
-            return None;
-        }
         let found = self.values.iter().find(|(place, _)| *place == name as u8);
         found.map(|(_, value)| value.share())
     }
@@ -93,22 +89,34 @@ impl<'a, 'py> Members<'a, 'py> {
     /// The member of the first of these names that is there and not `None`.
     #[inline]
     pub(super) fn get(&self, encoder: &Encoder<'py>, names: &[Name]) -> Option<Held<'py>> {
+        match self {
+            Self::Dict(found) => names
+                .iter()
+                .filter(|name| found.names >> **name as u32 & 1 != 0)
+                .find_map(|name| found.get(*name)),
+            Self::Mapping(object) => Self::ask(encoder, object, true, names),
+            Self::Object(object) => Self::ask(encoder, object, false, names),
+        }
+    }
+
+    #[cold]
+    fn ask(
+        encoder: &Encoder<'py>,
+        object: &Bound<'py, PyAny>,
+        mapping: bool,
+        names: &[Name],
+    ) -> Option<Held<'py>> {
+        let known = known(encoder.py);
         names.iter().find_map(|name| {
-            let text = |py| known(py)[*name as usize].bind(py);
-            let value = match self {
-                Self::Dict(found) => found.get(*name),
-                Self::Mapping(mapping) => encoder
-                    .ok(mapping.contains(text(encoder.py)))
-                    .unwrap_or(false)
-                    .then(|| encoder.ok(mapping.get_item(text(encoder.py))))
-                    .flatten()
-                    .map(Held::from),
-                Self::Object(object) => encoder
-                    .ok(object.getattr_opt(text(encoder.py)))
-                    .flatten()
-                    .map(Held::from),
+            let name = known[*name as usize].bind(encoder.py);
+            let value = if !mapping {
+                encoder.ok(object.getattr_opt(name)).flatten()
+            } else if encoder.ok(object.contains(name)).unwrap_or(false) {
+                encoder.ok(object.get_item(name))
+            } else {
+                None
             };
-            value.filter(|value| !value.is_none())
+            value.filter(|value| !value.is_none()).map(Held::from)
         })
     }
 }
@@ -141,7 +149,9 @@ fn read<'py>(dict: &Bound<'py, PyDict>) -> Found<'py> {
             .iter()
             .position(|name| name.as_ptr() == key)
             .or_else(|| place_by_text(held_key.as_borrowed()));
-        if let Some(place) = place {
+        if let Some(place) = place
+            && !held.is_none()
+        {
             found.names |= 1 << place;
             #[allow(clippy::cast_possible_truncation)] // Fewer than 32.
             found.values.push((place as u8, held));
