@@ -38,7 +38,8 @@ impl Engine {
     /// # Errors
     /// As [`Self::open`].
     pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
-        let newest = log.spool.newest().unwrap_or(&log.spool);
+        let newest = log.spool.newest();
+        let newest = newest.as_ref().unwrap_or(&log.spool);
         let stands = !log.is_inherited() && {
             // While the list is locked it does not go; counted as in use, it does not go afterwards.
             let _list = self.shared.spools.lock();

@@ -41,8 +41,8 @@ struct KeptLog {
 /// How a spool and the one in its place know each other.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
-    /// What took this one's place.
-    pub(super) successor: std::sync::OnceLock<Arc<Spool>>,
+    /// What took this one's place, or, once this one is empty, the place of that.
+    pub(super) successor: crate::sync::Mutex<Option<Arc<Spool>>>,
     /// Those whose place this one took and that are not empty yet.
     pub(super) predecessors: crate::sync::Mutex<Vec<Arc<Spool>>>,
     pub(super) kept: crate::sync::Mutex<Kept>,
@@ -79,13 +79,13 @@ impl Spool {
 
     /// What took its place.
     #[must_use]
-    pub fn successor(&self) -> Option<&Arc<Self>> {
-        self.succession.successor.get()
+    pub fn successor(&self) -> Option<Arc<Self>> {
+        self.succession.successor.lock().clone()
     }
 
     /// The last in the line of those that took its place; none while nothing did.
     #[must_use]
-    pub fn newest(&self) -> Option<&Arc<Self>> {
+    pub fn newest(&self) -> Option<Arc<Self>> {
         let mut newest = self.successor()?;
         while let Some(next) = newest.successor() {
             newest = next;
@@ -137,7 +137,10 @@ impl Spool {
     /// Gives its place to `next` and takes no more records.
     pub fn give_way(self: &Arc<Self>, next: &Arc<Self>) {
         next.succession.predecessors.lock().push(Arc::clone(self));
-        let _ = self.succession.successor.set(Arc::clone(next));
+        self.succession
+            .successor
+            .lock()
+            .get_or_insert_with(|| Arc::clone(next));
         self.close();
     }
 
@@ -170,6 +173,7 @@ impl Spool {
         waiting.retain(|s| !Arc::ptr_eq(s, self));
         let first = waiting.len() < before;
         drop(waiting);
+        self.look_further();
         if first && self.ring.is_durable() {
             let _ = unlinkat(
                 &self.place,
@@ -178,6 +182,14 @@ impl Spool {
             );
         }
         first
+    }
+
+    /// Lets go of what took its place where that has given way as well: an idle log may have this one for ever, and with it the
+    /// mappings of all that came and went meanwhile. Only when nothing is to be carried over any more.
+    fn look_further(&self) {
+        let newest = self.newest();
+        let between = std::mem::replace(&mut *self.succession.successor.lock(), newest);
+        drop(between);
     }
 
     /// Whether it has given way and everything it held was carried over.
