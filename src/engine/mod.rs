@@ -1,6 +1,8 @@
 //! The engine of this process: which directories have a spool, flush, shutdown, fork. [`open`] opens logs, [`log`] is an
 //! open one.
 
+#[cfg(test)]
+mod flush_tests;
 mod log;
 mod open;
 #[cfg(test)]
@@ -105,11 +107,14 @@ impl Engine {
                 return Flushed::TimedOut;
             }
             let goes_on = caller.detached(&mut || {
-                if self.finished.load(Ordering::SeqCst) {
-                    for (spool, _) in &targets {
+                let finished = self.finished.load(Ordering::SeqCst);
+                for (spool, _) in &targets {
+                    // One that was shut down, and let go since then, is nobody else's any more.
+                    if finished || spool.is_closed() && spool.successor().is_none() {
                         self.shared.drain(spool);
                     }
-                } else {
+                }
+                if !finished {
                     self.shared.start();
                     self.shared.waker.wake_now();
                 }

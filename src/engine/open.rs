@@ -108,15 +108,17 @@ impl Engine {
 
     /// The spool of a directory; the caller is counted among its users.
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
+        let mut over = Vec::new();
         let standing = {
             let mut spools = self.shared.spools.lock();
             spools.retain(|s| {
-                // One that has given way is closed too, and stays until it is empty.
-                let over = s.is_closed() && s.successor().is_none();
-                if over {
+                // One that has given way is closed too, and stays until it is empty; so does one that a shutdown could not empty.
+                let goes = s.is_closed() && s.successor().is_none() && !s.is_in_use();
+                if goes {
                     self.shared.retired.lock().add(&s.totals());
+                    over.push(Arc::clone(s));
                 }
-                !over
+                !goes
             });
             let same = |s: &&Arc<Spool>| !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost();
             let found = spools.iter().find(same).cloned();
@@ -125,6 +127,9 @@ impl Engine {
                 s.users.fetch_add(1, Ordering::SeqCst);
             })
         };
+        for spool in over {
+            spool.give_back();
+        }
         if let Some(spool) = standing {
             if spool.settings != *settings {
                 report::say(&format!(
@@ -152,7 +157,20 @@ impl Engine {
         *spool.stores.lock() = stores;
         spool.users.fetch_add(1, Ordering::SeqCst);
         let spool = Arc::new(spool);
-        self.shared.spools.lock().push(Arc::clone(&spool));
+        {
+            let mut spools = self.shared.spools.lock();
+            let left = |s: &&Arc<Spool>| {
+                s.is_closed() && s.successor().is_none() && s.dir.id() == spool.dir.id()
+            };
+            for earlier in spools.iter().filter(left) {
+                // What a shutdown could not write any more comes first.
+                earlier.give_way(&spool);
+                if let Some(mut stores) = earlier.stores.try_lock() {
+                    stores.hand_over(&mut spool.stores.lock(), false);
+                }
+            }
+            spools.push(Arc::clone(&spool));
+        }
         self.shared.spools_changed();
         Ok(spool)
     }

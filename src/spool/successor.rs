@@ -134,13 +134,14 @@ impl Spool {
         ))
     }
 
-    /// Gives its place to `next` and takes no more records.
+    /// Gives its place to `next`, unless another was faster, and takes no more records.
     pub fn give_way(self: &Arc<Self>, next: &Arc<Self>) {
-        next.succession.predecessors.lock().push(Arc::clone(self));
-        self.succession
-            .successor
-            .lock()
-            .get_or_insert_with(|| Arc::clone(next));
+        let mut successor = self.succession.successor.lock();
+        if successor.is_none() {
+            next.succession.predecessors.lock().push(Arc::clone(self));
+            *successor = Some(Arc::clone(next));
+        }
+        drop(successor);
         self.close();
     }
 
