@@ -1,12 +1,12 @@
 //! The engine of this process: which directories have a spool, flush, shutdown, fork. [`open`] opens logs, [`log`] is an
 //! open one.
 
-#[cfg(test)]
-mod flush_tests;
 mod log;
 mod open;
 #[cfg(test)]
 mod succession_tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};

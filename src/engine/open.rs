@@ -108,28 +108,8 @@ impl Engine {
 
     /// The spool of a directory; the caller is counted among its users.
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
-        let mut over = Vec::new();
-        let standing = {
-            let mut spools = self.shared.spools.lock();
-            spools.retain(|s| {
-                // One that has given way is closed too, and stays until it is empty; so does one that a shutdown could not empty.
-                let goes = s.is_closed() && s.successor().is_none() && !s.is_in_use();
-                if goes {
-                    self.shared.retired.lock().add(&s.totals());
-                    over.push(Arc::clone(s));
-                }
-                !goes
-            });
-            let same = |s: &&Arc<Spool>| !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost();
-            let found = spools.iter().find(same).cloned();
-            // While the list is locked: it does not go any more.
-            found.inspect(|s| {
-                s.users.fetch_add(1, Ordering::SeqCst);
-            })
-        };
-        for spool in over {
-            spool.give_back();
-        }
+        self.drop_ended();
+        let standing = self.standing(&dir);
         if let Some(spool) = standing {
             if spool.settings != *settings {
                 report::say(&format!(
@@ -173,6 +153,40 @@ impl Engine {
         }
         self.shared.spools_changed();
         Ok(spool)
+    }
+
+    /// Takes out the spools that were shut down. One that has given way is closed too, and stays until it is empty; so does one
+    /// that the shutdown could not empty.
+    fn drop_ended(&self) {
+        let mut ended = Vec::new();
+        self.shared.spools.lock().retain(|s| {
+            let ends = s.is_closed() && s.successor().is_none() && !s.is_in_use();
+            if ends {
+                self.shared.retired.lock().add(&s.totals());
+                ended.push(Arc::clone(s));
+            }
+            !ends
+        });
+        for spool in ended {
+            spool.give_back();
+        }
+    }
+
+    /// The spool that serves `dir`, if there is one; the caller is counted among its users.
+    fn standing(&self, dir: &LogDir) -> Option<Arc<Spool>> {
+        let mut candidates = self.shared.spools.lock().clone();
+        candidates.retain(|s| !s.is_closed() && s.dir.id() == dir.id());
+        // Looked at outside the lock: a dead device may take its time.
+        let found = candidates.into_iter().find(|s| !s.is_lost())?;
+        // While the list is locked it does not go; counted as in use, it does not go afterwards.
+        let list = self.shared.spools.lock();
+        if found.is_closed() {
+            drop(list);
+            return self.standing(dir); // It has given way meanwhile.
+        }
+        found.users.fetch_add(1, Ordering::SeqCst);
+        drop(list);
+        Some(found)
     }
 
     /// Segments an earlier process did not get round to compress or retire.

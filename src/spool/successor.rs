@@ -53,6 +53,8 @@ impl Spool {
     /// cannot be told is no reason.
     #[must_use]
     pub fn is_lost(&self) -> bool {
+        #[cfg(test)]
+        tests::LOOKING.with_borrow_mut(|looking| looking.iter_mut().for_each(|look| look()));
         self.is_damaged() || self.dir.is_lost().unwrap_or(false)
     }
 
@@ -306,4 +308,14 @@ pub fn make_ring(dir: &LogDir, place: &mut OwnedFd, settings: &SpoolSettings) ->
         Ring::anonymous(settings.bytes)
             .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
     })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// What happens while this thread asks the file system whether a spool is lost, which may take its time.
+        pub static LOOKING: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+    }
 }
