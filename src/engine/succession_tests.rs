@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
+use crate::mapping::tests::REFUSE;
 use crate::segment::dir::{LogDir, OWN_DIR};
 use crate::segment::lock::Lock;
 use crate::spool::producer::{Appended, Caller, Spool};
@@ -356,4 +357,21 @@ fn an_idle_log_keeps_none_of_the_spools_that_came_and_went_meanwhile() {
     assert_eq!(still.numbers(), [0]);
     let totals = still.totals();
     assert_eq!((totals.emitted, totals.written, totals.dropped), (6, 6, 0));
+}
+
+#[test]
+fn a_state_that_is_deleted_where_there_are_no_mappings_is_held_in_memory_again() {
+    let mut still = Still::new();
+    REFUSE.set(true);
+    still.append();
+    still.drain();
+    let state = still.logs().join(OWN_DIR).join("a.jsonl.state");
+    std::fs::remove_file(&state).unwrap();
+    still.append();
+    let spool = &still.spool;
+    let pass = (0..10).map(|_| still.shared.drain(spool)).last().unwrap();
+    REFUSE.set(false);
+    assert!(pass.complete && !still.spool.is_in_use());
+    assert_eq!(still.numbers(), [0, 1]);
+    assert!(state.exists());
 }
