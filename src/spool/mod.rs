@@ -20,3 +20,4 @@ pub mod ring;
 pub mod salvage;
 pub mod stores;
 pub mod successor;
+mod untold;

@@ -159,9 +159,7 @@ impl Spool {
         }
         {
             let producer = self.lock();
-            let owes = self.has_unannounced()
-                && (0..producer.logs()).any(|slot| self.ring.lost(slot).1 > 0);
-            if producer.head != self.ring.tail() || owes {
+            if producer.head != self.ring.tail() || self.has_unannounced() {
                 return false;
             }
             let lost = self.in_flight(producer.logs());
