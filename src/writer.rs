@@ -270,6 +270,7 @@ impl Shared {
         spool.populate_ahead();
         let newest = spool.newest();
         let home = newest.as_ref().unwrap_or(spool);
+        let tail = spool.ring.tail();
         let mut stores = home.stores.lock();
         let pass = stores.drain(Source {
             behind,
@@ -286,6 +287,10 @@ impl Shared {
             }
         }
         drop(stores);
+        let moved = spool.ring.tail().wrapping_sub(tail);
+        if moved > 0 {
+            spool.touch_ahead(moved);
+        }
         if pass.complete {
             self.let_go(spool);
         }

@@ -6,6 +6,8 @@ mod open;
 #[cfg(test)]
 mod succession_tests;
 #[cfg(test)]
+mod tail_tests;
+#[cfg(test)]
 mod untold_tests;
 #[cfg(test)]
 mod waiting_tests;

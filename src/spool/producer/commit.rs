@@ -11,7 +11,7 @@ use crate::spool::frame::{self, Kind};
 use crate::sync::MutexGuard;
 
 /// A ring that is drained as fast as it fills keeps to its beginning, which stays in the processor's cache, and the kernel has
-/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`grow::FIRST`]).
+/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`FIRST`](crate::spool::grow::FIRST)).
 const RESTART: u64 = 128 << 10;
 
 /// How one attempt ended.
@@ -125,6 +125,11 @@ impl Spool {
             self.start_lap(producer);
         }
         self.has_room(producer, need)
+    }
+
+    /// Where the next frame of an empty ring goes that stands at `offset`.
+    pub(in crate::spool) fn next_offset(offset: u64) -> u64 {
+        if offset > RESTART { 0 } else { offset }
     }
 
     /// Skips the rest of the lap of an empty ring, whose tail nobody else moves. The tail goes first: the consumer must
