@@ -59,6 +59,10 @@ impl Mapping {
     /// # Errors
     /// What `mmap` says.
     pub fn file(fd: impl AsFd, len: usize) -> io::Result<Self> {
+        #[cfg(test)]
+        if tests::REFUSE.get() {
+            return Err(Errno::NODEV.into());
+        }
         // SAFETY: a fresh mapping at an address of the kernel's choice; its length is kept and unmapped on drop.
         let base = unsafe {
             mmap(
@@ -233,8 +237,15 @@ impl Drop for Mapping {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// Whether this thread's files are on a file system that has no mappings.
+        pub static REFUSE: Cell<bool> = const { Cell::new(false) };
+    }
 
     #[test]
     fn a_mapping_whose_file_was_truncated_reads_as_empty_and_keeps_its_sound_pages() {

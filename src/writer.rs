@@ -210,7 +210,7 @@ impl Shared {
                 spools.retain(|s| {
                     // One that gave way goes when it is drained, and what took its place stays while logs may still move there.
                     let moves_here =
-                        |o: &Arc<Spool>| o.successor().is_some_and(|next| Arc::ptr_eq(next, s));
+                        |o: &Arc<Spool>| o.successor().is_some_and(|next| Arc::ptr_eq(&next, s));
                     let waits = if s.is_closed() {
                         s.successor().is_some() && (!s.is_finished() || s.is_in_use())
                             || !s.predecessors().is_empty()
@@ -268,8 +268,9 @@ impl Shared {
             return Pass::default();
         }
         spool.populate_ahead();
+        let newest = spool.newest();
+        let home = newest.as_ref().unwrap_or(spool);
         let tail = spool.ring.tail();
-        let home = spool.newest().unwrap_or(spool);
         let mut stores = home.stores.lock();
         let pass = stores.drain(Source {
             behind,
@@ -336,7 +337,9 @@ impl Shared {
             }
         }
         self.spools_changed();
-        stores.hand_over(&mut spool.newest().unwrap_or(spool).stores.lock(), !broken);
+        let newest = spool.newest();
+        let home = newest.as_ref().unwrap_or(spool);
+        stores.hand_over(&mut home.stores.lock(), !broken);
         let path = spool.dir.path().display();
         report::say(&if broken {
             format!(

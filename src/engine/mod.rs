@@ -7,6 +7,10 @@ mod open;
 mod succession_tests;
 #[cfg(test)]
 mod tail_tests;
+#[cfg(test)]
+mod untold_tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -107,11 +111,14 @@ impl Engine {
                 return Flushed::TimedOut;
             }
             let goes_on = caller.detached(&mut || {
-                if self.finished.load(Ordering::SeqCst) {
-                    for (spool, _) in &targets {
+                let finished = self.finished.load(Ordering::SeqCst);
+                for (spool, _) in &targets {
+                    // One that was shut down, and let go since then, is nobody else's any more.
+                    if finished || spool.is_closed() && spool.successor().is_none() {
                         self.shared.drain(spool);
                     }
-                } else {
+                }
+                if !finished {
                     self.shared.start();
                     self.shared.waker.wake_now();
                 }

@@ -38,7 +38,8 @@ impl Engine {
     /// # Errors
     /// As [`Self::open`].
     pub fn reopen(&self, log: &Log, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
-        let newest = log.spool.newest().unwrap_or(&log.spool);
+        let newest = log.spool.newest();
+        let newest = newest.as_ref().unwrap_or(&log.spool);
         let stands = !log.is_inherited() && {
             // While the list is locked it does not go; counted as in use, it does not go afterwards.
             let _list = self.shared.spools.lock();
@@ -107,23 +108,8 @@ impl Engine {
 
     /// The spool of a directory; the caller is counted among its users.
     fn spool_for(&self, dir: LogDir, settings: &SpoolSettings) -> Result<Arc<Spool>> {
-        let standing = {
-            let mut spools = self.shared.spools.lock();
-            spools.retain(|s| {
-                // One that has given way is closed too, and stays until it is empty.
-                let over = s.is_closed() && s.successor().is_none();
-                if over {
-                    self.shared.retired.lock().add(&s.totals());
-                }
-                !over
-            });
-            let same = |s: &&Arc<Spool>| !s.is_closed() && s.dir.id() == dir.id() && !s.is_lost();
-            let found = spools.iter().find(same).cloned();
-            // While the list is locked: it does not go any more.
-            found.inspect(|s| {
-                s.users.fetch_add(1, Ordering::SeqCst);
-            })
-        };
+        self.drop_ended();
+        let standing = self.standing(&dir);
         if let Some(spool) = standing {
             if spool.settings != *settings {
                 report::say(&format!(
@@ -151,9 +137,56 @@ impl Engine {
         *spool.stores.lock() = stores;
         spool.users.fetch_add(1, Ordering::SeqCst);
         let spool = Arc::new(spool);
-        self.shared.spools.lock().push(Arc::clone(&spool));
+        {
+            let mut spools = self.shared.spools.lock();
+            let left = |s: &&Arc<Spool>| {
+                s.is_closed() && s.successor().is_none() && s.dir.id() == spool.dir.id()
+            };
+            for earlier in spools.iter().filter(left) {
+                // What a shutdown could not write any more comes first.
+                earlier.give_way(&spool);
+                if let Some(mut stores) = earlier.stores.try_lock() {
+                    stores.hand_over(&mut spool.stores.lock(), false);
+                }
+            }
+            spools.push(Arc::clone(&spool));
+        }
         self.shared.spools_changed();
         Ok(spool)
+    }
+
+    /// Takes out the spools that were shut down. One that has given way is closed too, and stays until it is empty; so does one
+    /// that the shutdown could not empty.
+    fn drop_ended(&self) {
+        let mut ended = Vec::new();
+        self.shared.spools.lock().retain(|s| {
+            let ends = s.is_closed() && s.successor().is_none() && !s.is_in_use();
+            if ends {
+                self.shared.retired.lock().add(&s.totals());
+                ended.push(Arc::clone(s));
+            }
+            !ends
+        });
+        for spool in ended {
+            spool.give_back();
+        }
+    }
+
+    /// The spool that serves `dir`, if there is one; the caller is counted among its users.
+    fn standing(&self, dir: &LogDir) -> Option<Arc<Spool>> {
+        let mut candidates = self.shared.spools.lock().clone();
+        candidates.retain(|s| !s.is_closed() && s.dir.id() == dir.id());
+        // Looked at outside the lock: a dead device may take its time.
+        let found = candidates.into_iter().find(|s| !s.is_lost())?;
+        // While the list is locked it does not go; counted as in use, it does not go afterwards.
+        let list = self.shared.spools.lock();
+        if found.is_closed() {
+            drop(list);
+            return self.standing(dir); // It has given way meanwhile.
+        }
+        found.users.fetch_add(1, Ordering::SeqCst);
+        drop(list);
+        Some(found)
     }
 
     /// Segments an earlier process did not get round to compress or retire.

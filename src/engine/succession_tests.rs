@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::{LogSettings, SpoolSettings, WhenFull};
+use crate::mapping::tests::REFUSE;
 use crate::segment::dir::{LogDir, OWN_DIR};
 use crate::segment::lock::Lock;
 use crate::spool::producer::{Appended, Caller, Spool};
@@ -192,7 +193,7 @@ fn a_record_committed_after_its_spool_was_let_go_is_counted_and_written() {
     assert_eq!(still.numbers(), [0, 1]);
     let totals = still.totals();
     assert_eq!((totals.emitted, totals.written, totals.dropped), (2, 2, 0));
-    let next = Arc::clone(still.spool.newest().unwrap());
+    let next = still.spool.newest().unwrap();
     assert!(!next.is_closed(), "its log may still move there");
     still.spool.users.fetch_sub(1, Relaxed);
     assert!(still.shared.retire_unused());
@@ -222,7 +223,7 @@ fn a_log_that_is_stuck_in_a_spool_that_gave_way_holds_up_no_other() {
     let own = File::open(own).unwrap();
     let lock = Lock::try_named(own.as_fd(), "b.jsonl.state").unwrap();
     assert!(!still.shared.drain(old).complete);
-    let next = Arc::clone(old.newest().unwrap());
+    let next = old.newest().unwrap();
     append(&next, "a.jsonl", 1);
     append(&next, "b.jsonl", 1);
     assert!(!still.shared.drain(&next).complete);
@@ -321,4 +322,57 @@ fn a_log_whose_directory_was_deleted_says_so_in_itself() {
     let error = said["fields"]["error"].as_str().unwrap();
     assert!(error.contains("deleted"), "{error}");
     assert_eq!(still.numbers(), [1]);
+}
+
+#[test]
+fn an_idle_log_keeps_none_of_the_spools_that_came_and_went_meanwhile() {
+    let mut still = Still::new();
+    let mut between = Vec::new();
+    let mut busy = Arc::clone(&still.spool);
+    for n in 0..5 {
+        std::fs::remove_dir_all(still.logs()).unwrap();
+        let slot = busy.enter("b.jsonl", &LogSettings::default()).unwrap();
+        let mut line = format!("{{\"n\":{n}}}\n").into_bytes();
+        let appended = busy.append(slot, &mut line, false, false, &mut Plain);
+        assert_eq!(appended, Appended::Accepted);
+        still.drain();
+        // A busy log moves, as with each of its records.
+        let next = still.spool.newest().unwrap();
+        assert!(!Arc::ptr_eq(&next, &busy));
+        next.users.fetch_add(1, Relaxed);
+        if n > 0 {
+            busy.users.fetch_sub(1, Relaxed);
+        }
+        between.push(Arc::downgrade(&busy));
+        busy = next;
+        still.drain();
+    }
+    still.shared.retire_unused();
+    still.drain();
+    let kept = between[1..].iter().filter(|s| s.upgrade().is_some());
+    assert_eq!(kept.count(), 0);
+    // What is logged to the idle one after all is kept.
+    assert_eq!(still.append(), Appended::Accepted);
+    still.drain();
+    assert_eq!(still.numbers(), [0]);
+    let totals = still.totals();
+    assert_eq!((totals.emitted, totals.written, totals.dropped), (6, 6, 0));
+}
+
+#[test]
+fn a_state_that_is_deleted_where_there_are_no_mappings_is_held_in_memory_again() {
+    let mut still = Still::new();
+    REFUSE.set(true);
+    still.append();
+    still.drain();
+    let state = still.logs().join(OWN_DIR).join("a.jsonl.state");
+    std::fs::remove_file(&state).unwrap();
+    still.append();
+    for _ in 0..10 {
+        still.shared.drain(&still.spool);
+    }
+    REFUSE.set(false);
+    assert!(!still.spool.is_in_use());
+    assert_eq!(still.numbers(), [0, 1]);
+    assert!(state.exists());
 }

@@ -75,20 +75,24 @@ pub(super) struct Open {
     pub(super) file: TrackedFd,
 }
 
+/// The state of log `name`; in memory where the file system has no mappings.
+fn open_state(dir: &LogDir, name: &str) -> Result<State> {
+    match State::open(dir, name) {
+        Err(e) if e.errno() == Some(Errno::NODEV.raw_os_error()) => {
+            let shown = dir.path().display().to_string();
+            State::anonymous(dir, name).context("cannot hold the log's state in memory", &shown)
+        }
+        other => other,
+    }
+}
+
 impl Store {
     /// Opens the log `name` in `dir`. The first writer's rotation settings stand; the larger retention counts.
     ///
     /// # Errors
     /// When the state cannot be opened.
     pub fn open(dir: Arc<LogDir>, name: &str, settings: LogSettings) -> Result<Self> {
-        let state = match State::open(&dir, name) {
-            Err(e) if e.errno() == Some(Errno::NODEV.raw_os_error()) => {
-                let shown = dir.path().display().to_string();
-                State::anonymous(&dir, name)
-                    .context("cannot hold the log's state in memory", &shown)?
-            }
-            other => other?,
-        };
+        let state = open_state(&dir, name)?;
         Ok(Self {
             dir,
             name: name.to_owned(),
@@ -213,7 +217,7 @@ impl Store {
         let number = held.max(self.segment_number());
         // It may be the same file, truncated: opening it needs the lock.
         self.state.unlock();
-        let fresh = State::open(&self.dir, &self.name).map_err(io::Error::from)?;
+        let fresh = open_state(&self.dir, &self.name).map_err(io::Error::from)?;
         if !fresh.try_lock()? {
             return Ok(false);
         }

@@ -316,7 +316,7 @@ impl Stores {
                 *position = next;
                 continue;
             };
-            if source.spool.is_none() && was_being_dropped(ring, log, kind, payload) {
+            if source.spool.is_none() && was_being_dropped(ring, log, payload) {
                 *position = next;
                 continue;
             }
@@ -397,12 +397,9 @@ impl Stores {
 }
 
 /// Whether a dead owner was killed while it dropped this frame, the oldest, which it had counted already.
-fn was_being_dropped(ring: &Ring, log: usize, kind: Kind, payload: &[u8]) -> bool {
+fn was_being_dropped(ring: &Ring, log: usize, payload: &[u8]) -> bool {
     let (first, count) = ring.lost(log);
-    kind == Kind::Record
-        && count > 0
-        && ring.drops_oldest()
-        && ring.seq_of(payload) == Some(first + count - 1)
+    count > 0 && ring.drops_oldest() && ring.seq_of(payload) == Some(first + count - 1)
 }
 
 /// Whether drops of this ring are announced by the consumer: the oldest were dropped, so that the gap is here.

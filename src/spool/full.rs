@@ -8,7 +8,7 @@ use crate::fork;
 use crate::spool::frame::{self, Found, Kind};
 use crate::spool::notice::{self, Reason};
 use crate::spool::producer::{Appended, Caller, Producer, Spool, Tried};
-use crate::spool::ring::MAX_LOGS;
+use crate::spool::ring::{MAX_LOGS, look};
 
 /// How long a wait lasts before the caller may look at signals.
 const SLICE: Duration = Duration::from_millis(50);
@@ -130,20 +130,21 @@ impl Spool {
 
     /// Announces drops that no record has followed yet, as far as there is room.
     pub fn announce_drops(&self) {
-        if self.settings.when_full == WhenFull::DropOldest {
-            return; // The consumer announces these, in their place.
-        }
         let mut producer = self.lock();
         for slot in 0..producer.logs {
             let (first, count) = self.ring.lost(slot);
-            if count > 0 {
+            // Of the oldest the consumer announces them, in their place.
+            if count > 0 && self.settings.when_full != WhenFull::DropOldest {
                 let mut text = notice::dropped(self.ring.id(), Reason::Newest, first, count);
                 let need = frame::size(text.len());
                 if self.has_room(&producer, need) || self.start_afresh(&mut producer, need) {
                     self.put(&mut producer, slot, Kind::Announcement, &mut text, false);
                     self.ring.clear_lost(slot);
+                } else {
+                    continue; // Those that were dropped later have later numbers.
                 }
             }
+            self.announce_others(&mut producer, slot);
         }
     }
 
@@ -203,13 +204,21 @@ impl Spool {
             }
             match self.ring.find(tail, producer.head - tail, false) {
                 Found::Frame {
-                    log, payload, next, ..
+                    log,
+                    kind,
+                    payload,
+                    next,
                 } => {
                     // What the consumer has claimed is staged with an intent: freeing it loses nothing.
-                    if tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed) {
+                    let counts =
+                        tail >= self.ring.done(log) && tail >= self.claimed[log].load(Relaxed);
+                    if counts && kind == Kind::Record {
                         dropped += 1;
                         self.counters.dropped_oldest.fetch_add(1, Relaxed);
                         self.ring.lose(log, self.ring.seq_of(payload));
+                    } else if counts && let Some((_, first, count)) = look::dropped(payload) {
+                        // What it stands for is announced with the records around it.
+                        self.ring.lose_range(log, first, count);
                     }
                     self.ring.set_tail(next);
                 }
@@ -226,5 +235,6 @@ impl Spool {
         let dropped = &self.counters;
         dropped.dropped_newest.load(Relaxed) + dropped.dropped_oldest.load(Relaxed) > 0
             && (0..MAX_LOGS).any(|slot| self.ring.lost(slot).1 > 0)
+            || self.has_untold()
     }
 }

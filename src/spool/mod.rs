@@ -21,3 +21,4 @@ pub mod ring;
 pub mod salvage;
 pub mod stores;
 pub mod successor;
+mod untold;

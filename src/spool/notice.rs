@@ -14,6 +14,8 @@ pub enum Reason {
     Newest,
     /// The oldest records were dropped to make room for new ones.
     Oldest,
+    /// What was logged was larger than the spool, or came from within a commit to it.
+    Other,
 }
 
 impl Reason {
@@ -23,6 +25,7 @@ impl Reason {
         match self {
             Self::Newest => "drop_newest",
             Self::Oldest => "drop_oldest",
+            Self::Other => "other",
         }
     }
 }
@@ -38,12 +41,17 @@ pub fn seq_text(ring: [u8; 8], n: u64) -> String {
 #[must_use]
 pub fn dropped(ring: [u8; 8], reason: Reason, first: u64, count: u64) -> Vec<u8> {
     let last = first + count.saturating_sub(1);
+    let why = match reason {
+        Reason::Newest | Reason::Oldest => {
+            format!("the spool was full ({})", reason.as_str())
+        }
+        Reason::Other => {
+            "larger than the spool, or logged from within a commit to it (other)".to_owned()
+        }
+    };
     line(
         "records_dropped",
-        &format!(
-            "{count} records dropped: the spool was full ({})",
-            reason.as_str()
-        ),
+        &format!("{count} records dropped: {why}"),
         &json!({
             "count": count,
             "reason": reason.as_str(),

@@ -19,6 +19,7 @@ use crate::spool::grow;
 use crate::spool::ring::{MAX_LOGS, MAX_NAME, Ring};
 use crate::spool::stores::Stores;
 use crate::spool::successor::Succession;
+use crate::spool::untold::Untold;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wake::Waker;
 
@@ -111,6 +112,8 @@ pub struct Spool {
     owner: AtomicUsize,
     head: AtomicU64,
     last: [AtomicU64; MAX_LOGS],
+    /// Records of each log that were dropped for another reason than a full spool and are not announced yet.
+    pub(super) untold: [Untold; MAX_LOGS],
     pub(super) claimed: [AtomicU64; MAX_LOGS],
     pub(super) stalled_at: AtomicU64,
     /// Bytes of the ring, from its start, that are faulted in.
@@ -160,6 +163,7 @@ impl Spool {
             owner: AtomicUsize::new(0),
             head: AtomicU64::new(0),
             last: [const { AtomicU64::new(NEVER) }; MAX_LOGS],
+            untold: [const { Untold::new() }; MAX_LOGS],
             claimed: [const { AtomicU64::new(0) }; MAX_LOGS],
             stalled_at: AtomicU64::new(NEVER),
             waiters: AtomicUsize::new(0),

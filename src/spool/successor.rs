@@ -41,8 +41,8 @@ struct KeptLog {
 /// How a spool and the one in its place know each other.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
-    /// What took this one's place.
-    pub(super) successor: std::sync::OnceLock<Arc<Spool>>,
+    /// What took this one's place, or, once this one is empty, the place of that.
+    pub(super) successor: crate::sync::Mutex<Option<Arc<Spool>>>,
     /// Those whose place this one took and that are not empty yet.
     pub(super) predecessors: crate::sync::Mutex<Vec<Arc<Spool>>>,
     pub(super) kept: crate::sync::Mutex<Kept>,
@@ -53,6 +53,8 @@ impl Spool {
     /// cannot be told is no reason.
     #[must_use]
     pub fn is_lost(&self) -> bool {
+        #[cfg(test)]
+        tests::LOOKING.with_borrow_mut(|looking| looking.iter_mut().for_each(|look| look()));
         self.is_damaged() || self.dir.is_lost().unwrap_or(false)
     }
 
@@ -79,13 +81,13 @@ impl Spool {
 
     /// What took its place.
     #[must_use]
-    pub fn successor(&self) -> Option<&Arc<Self>> {
-        self.succession.successor.get()
+    pub fn successor(&self) -> Option<Arc<Self>> {
+        self.succession.successor.lock().clone()
     }
 
     /// The last in the line of those that took its place; none while nothing did.
     #[must_use]
-    pub fn newest(&self) -> Option<&Arc<Self>> {
+    pub fn newest(&self) -> Option<Arc<Self>> {
         let mut newest = self.successor()?;
         while let Some(next) = newest.successor() {
             newest = next;
@@ -134,10 +136,14 @@ impl Spool {
         ))
     }
 
-    /// Gives its place to `next` and takes no more records.
+    /// Gives its place to `next`, unless another was faster, and takes no more records.
     pub fn give_way(self: &Arc<Self>, next: &Arc<Self>) {
-        next.succession.predecessors.lock().push(Arc::clone(self));
-        let _ = self.succession.successor.set(Arc::clone(next));
+        let mut successor = self.succession.successor.lock();
+        if successor.is_none() {
+            next.succession.predecessors.lock().push(Arc::clone(self));
+            *successor = Some(Arc::clone(next));
+        }
+        drop(successor);
         self.close();
     }
 
@@ -153,9 +159,7 @@ impl Spool {
         }
         {
             let producer = self.lock();
-            let owes = self.has_unannounced()
-                && (0..producer.logs()).any(|slot| self.ring.lost(slot).1 > 0);
-            if producer.head != self.ring.tail() || owes {
+            if producer.head != self.ring.tail() || self.has_unannounced() {
                 return false;
             }
             let lost = self.in_flight(producer.logs());
@@ -170,6 +174,7 @@ impl Spool {
         waiting.retain(|s| !Arc::ptr_eq(s, self));
         let first = waiting.len() < before;
         drop(waiting);
+        self.look_further();
         if first && self.ring.is_durable() {
             let _ = unlinkat(
                 &self.place,
@@ -178,6 +183,14 @@ impl Spool {
             );
         }
         first
+    }
+
+    /// Lets go of what took its place where that has given way as well: an idle log may have this one for ever, and with it the
+    /// mappings of all that came and went meanwhile. Only when nothing is to be carried over any more.
+    fn look_further(&self) {
+        let newest = self.newest();
+        let between = std::mem::replace(&mut *self.succession.successor.lock(), newest);
+        drop(between);
     }
 
     /// Whether it has given way and everything it held was carried over.
@@ -293,4 +306,14 @@ pub fn make_ring(dir: &LogDir, place: &mut OwnedFd, settings: &SpoolSettings) ->
         Ring::anonymous(settings.bytes)
             .map_err(|e| Error::new("cannot reserve memory for the spool", shown, e))
     })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// What happens while this thread asks the file system whether a spool is lost, which may take its time.
+        pub static LOOKING: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+    }
 }

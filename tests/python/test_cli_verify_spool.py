@@ -139,3 +139,27 @@ def test_damage_that_has_no_stretch_is_announced_and_explains_what_is_missing(tm
     (log,) = report("verify", path.parent)["logs"]
     assert log["problems"] == []
     assert any(f"damage of the spool of ring {ring.stem} (its header) is announced" in note for note in log["notes"])
+
+
+def test_a_spool_with_a_second_name_is_named_because_nobody_recovers_it(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    ring = killed(path, 20)
+    (tmp_path / "kept").hardlink_to(ring)
+    answer = report("verify", path.parent, status=1)
+    (problem,) = answer["problems"]
+    assert str(ring) in problem and "hard link" in problem
+    assert report("recover", path.parent, status=1)["left"]
+    (tmp_path / "kept").unlink()
+    report("recover", path.parent)
+    assert report("verify", path.parent)["problems"] == []
+
+
+def test_a_living_spool_with_a_second_name_is_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    process = start(tmp_path, "open_log(sys.argv[1]).info('one')\nsay('on')\nsys.stdin.readline()", path)
+    assert read_line(process) == "on"
+    (ring,) = (path.parent / ".logspool").glob("*.ring")
+    (tmp_path / "kept").hardlink_to(ring)
+    assert report("verify", path.parent)["problems"] == []
+    tell(process, "end")
+    assert end(process)[1] == ""

@@ -38,6 +38,13 @@ impl Report {
                 let advice = advice.trim_start_matches("it ");
                 self.problems.push(format!("{} {advice}", ring.shown()));
             }
+            if ring.linked && !ring.owner.held {
+                self.problems.push(format!(
+                    "the spool {} has another name somewhere (a hard link): nobody recovers it, as its records would be written \
+                     twice; remove one of the names",
+                    ring.shown()
+                ));
+            }
         }
         for own in &survey.owns {
             if let Some(why) = &own.closed {

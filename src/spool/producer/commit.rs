@@ -11,7 +11,7 @@ use crate::spool::frame::{self, Kind};
 use crate::sync::MutexGuard;
 
 /// A ring that is drained as fast as it fills keeps to its beginning, which stays in the processor's cache, and the kernel has
-/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`grow::FIRST`]).
+/// fewer pages to write back and to fault in again. Half of what a forked child's ring has at first ([`FIRST`](crate::spool::grow::FIRST)).
 const RESTART: u64 = 128 << 10;
 
 /// How one attempt ended.
@@ -52,7 +52,7 @@ impl Spool {
     fn try_append(&self, slot: usize, line: &mut [u8], numbered: bool, urgent: bool) -> Tried {
         let Some(producer) = self.producer.try_lock() else {
             if self.owner.load(Relaxed) == this_thread() {
-                self.counters.dropped_other.fetch_add(1, Relaxed);
+                self.drop_other(slot, numbered);
                 return Tried::Dropped;
             }
             return Tried::Busy;
@@ -97,7 +97,7 @@ impl Spool {
         numbered: bool,
     ) -> Tried {
         if line.len() > self.max_line() {
-            self.counters.dropped_other.fetch_add(1, Relaxed);
+            self.drop_other(slot, numbered);
             return Tried::Dropped;
         }
         let lost = self.ring.lost(slot);
@@ -209,6 +209,19 @@ impl Spool {
             Kind::Announcement => &self.counters.announced,
         };
         counter.store(counter.load(Relaxed) + 1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+impl Spool {
+    /// What happens from within a commit.
+    pub(crate) fn within_a_commit<T>(&self, act: impl FnOnce() -> T) -> T {
+        let guard = self.lock();
+        self.owner.store(this_thread(), Relaxed);
+        let done = act();
+        self.owner.store(0, Relaxed);
+        drop(guard);
+        done
     }
 }
 

@@ -127,6 +127,11 @@ impl Ring {
         next
     }
 
+    /// Takes `count` sequence numbers of log `slot` at once.
+    pub fn take_seqs(&self, slot: usize, count: u64) {
+        self.word(slot, E_SEQ).fetch_add(count, Relaxed);
+    }
+
     /// The drops of log `slot` not announced yet: the first sequence number and how many.
     #[inline]
     pub fn lost(&self, slot: usize) -> (u64, u64) {
@@ -153,6 +158,15 @@ impl Ring {
     /// Counts one more drop of log `slot`: that of number `seq`, or, in a log without numbers, of the next one. Only the
     /// producer does so, under its mutex; a kill in between forgets what is announced already, or this one.
     pub fn lose(&self, slot: usize, seq: Option<u64>) {
+        self.lose_from(slot, seq, 1);
+    }
+
+    /// The same for the numbers from `first` on.
+    pub fn lose_range(&self, slot: usize, first: u64, count: u64) {
+        self.lose_from(slot, Some(first), count);
+    }
+
+    fn lose_from(&self, slot: usize, seq: Option<u64>, more: u64) {
         let (first, count) = self.lost(slot);
         if count == 0 {
             let before = self.word(slot, E_LOST_COUNT).load(Relaxed);
@@ -163,7 +177,7 @@ impl Ring {
             let first = seq.unwrap_or(first + before).max(self.announced(slot));
             self.word(slot, E_LOST_FIRST).store(first, Release);
         }
-        self.word(slot, E_LOST_COUNT).store(count + 1, Release);
+        self.word(slot, E_LOST_COUNT).store(count + more, Release);
     }
 
     /// Forgets a count of drops that cannot be.
