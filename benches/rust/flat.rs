@@ -136,8 +136,11 @@ fn child(threads: u64, policy: WhenFull, gzip: bool, records: u64) {
                     let mut buffer = Vec::with_capacity(1024);
                     let mut template = Vec::new();
                     line(&mut template, n * 1_000_000);
-                    let (mut slowest, mut spent, mut dropped) =
-                        (Duration::ZERO, Duration::ZERO, 0u64);
+                    let (mut times, mut spent, mut dropped) = (
+                        Vec::with_capacity(usize::try_from(records / threads).unwrap()),
+                        Duration::ZERO,
+                        0u64,
+                    );
                     for i in 0..records / threads {
                         spin(ENCODE);
                         buffer.clear();
@@ -148,10 +151,10 @@ fn child(threads: u64, policy: WhenFull, gzip: bool, records: u64) {
                         let appended = log.append(black_box(&mut buffer), true, false, &mut Plain);
                         let took = begun.elapsed();
                         spent += took;
-                        slowest = slowest.max(took);
+                        times.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
                         dropped += u64::from(appended != Appended::Accepted);
                     }
-                    (spent, slowest, dropped, thread_cpu())
+                    (spent, times, dropped, thread_cpu())
                 })
             })
             .collect();
@@ -170,10 +173,15 @@ fn child(threads: u64, policy: WhenFull, gzip: bool, records: u64) {
     let n = records as f64;
     let us = |d: Duration| d.as_secs_f64() * 1e6 / n;
     let appends: Duration = outcomes.iter().map(|o| o.0).sum();
-    let slowest = outcomes.iter().map(|o| o.1).max().unwrap_or_default();
+    // Less what the samples take.
+    let peak = resident("VmHWM:") - before - n * 4.0 / f64::from(1 << 20);
+    let mut times: Vec<u32> = outcomes.iter().flat_map(|o| o.1.iter().copied()).collect();
+    times.sort_unstable();
+    let at =
+        |share: usize| f64::from(times[(times.len() * share / 10_000).min(times.len() - 1)]) / 1e3;
     let dropped: u64 = outcomes.iter().map(|o| o.2).sum();
     println!(
-        "wall={} called={} append={} callers_cpu={} writer_cpu={} rest_cpu={} cpu_at_flush={} cpu={} max_ms={} waits={} sleeps={} dropped={} peak_mb={}",
+        "wall={} called={} append={} callers_cpu={} writer_cpu={} rest_cpu={} cpu_at_flush={} cpu={} p99={} p99.9={} max={} waits={} sleeps={} dropped={} peak_mb={}",
         us(wall),
         us(called),
         us(appends),
@@ -182,11 +190,13 @@ fn child(threads: u64, policy: WhenFull, gzip: bool, records: u64) {
         us(all.saturating_sub(callers)) - writer.0 * 1e6 / n,
         us(all_at_flush),
         us(all),
-        slowest.as_secs_f64() * 1e3,
+        at(9900),
+        at(9990),
+        at(10_000),
         waits,
         writer.1,
         dropped,
-        resident("VmHWM:") - before,
+        peak,
     );
 }
 
@@ -235,7 +245,9 @@ fn main() {
         "rest_cpu",
         "cpu_at_flush",
         "cpu",
-        "max_ms",
+        "p99",
+        "p99.9",
+        "max",
         "waits",
         "sleeps",
         "dropped",

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::config::{LogSettings, SpoolSettings};
 use crate::segment::dir::{LogDir, OWN_DIR};
@@ -42,23 +43,77 @@ fn append(spool: &Spool, count: u64) -> u64 {
     faults() - before
 }
 
-#[test]
-fn a_page_of_the_ring_that_was_written_back_is_made_writable_again_by_the_writer() {
-    let dir = tempfile::tempdir().unwrap();
+/// A spool and what drains it: nobody but the test.
+fn still(dir: &tempfile::TempDir) -> (Arc<Shared>, Arc<Spool>) {
     let logs = Arc::new(LogDir::open(dir.path(), 0o700).unwrap());
     let place = rustix::io::fcntl_dupfd_cloexec(logs.own(), 3).unwrap();
     let ring = Ring::create(place.as_fd(), CAPACITY, CAPACITY).unwrap();
-    let file = dir.path().join(OWN_DIR).join(file_name(ring.id()));
     let shared = Arc::<Shared>::default();
     let waker = Arc::clone(&shared.waker);
-    let spool = Arc::new(Spool::new(
-        ring,
-        logs,
-        place,
-        SpoolSettings::default(),
-        waker,
-    ));
+    let settings = SpoolSettings {
+        block_timeout: None,
+        ..SpoolSettings::default()
+    };
+    let spool = Arc::new(Spool::new(ring, logs, place, settings, waker));
     spool.enter("a.jsonl", &LogSettings::default()).unwrap();
+    (shared, spool)
+}
+
+/// How often this thread has slept.
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// A caller who is kept from running between finding the ring full and waiting: by then the writer has been there.
+struct Late<'a> {
+    shared: &'a Arc<Shared>,
+    spool: &'a Arc<Spool>,
+    /// Times the ring was found full, and sleeps after that.
+    found_full: u32,
+    slept: u64,
+}
+
+impl Caller for Late<'_> {
+    fn detached(&mut self, wait: &mut (dyn FnMut() + Send)) -> bool {
+        let full = self.spool.counters.waits.load(Relaxed) > u64::from(self.found_full);
+        if full {
+            self.found_full += 1;
+            assert!(self.shared.drain(self.spool).complete);
+        }
+        let before = sleeps();
+        wait();
+        self.slept += sleeps() - before;
+        true
+    }
+}
+
+#[test]
+fn nobody_waits_for_room_that_was_made_before_the_wait_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shared, spool) = still(&dir);
+    let mut caller = Late {
+        shared: &shared,
+        spool: &spool,
+        found_full: 0,
+        slept: 0,
+    };
+    while caller.found_full < 3 {
+        let mut line = [b'x'; 4000];
+        let appended = spool.append(0, &mut line, false, false, &mut caller);
+        assert_eq!(appended, Appended::Accepted);
+    }
+    assert_eq!(caller.slept, 0);
+}
+
+#[test]
+fn a_page_of_the_ring_that_was_written_back_is_made_writable_again_by_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shared, spool) = still(&dir);
+    let file = dir.path().join(OWN_DIR).join(file_name(spool.ring.id()));
     append(&spool, 10);
     assert!(shared.drain(&spool).complete);
     // In the middle of the stretch an unhurried program keeps to, and where the next record begins it anew.

@@ -1,6 +1,7 @@
 //! A spool without room: wait, drop the newest or drop the oldest, and announce what was dropped.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
 use crate::config::WhenFull;
@@ -30,6 +31,8 @@ impl Spool {
         let forks = fork::forks();
         loop {
             let mut tried = Tried::Busy;
+            // Of before the attempt: room that is made between that and the wait is not waited for.
+            let tail = self.ring.tail();
             let goes_on = caller.detached(&mut || {
                 tried = self.commit(self.lock(), slot, line, numbered, urgent);
                 while let Tried::Short(need) = tried {
@@ -56,7 +59,8 @@ impl Spool {
                 self.drop_new(&mut self.lock(), slot, numbered);
                 return Appended::Dropped;
             }
-            let goes_on = goes_on && caller.detached(&mut || self.wait_for_room(left.min(SLICE)));
+            let goes_on =
+                goes_on && caller.detached(&mut || self.wait_for_room(tail, left.min(SLICE)));
             if fork::forks() != forks {
                 return Appended::Forked;
             }
@@ -77,12 +81,12 @@ impl Spool {
         self.stalled_at.store(self.ring.tail(), Relaxed);
     }
 
-    /// Waits until the consumer has freed something, at most `timeout`.
-    fn wait_for_room(&self, timeout: Duration) {
+    /// Waits until the consumer has freed something behind `tail`, at most `timeout`.
+    fn wait_for_room(&self, tail: u64, timeout: Duration) {
         self.waker.wake();
-        let tail = self.ring.tail();
         let guard = self.space_lock.lock();
         self.waiters.fetch_add(1, Relaxed);
+        fence(SeqCst); // As in `room_was_made`.
         if self.ring.tail() == tail {
             drop(self.space.wait_for(guard, timeout));
         }
@@ -91,7 +95,9 @@ impl Spool {
 
     /// Wakes those who wait for room; the consumer calls it when it has freed something.
     pub fn room_was_made(&self) {
-        if self.waiters.load(Acquire) > 0 {
+        // Either this sees who waits, or who begins to wait sees the tail that was stored before.
+        fence(SeqCst);
+        if self.waiters.load(Relaxed) > 0 {
             let _guard = self.space_lock.lock();
             self.space.notify_all();
         }
