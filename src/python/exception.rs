@@ -190,7 +190,7 @@ impl<'py> Encoder<'py> {
         let limit = self.limits.text.saturating_mul(STACK_FIELDS);
         out.push(b'"');
         if text.len() <= limit {
-            json::write_escaped(out, text.as_bytes());
+            write_lines(out, text.as_bytes());
         } else {
             let total = text.chars().count();
             let boundary = |at: &usize| text.is_char_boundary(*at);
@@ -198,12 +198,25 @@ impl<'py> Encoder<'py> {
             let tail = (text.len() - limit / 2..text.len())
                 .find(boundary)
                 .unwrap_or(text.len());
-            json::write_escaped(out, &text.as_bytes()[..head]);
+            write_lines(out, &text.as_bytes()[..head]);
             json::write_escaped(out, format!("\n…(truncated, {total} chars)…\n").as_bytes());
-            json::write_escaped(out, &text.as_bytes()[tail..]);
+            write_lines(out, &text.as_bytes()[tail..]);
         }
         out.push(b'"');
     }
+}
+
+/// Appends text escaped, in which quotes and ends of lines are nearly all that needs it.
+fn write_lines(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + text.len() / 8);
+    let mut begin = 0;
+    for at in memchr::memchr2_iter(b'"', b'\n', text) {
+        json::write_escaped(out, &text[begin..at]);
+        let letter = if text[at] == b'"' { b'"' } else { b'n' };
+        out.extend_from_slice(&[b'\\', letter]);
+        begin = at + 1;
+    }
+    json::write_escaped(out, &text[begin..]);
 }
 
 /// `getattr(error, "__notes__", None)`: Python's own, which raises nothing in between.

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use super::files::File;
 use crate::python::attach::AttachedCell;
 
-const WAYS: usize = 2;
+/// Four to a set: those of one stack that share a set do not push each other out.
+const WAYS: usize = 4;
 const SETS: usize = 256;
 /// Longer ones are rendered each time.
 const ROOM: usize = 2048;
@@ -27,10 +28,12 @@ pub(super) struct Key {
 impl Key {
     #[inline]
     fn set(self) -> usize {
-        #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation)] // Only to spread.
-        let place = (self.instruction as usize).wrapping_add((self.line as usize) << 3);
-        let spread = (self.code >> 5).wrapping_add(place.wrapping_mul(0x9e37));
-        (spread ^ (spread >> 9)) % SETS
+        let place = self.instruction ^ self.line << 20;
+        #[allow(clippy::cast_sign_loss)] // Only to spread.
+        let mixed = (self.code as u64 >> 4) ^ (place as u64) << 32;
+        #[allow(clippy::cast_possible_truncation)] // Eight bits.
+        let set = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize;
+        set % SETS
     }
 }
 
@@ -90,11 +93,12 @@ pub(super) fn keep(key: Key, code: &Bound<'_, PyAny>, site: &Arc<Site>, text: &s
         text: text.into(),
     });
     let old = TABLE.with(code.py(), |table| {
-        let [first, second] = &mut table[key.set()];
-        if first.as_ref().is_some_and(|known| known.key == key) {
-            return std::mem::replace(first, entry);
-        }
-        std::mem::replace(second, std::mem::replace(first, entry))
+        let set = &mut table[key.set()];
+        let known = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.key == key);
+        // In place of what it was before a change, else of the one that has been here longest.
+        let place = set.iter().position(known).unwrap_or(WAYS - 1);
+        set[..=place].rotate_right(1);
+        std::mem::replace(&mut set[0], entry)
     });
     // Not within `with`: this may free the code.
     drop(old);

@@ -214,8 +214,8 @@ impl<'a, 'py> Chain<'a, 'py> {
             let node = &self.nodes[at];
             let (before, earlier) = match (node.cause, node.context) {
                 (Some(cause), _) => (CAUSE, Some(cause)),
-                (None, Some(context)) if !node.suppresses_context => (CONTEXT, Some(context)),
-                _ => ("", None),
+                (None, Some(context)) => (CONTEXT, Some(context)),
+                (None, None) => ("", None),
             };
             shown.push((before, at));
             next = earlier;

@@ -1,9 +1,11 @@
 //! The frames of a traceback: from the cache, or rendered by `traceback` one by one.
 #![allow(unsafe_code)]
 
+use std::ffi::c_void;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,6 +20,69 @@ use crate::python::text::small_int;
 
 /// So often a line is shown before the rest is counted.
 const SHOWN: u64 = 3;
+
+/// An attribute of tracebacks, read without looking it up.
+pub(super) struct Field {
+    descriptor: Py<PyAny>,
+    get: ffi::descrgetfunc,
+}
+
+impl Field {
+    /// # Errors
+    /// Tracebacks of this Python have no such attribute, or one that is not read as attributes are.
+    pub(super) fn new(py: Python<'_>, name: &str) -> PyResult<Self> {
+        // SAFETY: a live type object; its slots are what their names say.
+        let (descriptor, slot) = unsafe {
+            let class = Borrowed::from_ptr(py, (&raw mut ffi::PyTraceBack_Type).cast());
+            let descriptor = class.getattr("__dict__")?.get_item(name)?;
+            let slot = ffi::PyType_GetSlot(descriptor.get_type_ptr(), ffi::Py_tp_descr_get);
+            (descriptor, slot)
+        };
+        if slot.is_null() {
+            return Err(PyAttributeError::new_err(name.to_owned()));
+        }
+        Ok(Field {
+            descriptor: descriptor.unbind(),
+            // SAFETY: what this slot of a type holds.
+            get: unsafe { std::mem::transmute::<*mut c_void, ffi::descrgetfunc>(slot) },
+        })
+    }
+
+    /// The value for a traceback, which must be one.
+    #[inline]
+    fn of<'py>(&self, entry: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: live objects, `entry` of the descriptor's class; a new reference or null with an error comes back.
+        unsafe {
+            let value = (self.get)(
+                self.descriptor.as_ptr(),
+                entry.as_ptr(),
+                (&raw mut ffi::PyTraceBack_Type).cast(),
+            );
+            Bound::from_owned_ptr_or_err(entry.py(), value)
+        }
+    }
+}
+
+/// The attributes of tracebacks.
+pub(super) struct Fields {
+    frame: Field,
+    instruction: Field,
+    line: Field,
+    next: Field,
+}
+
+impl Fields {
+    /// # Errors
+    /// See [`Field::new`].
+    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Fields {
+            frame: Field::new(py, "tb_frame")?,
+            instruction: Field::new(py, "tb_lasti")?,
+            line: Field::new(py, "tb_lineno")?,
+            next: Field::new(py, "tb_next")?,
+        })
+    }
+}
 
 /// Writes the frames of one exception after another.
 pub(super) struct Frames<'a, 'py> {
@@ -65,7 +130,7 @@ impl<'a, 'py> Frames<'a, 'py> {
             if count > SHOWN {
                 text.truncate(start);
             }
-            let next = self.read(&entry, intern!(py, "tb_next"))?;
+            let next = self.read(&self.standard.fields.next, &entry)?;
             if next.is_none() {
                 break;
             }
@@ -77,20 +142,12 @@ impl<'a, 'py> Frames<'a, 'py> {
         Ok(entry)
     }
 
-    fn read(
-        &self,
-        object: &Bound<'py, PyAny>,
-        name: &Bound<'py, PyString>,
-    ) -> Result<Bound<'py, PyAny>, Odd> {
-        self.encoder.ok(object.getattr(name)).ok_or(Odd)
+    fn read(&self, field: &Field, entry: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Odd> {
+        self.encoder.ok(field.of(entry)).ok_or(Odd)
     }
 
-    fn read_int(
-        &self,
-        object: &Bound<'py, PyAny>,
-        name: &Bound<'py, PyString>,
-    ) -> Result<i64, Odd> {
-        let value = self.read(object, name)?;
+    fn read_int(&self, field: &Field, entry: &Bound<'py, PyAny>) -> Result<i64, Odd> {
+        let value = self.read(field, entry)?;
         if class_of(value.as_borrowed()) != &raw mut ffi::PyLong_Type {
             return Err(Odd);
         }
@@ -106,16 +163,17 @@ impl<'a, 'py> Frames<'a, 'py> {
         if class_of(entry.as_borrowed()) != &raw mut ffi::PyTraceBack_Type {
             return Err(Odd);
         }
-        let frame = self.read(entry, intern!(py, "tb_frame"))?;
+        let fields = &self.standard.fields;
+        let frame = self.read(&fields.frame, entry)?;
         // SAFETY: a traceback's frame is a frame, which always has code; a new reference comes back.
         let code = unsafe {
             Bound::from_owned_ptr(py, ffi::PyFrame_GetCode(frame.as_ptr().cast()).cast())
         };
-        let instruction = self.read_int(entry, intern!(py, "tb_lasti"))?;
+        let instruction = self.read_int(&fields.instruction, entry)?;
         let line = if self.standard.by_position {
             0
         } else {
-            self.read_int(entry, intern!(py, "tb_lineno"))?
+            self.read_int(&fields.line, entry)?
         };
         let key = Key {
             code: code.as_ptr() as usize,
@@ -145,8 +203,9 @@ impl<'a, 'py> Frames<'a, 'py> {
         key: Key,
     ) -> Result<Arc<Site>, Odd> {
         let py = self.encoder.py;
-        let name = self.read(code, intern!(py, "co_filename"))?;
-        let function = self.read(code, intern!(py, "co_name"))?;
+        let read = |name| self.encoder.ok(code.getattr(name)).ok_or(Odd);
+        let name = read(intern!(py, "co_filename"))?;
+        let function = read(intern!(py, "co_name"))?;
         let plain = |text: &Bound<'py, PyAny>| text.is_exact_instance_of::<PyString>();
         if !plain(&name) || !plain(&function) {
             return Err(Odd);

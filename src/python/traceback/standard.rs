@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyModule, PyString, PyType};
 
 use super::chain::Chain;
+use super::frames::Fields;
 use super::standard_stack_trace;
 use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
@@ -100,6 +101,7 @@ pub(super) struct Standard {
     /// `linecache.cache`.
     pub(super) linecache: Py<PyDict>,
     pub(super) extract_tb: Py<PyAny>,
+    pub(super) fields: Fields,
     pub(super) traceback_exception: Py<PyAny>,
     /// `BaseExceptionGroup`, since 3.11.
     pub(super) group: Option<Py<PyType>>,
@@ -186,6 +188,7 @@ impl Standard {
                 .getattr("cache")?
                 .cast_into_exact::<PyDict>()?
                 .unbind(),
+            fields: Fields::new(py)?,
             extract_tb: traceback.getattr("extract_tb")?.unbind(),
             traceback_exception: traceback.getattr("TracebackException")?.unbind(),
             group: since(11).then(|| class("BaseExceptionGroup")).transpose()?,
