@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-
-import logspool
 from tests.fastpath import oracle, values
 from tests.fastpath.callers import ORDINARY_PLACES, PLACES
 from tests.fastpath.world import fast_calls
+
+import logspool
 
 NAMES = ("a", "", "a.b", "a.b.c", "x.y", "root", 'o"d\n.ä')
 LEVELS = (0, 10, 20, 30, 40, 50, 15, 25, 1, 60)
@@ -77,9 +77,7 @@ def snapshot(record: logging.LogRecord) -> list[Any]:
     moving = ("created", "msecs", "relativeCreated", "thread")
     found: list[Any] = []
     for key, value in record.__dict__.items():
-        if key in moving:
-            found.append((key, type(value).__name__))
-        elif isinstance(value, BaseException | types.TracebackType) or key == "exc_info":
+        if key in moving or isinstance(value, BaseException | types.TracebackType) or key == "exc_info":
             found.append((key, type(value).__name__))
         else:
             found.append((str(key), value if isinstance(value, str | int | float) else type(value).__name__))
@@ -184,6 +182,7 @@ class Machine:
         self.handlers: dict[str, logging.Handler] = {}
         self.held: dict[str, Callable[..., Any]] = {}
         self.undo: dict[Any, Callable[[], None]] = {}
+        self.closed = False
         #: What became of each operation.
         self.outcomes: list[Any] = []
         #: Where the oracle knew the route: the operation, the route, and what was counted.
@@ -312,6 +311,7 @@ class Machine:
         self.handler(handler).setFormatter(FORMATTERS[formatter]())
 
     def do_close(self, handler: str) -> None:
+        self.closed = True
         self.handler(handler).close()
 
     # -- filters -------------------------------------------------------------------------------------------------------
@@ -486,8 +486,10 @@ class Machine:
                 self.routes.append(((name, method, level, message, arguments, keywords), expected, counted))
 
     def _patched(self) -> bool:
-        """Whether something is patched that all loggers share."""
-        return any(key == "time" or not isinstance(key[0], logging.Logger | logging.Handler) for key in self.undo)
+        """Whether something is patched that all loggers share, or a log was closed: the next call opens it again."""
+        return self.closed or any(
+            key == "time" or not isinstance(key[0], logging.Logger | logging.Handler) for key in self.undo
+        )
 
     def _value(self, name: str, message: str) -> Any:
         return values.VALUES[message.removeprefix("value ")](self.run, name)
