@@ -76,7 +76,7 @@ dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at
 test: lint types docs test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
 
 .PHONY: test-all
-test-all: test wheel fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+test-all: test wheel versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
 
 .PHONY: lint
 lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
@@ -125,6 +125,10 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 	.make/empty/bin/python -I tools/check_wheel.py
 	@ls -l dist/*.whl
 
+.PHONY: versions
+versions: dist/wheel.stamp ## the stack traces under every Python that is installed here, 3.10 and newer
+	tests/python/versions.sh
+
 .PHONY: demo
 demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
 	rm -rf .make/demo
@@ -134,14 +138,37 @@ demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is o
 	.make/demo/bin/python -m pip install --quiet --no-index --no-deps dist/logspool-*.whl
 	.make/demo/bin/python examples/demo.py
 
+# Some peers have no release for older interpreters: the newest of those that all support, where there is one.
+BENCH_PYTHON ?= $(shell for p in python3.12 "$(HOME)"/.pyenv/versions/3.12.*/bin/python3 python3.13 "$(HOME)"/.pyenv/versions/3.13.*/bin/python3 $(PYTHON); do \
+	"$$p" -c 'import venv' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+# The interpreter that the benchmarks' processes run in: the peers and the wheel, apart from the tests' environment.
+.make/peers/requirements.stamp: benches/peers/requirements.txt benches/python/install_peers.py | tools-present
+	@echo "== installing benches/peers/requirements.txt into .make/peers"
+	@mkdir -p .make
+	$(BENCH_PYTHON) -m venv --clear .make/peers
+	.make/peers/bin/python benches/python/install_peers.py
+	@touch $@
+
+.make/peers/wheel.stamp: dist/wheel.stamp .make/peers/requirements.stamp
+	.make/peers/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index dist/logspool-*.whl
+	@touch $@
+
 .PHONY: bench
-bench: $(VENV)/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 25 minutes)
+bench: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
+bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 35 minutes; goes on where it was stopped)
 	$(PYTEST) benches/python
-	cargo bench --locked --bench spool
+	$(PY) benches/python/toolcalls.py
+	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 
+.PHONY: profile
+profile: $(VENV)/wheel.stamp ## count the instructions of one call, by function, under valgrind (with symbols, in .make/profile)
+	@tools/debian_packages valgrind=valgrind
+	benches/profile.sh $(PY)
+
 .PHONY: bench-docs
-bench-docs: ## write the figures of the last `make bench` into docs/benchmarks.md
+bench-docs: ## write the figures of the last `make bench`, `make soak` and `make profile` into docs/benchmarks.md, with plots
 	$(PY) benches/python/tables.py --write docs/benchmarks.md
 
 .PHONY: soak

@@ -4,7 +4,7 @@
 
 What is measured: from the moment a call of a logging function begins until it returns to the code that made it, on
 the thread that made it. The clock stands around the same call sites in every server: `log_cost(...)` of the server
-itself, and `info`, `warning`, `error`, `critical`, `exception` and `log` of every logger that exists once the server
+itself, and `debug`, `info`, `warning`, `error`, `critical`, `exception` and `log` of every logger that exists once the server
 is imported, the libraries' own loggers (httpx, mcp) included. Whatever happens inside counts: making the record,
 formatting or encoding it, every handler, a write or flush of a file, waiting for the GIL. What is done later on
 another thread does not count; `cpu_ns` (all threads of the process, from the first to the last of these calls)
@@ -34,6 +34,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 METHODS = {
+    "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,

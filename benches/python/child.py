@@ -3,13 +3,16 @@
     python child.py '{"mode": "calls", "route": "null", "workload": "W2", "count": 20000, "directory": "/tmp/x"}'
 
 Modes: `calls` times each of `count` calls made one after the other; `paced` the same at `rate` calls a second; `flat` takes the time and
-the CPU of `count` calls by `threads` threads until all is on disk; `idle` the CPU of a process that has logged and now waits.
+the CPU of `count` calls by `threads` threads until all is on disk; `idle` the CPU of a process that has logged and now waits; `loop` how
+late an asyncio event loop runs while a task logs; `kill` logs and kills itself with SIGKILL, and `count` then says what was kept.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import statistics
 import sys
 import threading
@@ -18,8 +21,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import eventloop
 import workloads
-from routes import ROUTES, Rotation
+from peers import ALL_ROUTES
+from routes import Rotation
 
 CALLS = """
 def loop(first, last, fields_of, samples):
@@ -129,7 +134,11 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     rotation = Rotation(job.get("max_bytes", 0), job.get("gzip", False))
     fields_of = workloads.FIELDS[workload]
     at_start = memory("VmRSS")
-    route = ROUTES[job["route"]](directory, rotation)
+    kind = ALL_ROUTES[job["route"]]
+    route = kind(directory, rotation, workload, count, job.get("settings", {}))
+    if job["mode"] == "count":
+        route.recover()
+        return dict(workloads.check(workload, directory, count, kind.files))
     names, call = route.names(), route.calls[workload]
     cost = clock_cost()
     figures: dict[str, Any] = {}
@@ -159,6 +168,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             "cpu": (cpu_flushed - cpu) / count * 1e6,
             "cpu_all": (time.process_time() - cpu) / count * 1e6,
             "memory": memory("VmHWM") - at_start,
+            "count": count,
         }
     elif job["mode"] == "idle":
         compiled(FLAT, call, names)(0, count, fields_of)
@@ -167,14 +177,22 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         start, cpu = time.perf_counter(), time.process_time()
         time.sleep(job["seconds"])
         figures = {"idle": (time.process_time() - cpu) / (time.perf_counter() - start) * 100}
+    elif job["mode"] == "kill":
+        compiled(FLAT, call, names)(0, count, fields_of)
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif job["mode"] == "loop":
+        log = compiled(FLAT, call, names)
+        if job.get("announce"):
+            print("logging", flush=True)
+        figures = eventloop.delays(lambda first, last: log(first, last, fields_of), count, job["rate"])
     else:
         raise ValueError(f"no mode {job['mode']!r}")
 
     if job["mode"] != "flat":
         route.flush()
         route.close()
-    if route.keeps:
-        figures.update(workloads.check(workload, directory, count))
+    if kind.keeps:
+        figures.update(workloads.check(workload, directory, count, kind.files))
     return figures
 
 

@@ -1,8 +1,8 @@
-"""What the benchmarks share: one session of interleaved measuring, and its tables at the end of the run."""
+"""What the benchmarks share: one session of interleaved measuring, its progress, and its tables at the end of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from datetime import datetime, timezone
 
 import figures
 import pytest
@@ -16,22 +16,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def session(pytestconfig: pytest.Config) -> Iterator[figures.Session]:
+def session(pytestconfig: pytest.Config) -> figures.Session:
     """Measures the groups that the chosen tests ask for."""
-    session = figures.Session()
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+
+    def say(text: str) -> None:
+        if not figures.QUICK:
+            with capture.global_and_fixture_disabled():
+                reporter.write_line(f"{datetime.now(timezone.utc):%H:%M:%S} {text}")
+
+    session = figures.Session(say)
     pytestconfig.stash[_SESSION] = session
-    yield session
-    if not figures.QUICK:
-        session.save()
+    return session
 
 
 _SESSION = pytest.StashKey[figures.Session]()
+_ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A run that came to its end counts; one that was interrupted is gone on with the next time."""
+    measured = session.config.stash.get(_SESSION, None)
+    if measured is not None and not figures.QUICK and exitstatus in _ENDED:
+        measured.finish()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """The ratios to the floor, which pytest-benchmark does not know of."""
     session = config.stash.get(_SESSION, None)
-    if session is None or figures.QUICK:
+    if session is None or figures.QUICK or exitstatus not in _ENDED:
         return
     terminalreporter.write_line("")
     terminalreporter.write_line(tables.report(session.measured()))

@@ -1,4 +1,4 @@
-"""The routes a record can take: logspool, its peers and the floors beneath them.
+"""The routes a record can take: logspool, what the standard library can do, and the floors beneath them. The peers are in `peers.py`.
 
 A route is opened in a directory, gives the expression that logs one record of a workload, is flushed and closed. The expression is
 compiled into the measuring loop, as `timeit` does, so that no route pays for a wrapper.
@@ -22,6 +22,7 @@ import orjson
 import workloads
 
 STDLIB_CALLS = {
+    "W0": 'info("ready")',
     "W1": 'info("tool %s finished in %d ms", NAME, i)',
     "W2": 'info("tool_call", extra=fields)',
     "W3": 'exception("tool %s failed at %d", NAME, i)',
@@ -47,11 +48,22 @@ class Route:
     lacks: ClassVar[str] = ""
     #: Whether every record can be found again in the files afterwards.
     keeps: ClassVar[bool] = True
+    #: The package on the index that the route needs; empty for the standard library, orjson and logspool itself.
+    package: ClassVar[str] = ""
+    #: The names of its files, below the directory it is opened in.
+    files: ClassVar[str] = "*.jsonl*"
+    #: One in so many of a flat-out run's records: what is slow is measured on fewer.
+    share: ClassVar[int] = 1
     calls: ClassVar[dict[str, str]] = STDLIB_CALLS
 
-    def __init__(self, directory: Path, rotation: Rotation) -> None:
+    def __init__(
+        self, directory: Path, rotation: Rotation, workload: str, count: int, settings: dict[str, Any]
+    ) -> None:
         self.path = directory / "bench.jsonl"
         self.rotation = rotation
+        self.workload = workload
+        self.count = count
+        self.more_settings = settings  # of logspool's routes
 
     def names(self) -> dict[str, Any]:
         """What the expressions in `calls` refer to."""
@@ -69,6 +81,9 @@ class Route:
 
     def close(self) -> None:
         """Returns when nothing is left to do, compression included."""
+
+    def recover(self) -> None:
+        """What the next start of the program does after a kill, before the lines are counted."""
 
 
 class Nothing(Route):
@@ -104,7 +119,7 @@ class Write(Route):
     label = "os.write of a finished line"
     lacks = "makes no line"
     keeps = False
-    calls: ClassVar = dict.fromkeys(("W1", "W2", "W4"), "write(fd, line)")
+    calls: ClassVar = dict.fromkeys(("W0", "W1", "W2", "W4"), "write(fd, line)")
 
     def names(self) -> dict[str, Any]:
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -150,6 +165,7 @@ class OrjsonFormatter(logging.Formatter):
 class Stdlib(Route):
     label = "stdlib handler + orjson, hand-written"
     lacks = "no rotation"
+    share = 5
 
     def handler(self) -> logging.Handler:
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -183,6 +199,7 @@ class Rotating(Route):
 
 class OptionA(Rotating):
     label = "QueueHandler + QueueListener + orjson + RotatingFileHandler + gzip (option A)"
+    share = 5
 
     def handler(self) -> logging.Handler:
         records: queue.Queue[logging.LogRecord] = queue.Queue(-1)
@@ -197,7 +214,9 @@ class OptionA(Rotating):
 class Structlog(Route):
     label = "structlog, orjson, BytesLogger"
     lacks = "no rotation, no thread, no source line"
+    package = "structlog"
     calls: ClassVar = {
+        "W0": 'info("ready")',
         "W1": 'info("tool %s finished in %d ms", NAME, i)',
         "W2": 'info("tool_call", **fields)',
         "W3": 'exception("tool %s failed at %d", NAME, i)',
@@ -229,13 +248,17 @@ class Logspool(Route):
     def handler(self) -> logging.Handler:
         import logspool
 
-        return logspool.SpoolHandler(
-            str(self.path),
-            maxBytes=self.rotation.max_bytes,
-            backupCount=0,
-            gzip=self.rotation.gzip,
-            block_timeout=None,
-        )
+        return logspool.SpoolHandler(str(self.path), **self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing may be dropped or deleted before it is counted; everything else is the default."""
+        return {
+            "maxBytes": self.rotation.max_bytes,
+            "backupCount": 0,
+            "gzip": self.rotation.gzip,
+            "block_timeout": None,
+            **self.more_settings,
+        }
 
     def flush(self) -> None:
         import logspool
@@ -248,25 +271,29 @@ class Logspool(Route):
 
         logspool.shutdown(timeout=120)
 
+    def recover(self) -> None:
+        self.names()["info"]("started again", extra={"call_index": -1})
+        self.flush()
+        self.close()
 
-class LogCost(Logspool):
+
+class LogspoolFast(Logspool):
+    label = "logspool.basicConfig"
+
+    def names(self) -> dict[str, Any]:
+        import logspool
+
+        logspool.basicConfig(filename=str(self.path), console=False, **self.settings())
+        logger = logging.getLogger("bench")
+        return {"info": logger.info, "exception": logger.exception, "log_cost": logspool.log_cost}
+
+
+class LogCost(LogspoolFast):
     label = "logspool.log_cost"
     calls: ClassVar = {
         "W4": 'log_cost("standard", "vendor/some-model-large", usage=fields["tokens"], cost=fields["cost"], '
         'latency_ms=fields["latency_ms"], http_status=fields["http_status"])'
     }
-
-    def names(self) -> dict[str, Any]:
-        import logspool
-
-        logspool.basicConfig(
-            filename=str(self.path),
-            console=False,
-            block_timeout=None,
-            gzip=self.rotation.gzip,
-            maxBytes=self.rotation.max_bytes,
-        )
-        return {"log_cost": logspool.log_cost}
 
 
 ROUTES: dict[str, type[Route]] = {
@@ -280,5 +307,8 @@ ROUTES: dict[str, type[Route]] = {
     "option_a": OptionA,
     "structlog": Structlog,
     "logspool": Logspool,
+    "fast": LogspoolFast,
     "log_cost": LogCost,
 }
+OURS = frozenset(("logspool", "fast", "log_cost"))
+FLOORS = frozenset(("build", "null", "dumps", "write"))
