@@ -210,7 +210,9 @@ class Machine:
     def handler(self, name: str) -> logging.Handler:
         """The program's own handler of that name."""
         if name not in self.handlers:
-            self.handlers[name] = HANDLERS[name](self.run)
+            made = self.handlers[name] = HANDLERS[name](self.run)
+            if isinstance(made, logspool.SpoolHandler):
+                made.flushOnClose = False  # the logs are flushed once for all
         return self.handlers[name]
 
     def patch(self, owner: Any, name: str, label: str, *, once: bool = False) -> None:
@@ -747,6 +749,7 @@ def _sandwich(draw: st.DrawFn) -> list[tuple[Any, ...]]:
                 (("disabled", name, "true"), ("disabled", name, "false")),
                 (("uninstall",), ("install",)),
                 (("level", name, 50), ("level", name, 10)),
+                (("level", "", 30), ("level", "", 10)),
             )
         )
     )

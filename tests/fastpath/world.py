@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import logging
 import re
@@ -93,7 +92,6 @@ class Logs:
         self.directory = directory
         self._read = dict.fromkeys(self.NAMES, 0)
         self._open = [self.handler(name, json=name != "text") for name in self.NAMES]
-        # Handlers of a program register themselves with logging; these go before the registry is looked at.
 
     def handler(
         self, name: str, cls: type[logspool.SpoolHandler] = logspool.SpoolHandler, **settings: Any
@@ -102,13 +100,8 @@ class Logs:
         settings = {"service": "svc", "maxBytes": 0, "spool_bytes": "1MB", **settings}
         return cls(self.directory / f"{name}.jsonl", **settings)
 
-    def skip(self) -> None:
-        """Forget what was written up to now."""
-        self.read()
-
     def read(self) -> dict[str, list[str]]:
         """The lines written to each log since the last call."""
-        assert logspool.flush(60)
         found = {}
         for name in self.NAMES:
             path = self.directory / f"{name}.jsonl"
@@ -167,11 +160,3 @@ def fast_calls() -> tuple[int, int]:
     """How many calls took the fast path and how many the standard one since the start of the process."""
     fast, standard = logspool._core._fast_calls()
     return fast, standard
-
-
-_numbers = itertools.count()
-
-
-def unique(stem: str) -> str:
-    """A name that no other test uses."""
-    return f"{stem}{next(_numbers)}"
