@@ -51,6 +51,29 @@ def test_what_is_patched_on_a_class_or_module_is_called(label: str, routes: tupl
     assert [route for _, route, _ in found.routes[-14:]] == ["fast"] * 14
 
 
+@pytest.mark.parametrize("handler", ["a", "c at warning"])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        *({"wrong": value} for value in ("unknown", "level", "args", "msg", "self", "subclass of str", "no str")),
+        *({"extra": value} for value in ("name", "message", "broken", "keys only", "int", "list", "meets name")),
+        *({"stacklevel": value} for value in ("text", "none", "float", "huge")),
+        {"exc_info": "malformed"},
+    ],
+    ids=str,
+)
+def test_a_wrong_call_raises_what_it_raises_on_the_standard_path(
+    handler: str, keywords: dict[str, str], routes: tuple[Logs, Logs]
+) -> None:
+    """Also where no handler would have written the record."""
+    wrong = [
+        ("call", "a.b", method, "20", "logger", "direct", "one", ("text",), keywords)
+        for method in METHODS
+        if method != "fatal"  # it names itself `critical`: a test of its own below
+    ]
+    check([("install",), ("level", "", 10), ("add", "a", handler), *calls(), *wrong, *calls()], *routes)
+
+
 def test_fatal_is_the_critical_of_whoever_has_another(tmp_path: Path) -> None:
     both(
         tmp_path,
