@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fastpath import oracle
-from tests.fastpath.programs import Machine
+from tests.fastpath.machine import Machine
 from tests.fastpath.values import Run
 from tests.fastpath.world import Logs, comparable, fresh_logging, without_today
 
