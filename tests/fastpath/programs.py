@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.fastpath import values
 from tests.fastpath.callers import ORDINARY_PLACES, PLACES
-from tests.fastpath.machine import (
+from tests.fastpath.furniture import (
     FACTORIES,
     FORMATTERS,
     HANDLER_PATCHES,

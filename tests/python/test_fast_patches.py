@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.fastpath.compare import check
-from tests.fastpath.machine import HANDLER_PATCHES, INSTANCE_PATCHES, PATCHES
+from tests.fastpath.furniture import HANDLER_PATCHES, INSTANCE_PATCHES, PATCHES
 from tests.fastpath.twice import both
 from tests.fastpath.world import Logs
 
