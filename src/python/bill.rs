@@ -1,14 +1,13 @@
 //! Tokens and cost of a call, from whatever shape the caller or the provider gives them in.
 
-use std::cell::Cell;
-
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
 
 use super::cost::CostCall;
 use super::encode::{Encoder, Nest, Written};
+use super::logger;
+use super::members::{Members, Name};
 use super::text::small_int;
 use crate::json;
 
@@ -38,99 +37,39 @@ enum Amount<'py> {
     Computed(f64),
 }
 
-/// What members are looked up in, each name once.
-struct Source<'a, 'py> {
-    object: &'a Bound<'py, PyAny>,
-    dict: Option<&'a Bound<'py, PyDict>>,
-    /// How many entries of the dict were not found yet: none, and the names that are left need no look.
-    left: Cell<usize>,
-}
-
-impl<'a, 'py> Source<'a, 'py> {
-    fn new(object: &'a Bound<'py, PyAny>) -> Self {
-        let dict = object.cast::<PyDict>().ok();
-        let left = Cell::new(dict.map_or(0, PyDictMethods::len));
-        Source { object, dict, left }
-    }
-}
-
 impl<'py> Encoder<'py> {
-    /// The member of a mapping, or the attribute of an object, of the first of these names that is there and not `None`.
-    fn member(&self, source: &Source<'_, 'py>, names: &[&Bound<'py, PyString>]) -> Value<'py> {
-        if let Some(dict) = source.dict {
-            return names.iter().find_map(|name| {
-                if source.left.get() == 0 {
-                    return None;
-                }
-                let value = self.ok(dict.get_item(name)).flatten()?;
-                source.left.set(source.left.get() - 1);
-                Some(value).filter(|value| !value.is_none())
-            });
-        }
-        let object = source.object;
-        if self.is_mapping(object) {
-            return names.iter().find_map(|name| {
-                let value = self
-                    .ok(object.contains(name))
-                    .unwrap_or(false)
-                    .then(|| self.ok(object.get_item(name)));
-                value.flatten().filter(|value| !value.is_none())
-            });
-        }
-        names.iter().find_map(|name| {
-            self.ok(object.getattr_opt(name))
-                .flatten()
-                .filter(|value| !value.is_none())
-        })
-    }
-
     pub(super) fn bill(&self, call: &CostCall<'py>) -> Bill<'py> {
         let py = self.py;
         let mut bill = Bill::default();
+        let mut provided = None;
         if let Some(usage) = &call.usage {
-            let usage = &Source::new(usage);
-            bill.prompt = self.member(
-                usage,
-                &[
-                    intern!(py, "prompt_tokens"),
-                    intern!(py, "input_tokens"),
-                    intern!(py, "prompt"),
-                ],
-            );
-            bill.completion = self.member(
-                usage,
-                &[
-                    intern!(py, "completion_tokens"),
-                    intern!(py, "output_tokens"),
-                    intern!(py, "completion"),
-                ],
-            );
-            bill.total = self.member(usage, &[intern!(py, "total_tokens"), intern!(py, "total")]);
-            let inner = |outer: &[&Bound<'py, PyString>], name, flat: &[&Bound<'py, PyString>]| {
-                let details = self.member(usage, outer);
-                details
-                    .and_then(|details| self.member(&Source::new(&details), &[name]))
-                    .or_else(|| self.member(usage, flat))
+            let usage = &Members::of(self, usage);
+            let get = |names: &[Name]| usage.get(self, names);
+            bill.prompt = get(&[Name::prompt_tokens, Name::input_tokens, Name::prompt]);
+            bill.completion = get(&[
+                Name::completion_tokens,
+                Name::output_tokens,
+                Name::completion,
+            ]);
+            bill.total = get(&[Name::total_tokens, Name::total]);
+            let inner = |outer: &[Name], name: Name, flat: &[Name]| {
+                get(outer)
+                    .and_then(|details| Members::of(self, &details).get(self, &[name]))
+                    .or_else(|| get(flat))
             };
             bill.cached = inner(
-                &[
-                    intern!(py, "prompt_tokens_details"),
-                    intern!(py, "input_tokens_details"),
-                ],
-                intern!(py, "cached_tokens"),
-                &[
-                    intern!(py, "cache_read_input_tokens"),
-                    intern!(py, "cached"),
-                ],
+                &[Name::prompt_tokens_details, Name::input_tokens_details],
+                Name::cached_tokens,
+                &[Name::cache_read_input_tokens, Name::cached],
             );
             bill.reasoning = inner(
-                &[
-                    intern!(py, "completion_tokens_details"),
-                    intern!(py, "output_tokens_details"),
-                ],
-                intern!(py, "reasoning_tokens"),
-                &[intern!(py, "reasoning")],
+                &[Name::completion_tokens_details, Name::output_tokens_details],
+                Name::reasoning_tokens,
+                &[Name::reasoning],
             );
+            if call.cost.is_none() {
+                provided = get(&[Name::cost]);
+            }
         }
         let given = call.prompt_tokens.is_some() || call.completion_tokens.is_some();
         bill.prompt = call.prompt_tokens.clone().or(bill.prompt);
@@ -144,20 +83,14 @@ impl<'py> Encoder<'py> {
             );
             bill.total = sum.or(bill.total);
         }
-        self.price(call, &mut bill);
+        self.price(call, provided, &mut bill);
         bill
     }
 
-    fn price(&self, call: &CostCall<'py>, bill: &mut Bill<'py>) {
-        let py = self.py;
-        let provided = || {
-            call.usage
-                .as_ref()
-                .and_then(|usage| self.member(&Source::new(usage), &[intern!(py, "cost")]))
-        };
+    fn price(&self, call: &CostCall<'py>, provided: Value<'py>, bill: &mut Bill<'py>) {
         let (cost, source) = match &call.cost {
             Some(cost) => (Some(cost.clone()), "caller"),
-            None => (provided(), "provider"),
+            None => (provided, "provider"),
         };
         if let Some(cost) = cost {
             bill.source = Some(source);
@@ -165,11 +98,11 @@ impl<'py> Encoder<'py> {
                 bill.total_cost = Amount::Given(cost);
                 return;
             }
-            let source = Source::new(&cost);
-            let part = |name| self.member(&source, &[name]);
-            let (input, output) = (part(intern!(py, "input")), part(intern!(py, "output")));
-            let total = part(intern!(py, "total"));
-            bill.currency = part(intern!(py, "currency"));
+            let parts = Members::of(self, &cost);
+            let part = |name| parts.get(self, &[name]);
+            let (input, output) = (part(Name::input), part(Name::output));
+            let total = part(Name::total);
+            bill.currency = part(Name::currency);
             bill.total_cost = match total {
                 Some(total) => Amount::Given(total),
                 None => match (
@@ -185,12 +118,13 @@ impl<'py> Encoder<'py> {
             return;
         }
         let Some(pricing) = &call.pricing else { return };
+        let prices = Members::of(self, pricing);
         let side = |tokens: &Value<'py>, name| {
             let tokens = self.number(tokens.as_ref()?)?;
-            Some(tokens * self.number(&self.member(&Source::new(pricing), &[name])?)? / 1e6)
+            Some(tokens * self.number(&prices.get(self, &[name])?)? / 1e6)
         };
-        let input = side(&bill.prompt, intern!(py, "input_per_1m"));
-        let output = side(&bill.completion, intern!(py, "output_per_1m"));
+        let input = side(&bill.prompt, Name::input_per_1m);
+        let output = side(&bill.completion, Name::output_per_1m);
         if input.is_some() || output.is_some() {
             bill.source = Some("computed");
         }
@@ -215,6 +149,9 @@ impl<'py> Encoder<'py> {
     pub(super) fn thread_name(&self) -> Value<'py> {
         static CURRENT_THREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = self.py;
+        if let Some(name) = logger::thread_name(py) {
+            return Some(name);
+        }
         let current = CURRENT_THREAD.get_or_try_init(py, || {
             Ok(py.import("threading")?.getattr("current_thread")?.unbind())
         });

@@ -7,6 +7,7 @@ use pyo3::types::PyDict;
 use super::bill::Bill;
 use super::encode::{Encoder, Nest, Written};
 use super::keys::Keys;
+use super::logger;
 use super::names::Names;
 use super::parts::{CATEGORY, Promoted, REQUEST_ID, is_container, promoted_place};
 use super::record::{Keep, RecordEncoder, pid, separate};
@@ -97,7 +98,7 @@ impl RecordEncoder {
         promoted[REQUEST_ID] = call.request_id.clone().or(promoted[REQUEST_ID].take());
         let thread = encoder.thread_name();
         let task = task_name(&encoder);
-        let now = jiff::Timestamp::now().as_microsecond();
+        let now = logger::now();
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
             out.push(b'{');
             if let Some(category) = &promoted[CATEGORY] {

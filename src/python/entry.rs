@@ -83,26 +83,28 @@ unsafe extern "C" fn log_cost(
     count: ffi::Py_ssize_t,
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        // A panic must not pass through C.
-        let logged = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: CPython passes what METH_FASTCALL | METH_KEYWORDS promises.
-            match unsafe { recognise(py, arguments, count, keywords) } {
-                Some(call) => ledger::log(py, &call),
-                // SAFETY: as above.
-                None => unsafe { complete(py, arguments, count, keywords) },
-            }
-        }));
-        match logged {
-            Ok(Ok(())) => {}
-            Ok(Err(raised)) => {
-                raised.restore(py);
-                return std::ptr::null_mut();
-            }
-            Err(_) => ledger::lost("this is a defect of logspool"),
+    // SAFETY: CPython calls this attached.
+    let py = unsafe { Python::assume_attached() };
+    // A panic must not pass through C.
+    let logged = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: CPython passes what METH_FASTCALL | METH_KEYWORDS promises.
+        match unsafe { recognise(py, arguments, count, keywords) } {
+            Some(call) => ledger::log(py, &call),
+            // SAFETY: as above.
+            None => Python::attach(|py| unsafe { complete(py, arguments, count, keywords) }),
         }
+    }));
+    match logged {
+        Ok(Ok(())) => {}
+        Ok(Err(raised)) => Python::attach(|py| raised.restore(py)),
+        Err(_) => ledger::lost("this is a defect of logspool"),
+    }
+    // SAFETY: as above.
+    if unsafe { ffi::PyErr_Occurred() }.is_null() {
         py.None().into_ptr()
-    })
+    } else {
+        std::ptr::null_mut()
+    }
 }
 
 /// Passes any arguments on.

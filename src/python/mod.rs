@@ -15,6 +15,7 @@ mod held;
 mod keys;
 mod ledger;
 mod logger;
+mod members;
 mod message;
 mod mirror;
 mod module;

@@ -288,7 +288,7 @@ fn small_int_of(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
 
 /// Microseconds since the epoch.
 #[inline]
-fn now() -> i64 {
+pub(in crate::python) fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
