@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fastpath import values
+from tests.fastpath.world import without_number
 
 import logspool
 
@@ -72,7 +73,9 @@ def snapshot(record: logging.LogRecord) -> list[Any]:
         if key in moving or isinstance(value, BaseException | types.TracebackType) or key == "exc_info":
             found.append((key, type(value).__name__))
         else:
-            found.append((str(key), value if isinstance(value, str | int | float) else type(value).__name__))
+            found.append(
+                (str(key), without_number(value) if isinstance(value, str | int | float) else type(value).__name__)
+            )
     return found
 
 

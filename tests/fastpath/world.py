@@ -150,10 +150,12 @@ def _ordered(value: Any) -> Any:
         return [[key, _ordered(inner)] for key, inner in value.items()]
     if isinstance(value, list):
         return [_ordered(inner) for inner in value]
-    if isinstance(value, str):
-        # Threads that `threading` did not start are numbered as they are met.
-        return re.sub(r"\bDummy-\d+\b", "Dummy-…", value)
-    return value
+    return without_number(value)
+
+
+def without_number(value: Any) -> Any:
+    """A text without the number of a thread that `threading` did not start: they are numbered as they are met."""
+    return re.sub(r"\bDummy-\d+\b", "Dummy-…", value) if isinstance(value, str) else value
 
 
 def fast_calls() -> tuple[int, int]:
