@@ -6,12 +6,13 @@ use pyo3::sync::PyOnceLock;
 
 use super::cost::CostCall;
 use super::encode::{Encoder, Nest, Written};
+use super::held::Held;
 use super::logger;
 use super::members::{Members, Name};
 use super::text::small_int;
 use crate::json;
 
-pub(super) type Value<'py> = Option<Bound<'py, PyAny>>;
+pub(super) type Value<'py> = Option<Held<'py>>;
 
 /// Tokens and cost, as far as they are known.
 #[derive(Default)]
@@ -28,21 +29,37 @@ pub(super) struct Bill<'py> {
     source: Option<&'static str>,
 }
 
+/// Where the tokens that are counted apart may stand.
+const DETAILS: &[Name] = &[
+    Name::prompt_tokens_details,
+    Name::input_tokens_details,
+    Name::cache_read_input_tokens,
+    Name::cached,
+    Name::completion_tokens_details,
+    Name::output_tokens_details,
+    Name::reasoning,
+];
+
+/// What is known, borrowed.
+fn borrowed<'a, 'py>(value: &'a Value<'py>) -> Option<Borrowed<'a, 'py, PyAny>> {
+    value.as_deref().map(Bound::as_borrowed)
+}
+
 /// Money: given, or computed from prices.
 #[derive(Default)]
 enum Amount<'py> {
     #[default]
     Unknown,
-    Given(Bound<'py, PyAny>),
+    Given(Held<'py>),
     Computed(f64),
 }
 
 impl<'py> Encoder<'py> {
-    pub(super) fn bill(&self, call: &CostCall<'py>) -> Bill<'py> {
+    pub(super) fn bill(&self, call: &CostCall<'_, 'py>) -> Bill<'py> {
         let py = self.py;
         let mut bill = Bill::default();
         let mut provided = None;
-        if let Some(usage) = &call.usage {
+        if let Some(usage) = call.usage.as_deref() {
             let usage = &Members::of(self, usage);
             let get = |names: &[Name]| usage.get(self, names);
             bill.prompt = get(&[Name::prompt_tokens, Name::input_tokens, Name::prompt]);
@@ -57,28 +74,32 @@ impl<'py> Encoder<'py> {
                     .and_then(|details| Members::of(self, &details).get(self, &[name]))
                     .or_else(|| get(flat))
             };
-            bill.cached = inner(
-                &[Name::prompt_tokens_details, Name::input_tokens_details],
-                Name::cached_tokens,
-                &[Name::cache_read_input_tokens, Name::cached],
-            );
-            bill.reasoning = inner(
-                &[Name::completion_tokens_details, Name::output_tokens_details],
-                Name::reasoning_tokens,
-                &[Name::reasoning],
-            );
+            if usage.may_have(DETAILS) {
+                bill.cached = inner(
+                    &[Name::prompt_tokens_details, Name::input_tokens_details],
+                    Name::cached_tokens,
+                    &[Name::cache_read_input_tokens, Name::cached],
+                );
+                bill.reasoning = inner(
+                    &[Name::completion_tokens_details, Name::output_tokens_details],
+                    Name::reasoning_tokens,
+                    &[Name::reasoning],
+                );
+            }
             if call.cost.is_none() {
                 provided = get(&[Name::cost]);
             }
         }
         let given = call.prompt_tokens.is_some() || call.completion_tokens.is_some();
-        bill.prompt = call.prompt_tokens.clone().or(bill.prompt);
-        bill.completion = call.completion_tokens.clone().or(bill.completion);
+        bill.prompt = call.prompt_tokens.map(Held::new).or(bill.prompt);
+        bill.completion = call.completion_tokens.map(Held::new).or(bill.completion);
         if given || bill.total.is_none() {
             let sum = bill.prompt.as_ref().zip(bill.completion.as_ref()).and_then(
                 |(prompt, completion)| {
                     let sum = self.count(prompt)?.checked_add(self.count(completion)?)?;
-                    sum.into_pyobject(py).ok().map(Bound::into_any)
+                    sum.into_pyobject(py)
+                        .ok()
+                        .map(|sum| Held::from(sum.into_any()))
                 },
             );
             bill.total = sum.or(bill.total);
@@ -87,9 +108,9 @@ impl<'py> Encoder<'py> {
         bill
     }
 
-    fn price(&self, call: &CostCall<'py>, provided: Value<'py>, bill: &mut Bill<'py>) {
-        let (cost, source) = match &call.cost {
-            Some(cost) => (Some(cost.clone()), "caller"),
+    fn price(&self, call: &CostCall<'_, 'py>, provided: Value<'py>, bill: &mut Bill<'py>) {
+        let (cost, source) = match call.cost {
+            Some(cost) => (Some(Held::new(cost)), "caller"),
             None => (provided, "provider"),
         };
         if let Some(cost) = cost {
@@ -117,11 +138,13 @@ impl<'py> Encoder<'py> {
             bill.output_cost = output.map_or(Amount::Unknown, Amount::Given);
             return;
         }
-        let Some(pricing) = &call.pricing else { return };
+        let Some(pricing) = call.pricing.as_deref() else {
+            return;
+        };
         let prices = Members::of(self, pricing);
         let side = |tokens: &Value<'py>, name| {
             let tokens = self.number(tokens.as_ref()?)?;
-            Some(tokens * self.number(&prices.get(self, &[name])?)? / 1e6)
+            Some(tokens * self.number(&*prices.get(self, &[name])?)? / 1e6)
         };
         let input = side(&bill.prompt, Name::input_per_1m);
         let output = side(&bill.completion, Name::output_per_1m);
@@ -156,17 +179,18 @@ impl<'py> Encoder<'py> {
             Ok(py.import("threading")?.getattr("current_thread")?.unbind())
         });
         self.ok(current.and_then(|current| current.bind(py).call0()?.getattr(intern!(py, "name"))))
+            .map(Held::from)
     }
 
     pub(super) fn write_known_or_null(
         &self,
         out: &mut Vec<u8>,
         key: &[u8],
-        value: Option<&Bound<'py, PyAny>>,
+        value: Option<Borrowed<'_, 'py, PyAny>>,
     ) -> Written {
         out.extend_from_slice(key);
         if let Some(value) = value {
-            return self.write_value(out, value.as_borrowed(), &Nest::TOP);
+            return self.write_value(out, value, &Nest::TOP);
         }
         out.extend_from_slice(b"null");
         Ok(())
@@ -178,14 +202,14 @@ impl<'py> Encoder<'py> {
         bill: &Bill<'py>,
         details: bool,
     ) -> Written {
-        self.write_known_or_null(out, b",\"tokens\":{\"prompt\":", bill.prompt.as_ref())?;
-        self.write_known_or_null(out, b",\"completion\":", bill.completion.as_ref())?;
-        self.write_known_or_null(out, b",\"total\":", bill.total.as_ref())?;
+        self.write_known_or_null(out, b",\"tokens\":{\"prompt\":", borrowed(&bill.prompt))?;
+        self.write_known_or_null(out, b",\"completion\":", borrowed(&bill.completion))?;
+        self.write_known_or_null(out, b",\"total\":", borrowed(&bill.total))?;
         if details && bill.cached.is_some() {
-            self.write_known_or_null(out, b",\"cached\":", bill.cached.as_ref())?;
+            self.write_known_or_null(out, b",\"cached\":", borrowed(&bill.cached))?;
         }
         if details && bill.reasoning.is_some() {
-            self.write_known_or_null(out, b",\"reasoning\":", bill.reasoning.as_ref())?;
+            self.write_known_or_null(out, b",\"reasoning\":", borrowed(&bill.reasoning))?;
         }
         out.push(b'}');
         Ok(())
@@ -203,14 +227,16 @@ impl<'py> Encoder<'py> {
                     out.extend_from_slice(key);
                     json::write_float(out, *amount);
                 }
-                Amount::Given(amount) => self.write_known_or_null(out, key, Some(amount))?,
+                Amount::Given(amount) => {
+                    self.write_known_or_null(out, key, Some(amount.as_borrowed()))?;
+                }
                 Amount::Unknown => self.write_known_or_null(out, key, None)?,
             }
         }
         if details {
             match &bill.currency {
                 Some(currency) => {
-                    self.write_known_or_null(out, b",\"currency\":", Some(currency))?;
+                    self.write_known_or_null(out, b",\"currency\":", Some(currency.as_borrowed()))?;
                 }
                 None => out.extend_from_slice(b",\"currency\":\"USD\""),
             }
@@ -229,16 +255,16 @@ impl<'py> Encoder<'py> {
         &self,
         out: &mut Vec<u8>,
         now: i64,
-        call: &CostCall<'py>,
+        call: &CostCall<'_, 'py>,
         bill: &Bill<'py>,
     ) -> Written {
         out.extend_from_slice(b",\"timestamp\":");
         json::write_time(out, now);
-        self.write_known_or_null(out, b",\"tier\":", call.tier_id.as_ref())?;
-        self.write_known_or_null(out, b",\"model\":", call.model.as_ref())?;
-        self.write_known_or_null(out, b",\"task\":", call.task.as_ref())?;
+        self.write_known_or_null(out, b",\"tier\":", call.tier_id)?;
+        self.write_known_or_null(out, b",\"model\":", call.model)?;
+        self.write_known_or_null(out, b",\"task\":", call.task)?;
         self.write_tokens(out, bill, false)?;
         self.write_cost(out, bill, false)?;
-        self.write_known_or_null(out, b",\"pricing\":", call.pricing.as_ref())
+        self.write_known_or_null(out, b",\"pricing\":", call.pricing)
     }
 }

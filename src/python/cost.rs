@@ -15,41 +15,41 @@ use super::task::task_name;
 use super::text::utf8;
 use crate::json;
 
-/// The arguments of `log_cost`; `None` is what the caller left out or gave as `None`.
+/// The arguments of `log_cost`, held by whoever calls; `None` is what the caller left out or gave as `None`.
 #[derive(Default)]
-pub(crate) struct CostCall<'py> {
+pub(crate) struct CostCall<'a, 'py> {
     /// The tier of the call, e.g. `premium`.
-    pub(crate) tier_id: Option<Bound<'py, PyAny>>,
+    pub(crate) tier_id: Option<Borrowed<'a, 'py, PyAny>>,
     /// The model asked.
-    pub(crate) model: Option<Bound<'py, PyAny>>,
+    pub(crate) model: Option<Borrowed<'a, 'py, PyAny>>,
     /// A provider's usage object or mapping: `OpenAI`'s, `OpenRouter`'s, `Anthropic`'s, or `{prompt, completion, total}`.
-    pub(crate) usage: Option<Bound<'py, PyAny>>,
+    pub(crate) usage: Option<Borrowed<'a, 'py, PyAny>>,
     /// Overrides `usage`.
-    pub(crate) prompt_tokens: Option<Bound<'py, PyAny>>,
+    pub(crate) prompt_tokens: Option<Borrowed<'a, 'py, PyAny>>,
     /// Overrides `usage`.
-    pub(crate) completion_tokens: Option<Bound<'py, PyAny>>,
+    pub(crate) completion_tokens: Option<Borrowed<'a, 'py, PyAny>>,
     /// A number (the total) or `{input, output, total}`, in US dollars unless it has a `currency`.
-    pub(crate) cost: Option<Bound<'py, PyAny>>,
+    pub(crate) cost: Option<Borrowed<'a, 'py, PyAny>>,
     /// `{input_per_1m, output_per_1m}`: the cost is computed from it where neither caller nor provider gives one.
-    pub(crate) pricing: Option<Bound<'py, PyAny>>,
+    pub(crate) pricing: Option<Borrowed<'a, 'py, PyAny>>,
     /// Milliseconds.
-    pub(crate) latency_ms: Option<Bound<'py, PyAny>>,
+    pub(crate) latency_ms: Option<Borrowed<'a, 'py, PyAny>>,
     /// The provider's HTTP status.
-    pub(crate) http_status: Option<Bound<'py, PyAny>>,
+    pub(crate) http_status: Option<Borrowed<'a, 'py, PyAny>>,
     /// Our id of the request, at the top of the line.
-    pub(crate) request_id: Option<Bound<'py, PyAny>>,
+    pub(crate) request_id: Option<Borrowed<'a, 'py, PyAny>>,
     /// The provider's id of the response.
-    pub(crate) response_id: Option<Bound<'py, PyAny>>,
+    pub(crate) response_id: Option<Borrowed<'a, 'py, PyAny>>,
     /// The provider asked.
-    pub(crate) provider: Option<Bound<'py, PyAny>>,
+    pub(crate) provider: Option<Borrowed<'a, 'py, PyAny>>,
     /// What the call was for.
-    pub(crate) task: Option<Bound<'py, PyAny>>,
+    pub(crate) task: Option<Borrowed<'a, 'py, PyAny>>,
     /// The name of the event; `openrouter_cost` where left out.
-    pub(crate) event: Option<Bound<'py, PyAny>>,
+    pub(crate) event: Option<Borrowed<'a, 'py, PyAny>>,
     /// Also `timestamp, tier, model, task, tokens, cost, pricing` at the top of the line.
     pub(crate) legacy_keys: bool,
     /// Every other keyword.
-    pub(crate) fields: Option<Bound<'py, PyDict>>,
+    pub(crate) fields: Option<&'a Bound<'py, PyDict>>,
 }
 
 /// The names in `fields` that are ours: a `**fields` member or a static field so named gives way.
@@ -71,7 +71,7 @@ impl RecordEncoder {
     pub(crate) fn encode_cost<'py>(
         &self,
         py: Python<'py>,
-        call: &CostCall<'py>,
+        call: &CostCall<'_, 'py>,
         out: &mut Vec<u8>,
     ) {
         let Ok(names) = Names::get(py) else { return };
@@ -80,7 +80,7 @@ impl RecordEncoder {
         let mut promoted = Promoted::default();
         let mut nested = None;
         let mut extras = Vec::new();
-        for (key, value) in call.fields.iter().flatten() {
+        for (key, value) in call.fields.into_iter().flatten() {
             match utf8(key.as_borrowed()).and_then(promoted_place) {
                 Some(_) if value.is_none() => {}
                 Some(place) if !is_container(value.as_borrowed()) => promoted[place] = Some(value),
@@ -95,7 +95,10 @@ impl RecordEncoder {
         if let Some(pairs) = nested.and_then(|nested| encoder.pairs_of(&nested)) {
             extras.extend(pairs);
         }
-        promoted[REQUEST_ID] = call.request_id.clone().or(promoted[REQUEST_ID].take());
+        promoted[REQUEST_ID] = call
+            .request_id
+            .map(Borrowed::to_owned)
+            .or(promoted[REQUEST_ID].take());
         let thread = encoder.thread_name();
         let task = task_name(&encoder);
         let now = logger::now();
@@ -109,7 +112,7 @@ impl RecordEncoder {
             out.extend_from_slice(b"\"ts\":");
             json::write_time(out, now);
             out.extend_from_slice(b",\"level\":\"INFO\",\"logger\":\"logspool.cost\",\"event\":");
-            match &call.event {
+            match call.event.as_deref() {
                 Some(event) => encoder.write_as_text(out, event),
                 None => out.extend_from_slice(b"\"openrouter_cost\""),
             }
@@ -122,7 +125,10 @@ impl RecordEncoder {
                 self.write_dropped_note(out);
                 return encoder.check(out);
             }
-            for (key, value) in [(&b",\"thread\":"[..], &thread), (b",\"task\":", &task)] {
+            for (key, value) in [
+                (&b",\"thread\":"[..], thread.as_deref()),
+                (b",\"task\":", task.as_ref()),
+            ] {
                 if let Some(value) = value {
                     out.extend_from_slice(key);
                     encoder.write_repeated(out, value);
@@ -147,7 +153,7 @@ impl RecordEncoder {
     fn write_cost_fields<'py>(
         &self,
         encoder: &Encoder<'py>,
-        call: &CostCall<'py>,
+        call: &CostCall<'_, 'py>,
         bill: &Bill<'py>,
         extras: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
         out: &mut Vec<u8>,
@@ -171,24 +177,24 @@ impl RecordEncoder {
         }
         separate(out, open);
         for (key, value) in [
-            (&b"\"provider\":"[..], &call.provider),
-            (b",\"model\":", &call.model),
-            (b",\"tier_id\":", &call.tier_id),
+            (&b"\"provider\":"[..], call.provider),
+            (b",\"model\":", call.model),
+            (b",\"tier_id\":", call.tier_id),
         ] {
-            encoder.write_known_or_null(out, key, value.as_ref())?;
+            encoder.write_known_or_null(out, key, value)?;
         }
         encoder.write_tokens(out, bill, true)?;
         encoder.write_cost(out, bill, true)?;
         for (key, value) in [
-            (&b",\"latency_ms\":"[..], &call.latency_ms),
-            (b",\"http_status\":", &call.http_status),
-            (b",\"response_id\":", &call.response_id),
-            (b",\"task\":", &call.task),
+            (&b",\"latency_ms\":"[..], call.latency_ms),
+            (b",\"http_status\":", call.http_status),
+            (b",\"response_id\":", call.response_id),
+            (b",\"task\":", call.task),
         ] {
-            encoder.write_known_or_null(out, key, value.as_ref())?;
+            encoder.write_known_or_null(out, key, value)?;
         }
         if call.pricing.is_some() {
-            encoder.write_known_or_null(out, b",\"pricing\":", call.pricing.as_ref())?;
+            encoder.write_known_or_null(out, b",\"pricing\":", call.pricing)?;
         }
         let mut keys = Keys::default();
         if !extras.is_empty() {

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
+use super::attach::AttachedCell;
 use super::cost::CostCall;
 use super::ledger;
 
@@ -136,6 +137,76 @@ unsafe fn complete(
     Ok(())
 }
 
+/// Places in [`NAMES`] of the keywords of a call.
+type Places = [u8; NAMES.len()];
+
+/// How many places of the program that call are remembered.
+const SITES: usize = 16;
+
+/// The tuple of names is a constant of the code that calls: what was found for it before, with how many positional arguments.
+type Seen = (Py<PyAny>, usize, Places);
+
+static SEEN: AttachedCell<[Option<Seen>; SITES]> = AttachedCell::new([const { None }; SITES]);
+
+/// The places of keywords, if all are known and none stands for an argument given already.
+///
+/// # Safety
+/// `keywords` is a tuple of `named` objects.
+#[inline]
+unsafe fn places(
+    py: Python<'_>,
+    known: &Known,
+    keywords: *mut ffi::PyObject,
+    named: usize,
+    positional: usize,
+) -> Option<Places> {
+    let site = (keywords as usize >> 4) % SITES;
+    let seen = SEEN.with(py, |seen| {
+        seen[site]
+            .as_ref()
+            .filter(|(tuple, before, _)| tuple.as_ptr() == keywords && *before == positional)
+            .map(|(_, _, places)| *places)
+    });
+    if seen.is_some() {
+        return seen;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { find_places(py, known, keywords, named, positional) }
+}
+
+/// # Safety
+/// As for [`places`].
+#[cold]
+unsafe fn find_places(
+    py: Python<'_>,
+    known: &Known,
+    keywords: *mut ffi::PyObject,
+    named: usize,
+    positional: usize,
+) -> Option<Places> {
+    let mut places = Places::default();
+    let mut taken = [false; NAMES.len()];
+    taken[..positional].fill(true);
+    for index in 0..named {
+        // SAFETY: the caller's promise, and the index is in range.
+        let name = unsafe { ffi::PyTuple_GetItem(keywords, index.cast_signed()) };
+        let place = known.names.iter().position(|n| n.as_ptr() == name)?;
+        if std::mem::replace(&mut taken[place], true) {
+            return None;
+        }
+        *places.get_mut(index)? = u8::try_from(place).ok()?;
+    }
+    // SAFETY: a live tuple.
+    let tuple = unsafe { Borrowed::<PyAny>::from_ptr(py, keywords) }
+        .to_owned()
+        .unbind();
+    let site = (keywords as usize >> 4) % SITES;
+    let old = SEEN.with(py, |seen| seen[site].replace((tuple, positional, places)));
+    // Not within `with`: this may free the tuple.
+    drop(old);
+    Some(places)
+}
+
 /// The arguments of a call that has only known ones, each once.
 ///
 /// # Safety
@@ -145,7 +216,7 @@ unsafe fn recognise(
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     keywords: *mut ffi::PyObject,
-) -> Option<CostCall<'_>> {
+) -> Option<CostCall<'_, '_>> {
     let known = KNOWN.get(py)?;
     let positional = usize::try_from(count).ok().filter(|n| *n <= POSITIONAL)?;
     let mut given = [const { None }; NAMES.len()];
@@ -155,17 +226,11 @@ unsafe fn recognise(
         for (at, place) in given.iter_mut().enumerate().take(positional) {
             *place = Some(value(at));
         }
-        let named = if keywords.is_null() {
-            0
-        } else {
-            ffi::PyTuple_Size(keywords)
-        };
-        for index in 0..named {
-            let name = ffi::PyTuple_GetItem(keywords, index);
-            let place = known.names.iter().position(|n| n.as_ptr() == name)?;
-            let value = value(positional + index.unsigned_abs());
-            if given[place].replace(value).is_some() {
-                return None;
+        if !keywords.is_null() {
+            let named = ffi::PyTuple_Size(keywords).unsigned_abs();
+            let places = places(py, known, keywords, named, positional)?;
+            for (index, place) in places.iter().enumerate().take(named) {
+                given[usize::from(*place)] = Some(value(positional + index));
             }
         }
     }
@@ -174,11 +239,9 @@ unsafe fn recognise(
         Some(value) => value.cast::<PyBool>().ok()?.is_true(),
     };
     let provider = given[11];
-    let mut rest = given.into_iter().map(|value| {
-        value
-            .filter(|value| !value.is_none())
-            .map(Borrowed::to_owned)
-    });
+    let mut rest = given
+        .into_iter()
+        .map(|value| value.filter(|value| !value.is_none()));
     let mut next = || rest.next().flatten();
     Some(CostCall {
         tier_id: next(),

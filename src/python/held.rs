@@ -43,6 +43,14 @@ impl<'py> Held<'py> {
     }
 }
 
+impl Held<'_> {
+    /// Another reference to the same object.
+    #[inline]
+    pub(super) fn share(&self) -> Self {
+        Self::new(self.0.as_borrowed())
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {

@@ -63,7 +63,7 @@ pub fn set_cost_opener(py: Python<'_>, callback: Option<Py<PyAny>>) {
     text_signature = "(tier_id=None, model=None, *, usage=None, prompt_tokens=None, completion_tokens=None, cost=None, \
     pricing=None, latency_ms=None, http_status=None, request_id=None, response_id=None, provider='openrouter', \
     task=None, event='openrouter_cost', legacy_keys=False, **fields)")]
-#[allow(clippy::too_many_arguments)] // The keywords of the public call.
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)] // The keywords of the public call.
 pub fn log_cost<'py>(
     py: Python<'py>,
     tier_id: Option<Bound<'py, PyAny>>,
@@ -83,37 +83,38 @@ pub fn log_cost<'py>(
     legacy_keys: bool,
     fields: Option<Bound<'py, PyDict>>,
 ) -> PyResult<()> {
+    let provider = match provider {
+        Provider::LeftOut => Some(usual_provider(py).to_owned()),
+        Provider::Given(given) => given,
+    };
     let call = CostCall {
-        tier_id,
-        model,
-        usage,
-        prompt_tokens,
-        completion_tokens,
-        cost,
-        pricing,
-        latency_ms,
-        http_status,
-        request_id,
-        response_id,
-        provider: match provider {
-            Provider::LeftOut => Some(usual_provider(py)),
-            Provider::Given(given) => given,
-        },
-        task,
-        event,
+        tier_id: tier_id.as_ref().map(Bound::as_borrowed),
+        model: model.as_ref().map(Bound::as_borrowed),
+        usage: usage.as_ref().map(Bound::as_borrowed),
+        prompt_tokens: prompt_tokens.as_ref().map(Bound::as_borrowed),
+        completion_tokens: completion_tokens.as_ref().map(Bound::as_borrowed),
+        cost: cost.as_ref().map(Bound::as_borrowed),
+        pricing: pricing.as_ref().map(Bound::as_borrowed),
+        latency_ms: latency_ms.as_ref().map(Bound::as_borrowed),
+        http_status: http_status.as_ref().map(Bound::as_borrowed),
+        request_id: request_id.as_ref().map(Bound::as_borrowed),
+        response_id: response_id.as_ref().map(Bound::as_borrowed),
+        provider: provider.as_ref().map(Bound::as_borrowed),
+        task: task.as_ref().map(Bound::as_borrowed),
+        event: event.as_ref().map(Bound::as_borrowed),
         legacy_keys,
-        fields,
+        fields: fields.as_ref(),
     };
     log(py, &call)
 }
 
 /// Who is meant where the caller names no provider.
-pub(super) fn usual_provider(py: Python<'_>) -> Bound<'_, PyAny> {
-    intern!(py, "openrouter").as_any().clone()
+pub(super) fn usual_provider(py: Python<'_>) -> Borrowed<'_, '_, PyAny> {
+    intern!(py, "openrouter").as_any().as_borrowed()
 }
 
 /// Appends one cost record.
-pub(super) fn log(py: Python<'_>, call: &CostCall<'_>) -> PyResult<()> {
+pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
     let Some(handler) = handler(py)? else {
         return Ok(()); // Counted and said.
     };
@@ -186,6 +187,7 @@ pub(super) fn lost(why: &str) {
 /// The finished line of one `log_cost` call, for tests: `keywords` as for `log_cost`.
 #[pyfunction]
 #[pyo3(signature = (settings, tier_id=None, model=None, **keywords))]
+#[allow(clippy::needless_pass_by_value)] // What Python passes.
 pub fn encode_cost<'py>(
     settings: &Bound<'py, PyDict>,
     tier_id: Option<Bound<'py, PyAny>>,
@@ -202,23 +204,42 @@ pub fn encode_cost<'py>(
         }
         Ok(value.filter(|v| !v.is_none()))
     };
+    let taken = [
+        take("usage")?,
+        take("prompt_tokens")?,
+        take("completion_tokens")?,
+        take("cost")?,
+        take("pricing")?,
+        take("latency_ms")?,
+        take("http_status")?,
+        take("request_id")?,
+        take("response_id")?,
+        take("provider")?,
+        take("task")?,
+        take("event")?,
+    ];
+    let legacy_keys = take("legacy_keys")?.is_some_and(|v| v.is_truthy().unwrap_or(false));
+    let mut values = taken
+        .iter()
+        .map(|value| value.as_ref().map(Bound::as_borrowed));
+    let mut next = || values.next().flatten();
     let call = CostCall {
-        tier_id,
-        model,
-        usage: take("usage")?,
-        prompt_tokens: take("prompt_tokens")?,
-        completion_tokens: take("completion_tokens")?,
-        cost: take("cost")?,
-        pricing: take("pricing")?,
-        latency_ms: take("latency_ms")?,
-        http_status: take("http_status")?,
-        request_id: take("request_id")?,
-        response_id: take("response_id")?,
-        provider: take("provider")?,
-        task: take("task")?,
-        event: take("event")?,
-        legacy_keys: take("legacy_keys")?.is_some_and(|v| v.is_truthy().unwrap_or(false)),
-        fields: Some(rest),
+        tier_id: tier_id.as_ref().map(Bound::as_borrowed),
+        model: model.as_ref().map(Bound::as_borrowed),
+        usage: next(),
+        prompt_tokens: next(),
+        completion_tokens: next(),
+        cost: next(),
+        pricing: next(),
+        latency_ms: next(),
+        http_status: next(),
+        request_id: next(),
+        response_id: next(),
+        provider: next(),
+        task: next(),
+        event: next(),
+        legacy_keys,
+        fields: Some(&rest),
     };
     let mut line = Vec::new();
     RecordEncoder::new(settings)?.encode_cost(py, &call, &mut line);

@@ -1,8 +1,11 @@
 //! The members of what a caller or a provider gives as usage, cost or prices: a dict, another mapping, or an object.
+#![allow(unsafe_code)]
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
+use smallvec::SmallVec;
 
 use super::encode::{Encoder, class_of};
 use super::held::Held;
@@ -13,6 +16,7 @@ macro_rules! names {
     ($($name:ident),* $(,)?) => {
         /// A name that is looked up.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
         #[allow(non_camel_case_types)] // As the members are called.
         pub(super) enum Name { $($name),* }
 
@@ -35,10 +39,31 @@ fn known(py: Python<'_>) -> &'static [Py<PyString>; COUNT] {
     KNOWN.get_or_init(py, || NAMES.map(|name| PyString::intern(py, name).unbind()))
 }
 
+/// What a dict has under the names.
+#[derive(Default)]
+pub(super) struct Found<'py> {
+    /// A bit for each name that is there.
+    names: u32,
+    values: SmallVec<[(u8, Held<'py>); 4]>,
+}
+
+const _: () = assert!(COUNT <= 32);
+
+impl<'py> Found<'py> {
+    #[inline]
+    fn get(&self, name: Name) -> Option<Held<'py>> {
+        if self.names >> name as u32 & 1 == 0 {
+            return None;
+        }
+        let found = self.values.iter().find(|(place, _)| *place == name as u8);
+        found.map(|(_, value)| value.share())
+    }
+}
+
 /// What members are asked of.
 pub(super) enum Members<'a, 'py> {
-    /// A dict, read once: what it has under each of the names, by place.
-    Dict([Option<Held<'py>>; COUNT]),
+    /// A dict, read once.
+    Dict(Found<'py>),
     /// Another mapping.
     Mapping(&'a Bound<'py, PyAny>),
     /// Any other object: its attributes.
@@ -54,20 +79,34 @@ impl<'a, 'py> Members<'a, 'py> {
         }
     }
 
+    /// Whether any of these may be there.
+    #[inline]
+    pub(super) fn may_have(&self, names: &[Name]) -> bool {
+        match self {
+            Self::Dict(found) => names
+                .iter()
+                .any(|name| found.names >> *name as u32 & 1 != 0),
+            _ => true,
+        }
+    }
+
     /// The member of the first of these names that is there and not `None`.
-    pub(super) fn get(&self, encoder: &Encoder<'py>, names: &[Name]) -> Option<Bound<'py, PyAny>> {
+    #[inline]
+    pub(super) fn get(&self, encoder: &Encoder<'py>, names: &[Name]) -> Option<Held<'py>> {
         names.iter().find_map(|name| {
             let text = |py| known(py)[*name as usize].bind(py);
             let value = match self {
-                Self::Dict(members) => members[*name as usize]
-                    .as_ref()
-                    .map(|value| (**value).clone()),
+                Self::Dict(found) => found.get(*name),
                 Self::Mapping(mapping) => encoder
                     .ok(mapping.contains(text(encoder.py)))
                     .unwrap_or(false)
                     .then(|| encoder.ok(mapping.get_item(text(encoder.py))))
-                    .flatten(),
-                Self::Object(object) => encoder.ok(object.getattr_opt(text(encoder.py))).flatten(),
+                    .flatten()
+                    .map(Held::from),
+                Self::Object(object) => encoder
+                    .ok(object.getattr_opt(text(encoder.py)))
+                    .flatten()
+                    .map(Held::from),
             };
             value.filter(|value| !value.is_none())
         })
@@ -75,26 +114,47 @@ impl<'a, 'py> Members<'a, 'py> {
 }
 
 /// One pass instead of a lookup for each name. Names in code are interned: most are found by their address.
-fn read<'py>(dict: &Bound<'py, PyDict>) -> [Option<Held<'py>>; COUNT] {
+fn read<'py>(dict: &Bound<'py, PyDict>) -> Found<'py> {
     let known = known(dict.py());
-    let mut members = [const { None }; COUNT];
-    for (key, value) in dict {
+    let mut found = Found::default();
+    let mut position = 0;
+    let (mut key, mut value) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: a live dict, in which no code changes anything while the loop runs: what is found is taken along.
+    while unsafe {
+        ffi::PyDict_Next(
+            dict.as_ptr(),
+            &raw mut position,
+            &raw mut key,
+            &raw mut value,
+        )
+    } != 0
+    {
+        // Taken along first: a look at a key's text may raise and so run the collector, and code with it.
+        // SAFETY: as above.
+        let (held_key, held) = unsafe {
+            (
+                Held::new(Borrowed::from_ptr(dict.py(), key)),
+                Held::new(Borrowed::from_ptr(dict.py(), value)),
+            )
+        };
         let place = known
             .iter()
-            .position(|name| name.as_ptr() == key.as_ptr())
-            .or_else(|| place_by_text(&key));
+            .position(|name| name.as_ptr() == key)
+            .or_else(|| place_by_text(held_key.as_borrowed()));
         if let Some(place) = place {
-            members[place] = Some(Held::from(value));
+            found.names |= 1 << place;
+            #[allow(clippy::cast_possible_truncation)] // Fewer than 32.
+            found.values.push((place as u8, held));
         }
     }
-    members
+    found
 }
 
 #[inline(never)]
-fn place_by_text(key: &Bound<'_, PyAny>) -> Option<usize> {
-    if class_of(key.as_borrowed()) != &raw mut pyo3::ffi::PyUnicode_Type {
+fn place_by_text(key: Borrowed<'_, '_, PyAny>) -> Option<usize> {
+    if class_of(key) != &raw mut ffi::PyUnicode_Type {
         return None;
     }
-    let text = utf8(key.as_borrowed())?;
+    let text = utf8(key)?;
     NAMES.iter().position(|name| name.as_bytes() == text)
 }

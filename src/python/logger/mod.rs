@@ -20,9 +20,9 @@ pub(super) use call::now;
 pub(super) use class::{fast_calls, install, set_up};
 
 /// The name of the thread that logs, where that can be told without Python.
-pub(super) fn thread_name(py: pyo3::Python<'_>) -> Option<pyo3::Bound<'_, pyo3::PyAny>> {
+pub(super) fn thread_name(py: pyo3::Python<'_>) -> Option<super::held::Held<'_>> {
     let world = world::world(py)?;
     world.is_ordinary(py)?;
-    thread::current(py, world).map(|thread| (*thread.name).clone())
+    thread::current(py, world).map(|thread| thread.name)
 }
 pub(super) use marks::{Marks, dict_version, type_tag};
