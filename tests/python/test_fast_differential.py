@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Logs, Log
 
 @needs_install
 @settings(
-    max_examples=20_000 if LONG else 300,
+    # 3.13 marks a class' changes a thousand times: a process that patches more often stays on the standard path.
+    max_examples=20_000 if LONG and sys.version_info < (3, 13) else 300,
     # What `make test` keeps is the same each time; the long form is for finding.
     derandomize=not LONG,
     database=None,
