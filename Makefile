@@ -126,7 +126,7 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 	@ls -l dist/*.whl
 
 .PHONY: versions
-versions: dist/wheel.stamp ## the stack traces under every Python that is installed here, 3.10 and newer
+versions: dist/wheel.stamp ## stack traces and the fast path under every Python that is installed here, 3.10 and newer
 	tests/python/versions.sh
 
 .PHONY: demo

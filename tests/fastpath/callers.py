@@ -35,7 +35,8 @@ def in_a_lambda(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def in_a_comprehension(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return [f(*args, **kwargs) for _ in (1,)][0]
+    (result,) = [f(*args, **kwargs) for _ in (1,)]
+    return result
 
 
 def in_a_generator(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fastpath import oracle
-from tests.fastpath.programs import Machine
+from tests.fastpath.machine import Machine
 from tests.fastpath.values import Run
 from tests.fastpath.world import Logs, comparable, fresh_logging, without_today
+
+import logspool
 
 
 @dataclass
@@ -24,31 +26,44 @@ class Observed:
     routes: list[tuple[Any, str, tuple[int, int]]] = field(compare=False)
 
 
-def observe(program: list[tuple[Any, ...]], logs: Logs, *, fast: bool) -> Observed:
-    """Run a program on one route, in a logging module of its own."""
+def _run(program: list[tuple[Any, ...]], logs: Logs, *, fast: bool) -> Observed:
+    """Run a program on one route, in a logging module of its own; the logs are read later."""
     run = Run(logs)
-    logs.read()
     with fresh_logging() as (stderr, warned):
         machine = Machine(run, fast=fast)
         machine(program)
         text = re.sub(r"0x[0-9a-f]+", "0x…", stderr.getvalue())
         warnings = [(w.category.__name__, str(w.message), w.filename, w.lineno) for w in warned]
-    found = {
+    return Observed(machine.outcomes, run.seen, text, warnings, {}, machine.routes)
+
+
+def _lines(found: dict[str, list[str]]) -> dict[str, list[Any]]:
+    return {
         name: [without_today(line) if name == "text" else comparable(line) for line in lines]
-        for name, lines in logs.read().items()
+        for name, lines in found.items()
     }
-    return Observed(machine.outcomes, run.seen, text, warnings, found, machine.routes)
 
 
-def both(program: list[tuple[Any, ...]], standard: Logs, fast: Logs) -> tuple[Observed, Observed]:
-    """The same program on the standard path and on the fast one, called from the same line."""
-    first, second = (observe(program, logs, fast=logs is fast) for logs in (standard, fast))
+def observe(
+    program: list[tuple[Any, ...]], routes: tuple[Logs, Logs], *, fast: bool = True
+) -> tuple[Observed, Observed]:
+    """The same program on the standard path and on the fast one (`fast=False`: twice on the standard one).
+
+    Both are run from the same line, so that stacks read alike, and both logs read with one flush.
+    """
+    raw: list[dict[str, list[str]]] = []
+    try:
+        first, second = (_run(program, logs, fast=fast and logs is routes[1]) for logs in routes)
+    finally:
+        assert logspool.flush(60)
+        raw += (logs.read() for logs in routes)
+    first.logs, second.logs = map(_lines, raw)
     return first, second
 
 
 def check(program: list[tuple[Any, ...]], standard: Logs, fast: Logs) -> Observed:
     """Assert that both routes leave the same behind, and that the calls whose route is known took it."""
-    expected, found = both(program, standard, fast)
+    expected, found = observe(program, (standard, fast))
     assert found.outcomes == expected.outcomes
     assert found.logs == expected.logs
     assert found.seen == expected.seen

@@ -203,7 +203,7 @@ def _raised(error: BaseException) -> BaseException:
 def _chained() -> BaseException:
     try:
         try:
-            {}["missing"]  # noqa: B018
+            {}["missing"]
         except KeyError as inner:
             raise ValueError("outer") from inner
     except ValueError as caught:

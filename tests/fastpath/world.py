@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import logging
 import re
@@ -93,7 +92,6 @@ class Logs:
         self.directory = directory
         self._read = dict.fromkeys(self.NAMES, 0)
         self._open = [self.handler(name, json=name != "text") for name in self.NAMES]
-        # Handlers of a program register themselves with logging; these go before the registry is looked at.
 
     def handler(
         self, name: str, cls: type[logspool.SpoolHandler] = logspool.SpoolHandler, **settings: Any
@@ -102,13 +100,8 @@ class Logs:
         settings = {"service": "svc", "maxBytes": 0, "spool_bytes": "1MB", **settings}
         return cls(self.directory / f"{name}.jsonl", **settings)
 
-    def skip(self) -> None:
-        """Forget what was written up to now."""
-        self.read()
-
     def read(self) -> dict[str, list[str]]:
         """The lines written to each log since the last call."""
-        assert logspool.flush(60)
         found = {}
         for name in self.NAMES:
             path = self.directory / f"{name}.jsonl"
@@ -157,21 +150,15 @@ def _ordered(value: Any) -> Any:
         return [[key, _ordered(inner)] for key, inner in value.items()]
     if isinstance(value, list):
         return [_ordered(inner) for inner in value]
-    if isinstance(value, str):
-        # Threads that `threading` did not start are numbered as they are met.
-        return re.sub(r"\bDummy-\d+\b", "Dummy-…", value)
-    return value
+    return without_number(value)
+
+
+def without_number(value: Any) -> Any:
+    """A text without the number of a thread that `threading` did not start: they are numbered as they are met."""
+    return re.sub(r"\bDummy-\d+\b", "Dummy-…", value) if isinstance(value, str) else value
 
 
 def fast_calls() -> tuple[int, int]:
     """How many calls took the fast path and how many the standard one since the start of the process."""
     fast, standard = logspool._core._fast_calls()
     return fast, standard
-
-
-_numbers = itertools.count()
-
-
-def unique(stem: str) -> str:
-    """A name that no other test uses."""
-    return f"{stem}{next(_numbers)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,8 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Logs, Log
 
 @needs_install
 @settings(
-    max_examples=20_000 if LONG else 600,
+    # 3.13 marks a class' changes a thousand times: a process that patches more often stays on the standard path.
+    max_examples=20_000 if LONG and sys.version_info < (3, 13) else 300,
     # What `make test` keeps is the same each time; the long form is for finding.
     derandomize=not LONG,
     database=None,
@@ -43,11 +45,11 @@ def test_random_programs_leave_the_same_behind_on_both_routes(
     check(program, *routes)
 
 
-@settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(program=programs())
 def test_a_program_run_twice_on_the_standard_path_leaves_the_same_behind(
     program: list[tuple[Any, ...]], routes: tuple[Logs, Logs]
 ) -> None:
     """Whatever differs between the routes is then the fast path's doing."""
-    first, second = (observe(program, logs, fast=False) for logs in routes)
+    first, second = observe(program, routes, fast=False)
     assert first == second

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
-from tests.fastpath import programs as machine
+from tests.fastpath import machine
 from tests.fastpath.compare import check
 from tests.fastpath.programs import programs
 from tests.fastpath.world import Logs

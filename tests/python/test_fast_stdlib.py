@@ -381,3 +381,67 @@ def test_a_logger_is_still_a_logger_to_who_looks_at_it(tmp_path: Path) -> None:
         """,
     )
     assert output["fast"] == output["standard"]
+
+
+def test_trees_of_unusual_shape_are_walked_as_the_standard_library_walks_them(tmp_path: Path) -> None:
+    """Deep, with many handlers, with a manager of their own, with a handler at two places, with odd names."""
+    records, _ = both(
+        tmp_path,
+        """
+        handler = configure()
+        root = logging.getLogger()
+        for depth in (30, 31, 32, 33, 34, 60):
+            deep = logging.getLogger(".".join(["deep"] * depth))
+            node = deep
+            while node is not root:  # `getLogger` makes no loggers in between
+                node = node.parent
+            for n in range(1, depth):
+                logging.getLogger(".".join(["deep"] * n))
+            for turn in range(3):
+                deep.info("depth %d", depth, extra={"turn": turn})
+        own = logging.getLogger("many")
+        own.propagate = False
+        for count in (30, 31, 32, 33, 40):
+            while len(own.handlers) < count:
+                own.handlers.append(handler)
+            for turn in range(2):
+                own.info("handlers %d", count)
+        twice = logging.getLogger("twice.child")
+        twice.addHandler(handler)
+        logging.getLogger("twice").addHandler(handler)
+        fast(twice, "info", "three times")
+
+        manager = logging.Manager(logging.RootLogger("DEBUG"))
+        manager.root.manager = manager
+        other = manager.getLogger("of another manager")
+        other.info("nowhere")
+        manager.root.addHandler(handler)
+        for turn in range(2):
+            other.info("somewhere %d", turn)
+        manager.disable = 20
+        manager._clear_cache()
+        other.info("disabled")
+        logging.disable(20)
+        root.info("disabled, too")
+        logging.disable(0)
+        manager.disable = 0
+        manager._clear_cache()
+        other.info("enabled again")
+
+        odd = logging.getLogger("odd")
+        for name in (5, None, b"bytes", "sur\\udc80rogate", "", "x" * 5000):
+            odd.name = name
+            for turn in range(2):
+                odd.info("named %r", str(type(name)))
+
+        standing = logging.Logger("standing alone")
+        standing.info("to the last resort: not seen")
+        standing.addHandler(handler)
+        standing.info("seen")
+        """,
+    )
+    events = [record["event"] for record in records]
+    assert events.count("three times") == 3
+    assert [event for event in events if event.startswith(("some", "no", "dis", "en"))] == [
+        *("somewhere 0", "somewhere 1", "enabled again")
+    ]

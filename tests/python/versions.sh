@@ -1,6 +1,6 @@
 #!/bin/bash
-# The stack traces of other Pythons: `traceback` differs in each version, so its differential tests run under every one that is installed
-# (on PATH or in pyenv), on the same abi3 wheel. `make versions`, or with the interpreters to use as arguments.
+# Stack traces and the fast path under other Pythons: `traceback` and `logging` differ in each version, so their differential tests run
+# under every one that is installed (on PATH or in pyenv), on the same abi3 wheel. `make versions`, or with the interpreters to use as arguments.
 #
 # LOGSPOOL_EXAMPLES (1000) is how many random exceptions are compared.
 set -euo pipefail
@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 export LOGSPOOL_EXAMPLES=${LOGSPOOL_EXAMPLES:-1000}
 
 tests=(tests/python/test_exceptions.py tests/python/test_exceptions_kept.py)
+fast=(tests/python/test_fast_differential.py tests/python/test_fast_patches.py tests/python/test_fast_safety.py tests/python/test_fast_stdlib.py)
 wheel=$(ls dist/logspool-*.whl)
 
 # On 3.10 pytest brings `exceptiongroup`, which replaces functions of `traceback` unless somebody has set an excepthook. Both must hold.
@@ -51,6 +52,8 @@ for minor in 10 11 12 13 14 15; do
     "$place/bin/python" -m pip install --quiet --force-reinstall --no-deps --no-index "$wheel"
     echo "== $("$place/bin/python" -VV)"
     "$place/bin/python" -m pytest -q "${tests[@]}"
+    # The fast path reads marks of change that no stable ABI has.
+    "$place/bin/python" -m pytest -q "${fast[@]}"
     if "$place/bin/python" -c 'import exceptiongroup' 2>/dev/null; then
         echo "== the same, with traceback as it came"
         "$place/bin/python" -c "$unpatched" -q "${tests[@]}"

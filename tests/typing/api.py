@@ -127,3 +127,30 @@ logspool.log_cost(
 )
 logspool.log_cost("tier2", "model", 3)  # type: ignore[call-arg]
 logspool.log_cost(prompt_tokens="many")  # type: ignore[arg-type]
+
+# The fast path: a class of loggers like any other.
+assert_type(logspool.install(), None)
+assert_type(logspool.uninstall(), None)
+logger = logspool.Logger("app", logging.INFO)
+as_logger: logging.Logger = logger
+as_class: type[logging.Logger] = logspool.Logger
+logging.setLoggerClass(logspool.Logger)
+assert_type(logger.info("%s rows", 3, extra={"tool": "search"}, stacklevel=2), None)
+assert_type(logger.log(25, "odd"), None)
+assert_type(logger.error("failed", exc_info=ValueError()), None)
+assert_type(logging.getLogger("app"), logging.Logger)
+adapter: logging.LoggerAdapter[logspool.Logger] = logging.LoggerAdapter(logger, {"request_id": "req_1"})
+logger.info()  # type: ignore[call-arg]
+logger.info("text", unknown=1)  # type: ignore[call-arg]
+logger.log("INFO", "text")  # type: ignore[arg-type]
+logspool.install(logging.Logger)  # type: ignore[call-arg]
+
+
+class OwnLogger(logspool.Logger):
+    """A logger that makes its own records."""
+
+    def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        """Mark them."""
+        record = super().makeRecord(*args, **kwargs)
+        record.__dict__["own"] = True
+        return record
