@@ -218,7 +218,7 @@ class Session:
     def measured(self) -> dict[str, Any]:
         """Every group with the machine and the load average before and after: this benchmark alone makes 1 to 2."""
         return {
-            name: {**group, "packages": self.python["packages"]}
+            name: {**group, "packages": self.python["packages"], "build": self.python["logspool"]}
             for name, group in self.groups.items()
             if all(group["routes"].values())
         }
