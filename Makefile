@@ -76,7 +76,7 @@ dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at
 test: lint types docs test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
 
 .PHONY: test-all
-test-all: test wheel fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+test-all: test wheel versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
 
 .PHONY: lint
 lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
@@ -125,6 +125,10 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 	.make/empty/bin/python -I tools/check_wheel.py
 	@ls -l dist/*.whl
 
+.PHONY: versions
+versions: dist/wheel.stamp ## the stack traces under every Python that is installed here, 3.10 and newer
+	tests/python/versions.sh
+
 .PHONY: demo
 demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
 	rm -rf .make/demo
@@ -155,7 +159,7 @@ bench: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
 bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 35 minutes; goes on where it was stopped)
 	$(PYTEST) benches/python
 	$(PY) benches/python/toolcalls.py
-	cargo bench --locked --bench spool
+	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 
 .PHONY: profile

@@ -256,6 +256,20 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// The numbers from 0 to 99 in two digits.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        #[allow(clippy::cast_possible_truncation)] // Below 10.
+        {
+            pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        }
+        number += 1;
+    }
+    pairs
+};
+
 /// `2026-11-21T01:17:00.`: the part of a time that stays the same for a second.
 type Second = [u8; 20];
 
@@ -274,17 +288,20 @@ pub fn write_time(out: &mut Vec<u8>, micros: i64) {
     let second = micros
         .div_euclid(1_000_000)
         .clamp(*SECONDS.start(), *SECONDS.end());
-    let mut rest = micros.rem_euclid(1_000_000);
+    let rest = micros.rem_euclid(1_000_000).unsigned_abs();
     let prefix = match LAST_SECOND.get() {
         (known, prefix) if known == second => prefix,
         _ => second_text(second),
     };
     let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
     text[1..21].copy_from_slice(&prefix);
-    for digit in text[21..27].iter_mut().rev() {
-        // `rest % 10` fits a byte.
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
+    for (at, pair) in [
+        (21, rest / 10_000),
+        (23, rest / 100 % 100),
+        (25, rest % 100),
+    ] {
+        #[allow(clippy::cast_possible_truncation)] // Below 100.
+        text[at..at + 2].copy_from_slice(&PAIRS[pair as usize]);
     }
     out.extend_from_slice(&text);
 }

@@ -63,14 +63,18 @@ pub fn await_gone(deadline: Instant) -> bool {
     true
 }
 
-/// Makes the calling thread the last to be scheduled among equals (nice 10), for work that nobody waits for.
+/// Makes the calling thread the last to be scheduled among equals (10 nicer than the program is), for work that nobody waits for.
 ///
 /// Linux keeps niceness per thread; elsewhere it belongs to the process, so nothing is done there.
 pub fn yield_to_others() {
     #[cfg(target_os = "linux")]
     {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let me = Some(rustix::thread::gettid());
         // A failure leaves the thread as it was, which is correct too.
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
+        if let Ok(nice) = getpriority_process(me) {
+            let _ = setpriority_process(me, (nice + 10).min(19));
+        }
     }
 }
 
@@ -128,6 +132,22 @@ mod tests {
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), set.as_mut_ptr());
             libc::sigismember(set.as_ptr(), signal) == 1
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_that_yields_is_never_more_urgent_than_the_program() {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let now = getpriority_process(None).unwrap();
+        for program in [now, now.max(5), now.max(15)] {
+            let thread = std::thread::spawn(move || {
+                let me = Some(rustix::thread::gettid());
+                setpriority_process(me, program).unwrap();
+                yield_to_others();
+                getpriority_process(me).unwrap()
+            });
+            assert_eq!(thread.join().unwrap(), (program + 10).min(19));
         }
     }
 

@@ -268,6 +268,7 @@ impl Shared {
             return Pass::default();
         }
         spool.populate_ahead();
+        let tail = spool.ring.tail();
         let home = spool.newest().unwrap_or(spool);
         let mut stores = home.stores.lock();
         let pass = stores.drain(Source {
@@ -285,6 +286,10 @@ impl Shared {
             }
         }
         drop(stores);
+        let moved = spool.ring.tail().wrapping_sub(tail);
+        if moved > 0 {
+            spool.touch_ahead(moved);
+        }
         if pass.complete {
             self.let_go(spool);
         }

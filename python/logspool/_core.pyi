@@ -13,6 +13,7 @@ __all__ = [
     "__version__",
     "_fast_calls",
     "_install",
+    "_stack_traces",
     "encode_cost",
     "encode_record",
     "flush",
@@ -111,3 +112,5 @@ def encode_record(
 def encode_cost(
     settings: dict[str, Any], tier_id: str | None = None, model: str | None = None, **keywords: object
 ) -> bytes: ...
+def _stack_traces() -> tuple[int, int]:
+    """How many stack traces were written natively and how many by `traceback` since the start: for tests."""

@@ -5,6 +5,8 @@ mod log;
 mod open;
 #[cfg(test)]
 mod succession_tests;
+#[cfg(test)]
+mod tail_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};

@@ -1,7 +1,9 @@
 //! `exc_info` to `{type, message, stacktrace, causes?, notes?}`.
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::encode::{Encoder, Nest, Written};
@@ -12,6 +14,9 @@ const MAX_CAUSES: usize = 16;
 
 /// Length of the longest stack trace, in longest strings.
 const STACK_FIELDS: usize = 4;
+
+/// An exception, and the traceback to show instead of its own.
+type Raised<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
 
 impl<'py> Encoder<'py> {
     /// Appends an exception as a value: `"Type: message"`.
@@ -45,9 +50,10 @@ impl<'py> Encoder<'py> {
         exc_info: Option<&Bound<'py, PyAny>>,
         exc_text: Option<&Bound<'py, PyAny>>,
     ) -> Written {
-        if let Some(error) = exc_info.and_then(|exc_info| self.exception_of(exc_info)) {
+        if let Some((error, traceback)) = exc_info.and_then(|exc_info| self.exception_of(exc_info))
+        {
             let start = out.len();
-            let written = self.write_error(out, &error);
+            let written = self.write_error(out, &error, traceback);
             if written.is_err() {
                 out.truncate(start);
             }
@@ -63,24 +69,26 @@ impl<'py> Encoder<'py> {
         self.check(out)
     }
 
-    /// The exception that `exc_info` stands for.
-    fn exception_of(&self, exc_info: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    /// The exception that `exc_info` stands for, and the traceback that was passed along with it.
+    fn exception_of(&self, exc_info: &Bound<'py, PyAny>) -> Option<Raised<'py>> {
         if exc_info.is_none() {
             return None;
         }
         if let Ok(parts) = exc_info.cast::<PyTuple>() {
             let error = self.ok(parts.get_item(1))?;
             if !error.is_none() {
-                return is_exception(&error).then_some(error);
+                let traceback = parts.get_item(2).ok();
+                return is_exception(&error).then_some((error, traceback));
             }
             // A class without an instance: what `sys.exc_info()` could give in old extensions.
             let class = self
                 .ok(parts.get_item(0))
                 .filter(|class| !class.is_none())?;
-            return self.ok(class.call0()).filter(is_exception);
+            let error = self.ok(class.call0()).filter(is_exception);
+            return error.map(|error| (error, None));
         }
         if is_exception(exc_info) {
-            return Some(exc_info.clone());
+            return Some((exc_info.clone(), None));
         }
         if !self.ok(exc_info.is_truthy()).unwrap_or(false) {
             return None;
@@ -89,32 +97,31 @@ impl<'py> Encoder<'py> {
             .py
             .import("sys")
             .and_then(|sys| sys.call_method0("exc_info")?.get_item(1));
-        self.ok(current).filter(is_exception)
+        let error = self.ok(current).filter(is_exception);
+        error.map(|error| (error, None))
     }
 
-    fn write_error(&self, out: &mut Vec<u8>, error: &Bound<'py, PyAny>) -> Written {
+    fn write_error(
+        &self,
+        out: &mut Vec<u8>,
+        error: &Bound<'py, PyAny>,
+        traceback: Option<Bound<'py, PyAny>>,
+    ) -> Written {
         let py = self.py;
         out.extend_from_slice(b",\"exception\":{");
         self.write_summary(out, error);
         out.extend_from_slice(b",\"stacktrace\":");
-        let lines = || {
-            let traceback = error.getattr(intern!(py, "__traceback__"))?;
-            let format = py
-                .import(intern!(py, "traceback"))?
-                .getattr(intern!(py, "format_exception"))?;
-            let lines = format.call1((error.get_type(), error, traceback))?;
-            PyString::new(py, "").call_method1(intern!(py, "join"), (lines,))
-        };
-        match self.ok(lines()) {
-            Some(text) => self.write_stack(out, &text),
+        let text = traceback
+            .or_else(|| self.ok(error.getattr(intern!(py, "__traceback__"))))
+            .and_then(|traceback| self.stack_trace(error, &traceback));
+        match text {
+            Some(text) => self.write_stack_text(out, &text),
             None => self.write_exception_value(out, error.as_borrowed()),
         }
         self.check(out)?;
         self.write_causes(out, error);
         self.check(out)?;
-        if let Some(notes) = self
-            .ok(error.getattr_opt(intern!(py, "__notes__")))
-            .flatten()
+        if let Some(notes) = self.ok(notes_of(error))
             && let Ok(notes) = notes.cast_into::<PyList>()
             && !notes.is_empty()
         {
@@ -175,7 +182,10 @@ impl<'py> Encoder<'py> {
             self.write_str_of(out, text.as_borrowed());
             return;
         };
-        let text = text.to_string_lossy();
+        self.write_stack_text(out, &text.to_string_lossy());
+    }
+
+    fn write_stack_text(&self, out: &mut Vec<u8>, text: &str) {
         let text = text.trim_end_matches('\n');
         let limit = self.limits.text.saturating_mul(STACK_FIELDS);
         out.push(b'"');
@@ -196,7 +206,26 @@ impl<'py> Encoder<'py> {
     }
 }
 
-fn is_exception(value: &Bound<'_, PyAny>) -> bool {
+/// `getattr(error, "__notes__", None)`: Python's own, which raises nothing in between.
+#[allow(unsafe_code)]
+pub(super) fn notes_of<'py>(error: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static GETATTR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = error.py();
+    let getattr = GETATTR.import(py, "builtins", "getattr")?;
+    // SAFETY: live objects, and null at the end; a new reference or null with an error comes back.
+    unsafe {
+        let notes = ffi::PyObject_CallFunctionObjArgs(
+            getattr.as_ptr(),
+            error.as_ptr(),
+            intern!(py, "__notes__").as_ptr(),
+            ffi::Py_None(),
+            std::ptr::null_mut::<ffi::PyObject>(),
+        );
+        Bound::from_owned_ptr_or_err(py, notes)
+    }
+}
+
+pub(super) fn is_exception(value: &Bound<'_, PyAny>) -> bool {
     // By the real class: `__class__` may lie.
     super::names::derives(
         &value.get_type(),

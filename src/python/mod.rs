@@ -28,6 +28,7 @@ mod sites;
 mod structures;
 mod task;
 mod text;
+mod traceback;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -66,6 +67,8 @@ mod _core {
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
     };
+    #[pymodule_export]
+    use super::traceback::stack_traces;
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");

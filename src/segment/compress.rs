@@ -19,19 +19,19 @@ use super::lock::Lock;
 use super::naming::{gz_name, segment_name};
 use crate::failpoint;
 
-/// The default level, chosen on 32 MiB of records as this crate writes them (53,000 of 630 bytes: calls, costs, some tracebacks), in
-/// members of 1 MiB, one core, medians of three:
+/// The default level, by what `cargo bench --bench spool -- gzip` measures: records as this crate writes them (calls, costs, some
+/// tracebacks, 397 bytes each on average) in members of 1 MiB; the CPU of one core for all of it, with reading back and comparing:
 ///
-/// | level | MB/s | size, % of the text | µs per record |
+/// | level | MiB/s | size, % of the text | µs per record |
 /// |---|---|---|---|
-/// | 1 | 600 | 21.0 | 1.0 |
-/// | **2** | **400** | **15.0** | **1.6** |
-/// | 3 | 323 | 14.3 | 1.9 |
-/// | 4 | 262 | 13.6 | 2.4 |
-/// | 5 | 247 | 13.1 | 2.5 |
-/// | 6 | 186 | 12.8 | 3.4 |
+/// | 1 | 450 | 17.0 | 0.8 |
+/// | **2** | **340** | **12.7** | **1.1** |
+/// | 3 | 265 | 12.0 | 1.4 |
+/// | 4 | 230 | 11.7 | 1.6 |
+/// | 5 | 212 | 11.0 | 1.8 |
+/// | 6 | 160 | 10.8 | 2.4 |
 ///
-/// From 1 to 2 each point of size costs 0.1 µs; from 2 on, half a microsecond and more. This runs beside the program it logs for.
+/// From 1 to 2 each point of size costs 0.06 µs; from 2 on, 0.4 and more. This runs beside the program it logs for.
 pub const DEFAULT_LEVEL: u32 = 2;
 
 /// How to compress.

@@ -153,7 +153,7 @@ impl Stores {
             }
         }
         for slot in &ready {
-            if let Some(store) = slot.as_ref().and_then(|name| self.store(name)) {
+            if let Some(store) = slot.and_then(|at| self.store_at(at)) {
                 store.unlock();
             }
         }
@@ -172,7 +172,7 @@ impl Stores {
         end: u64,
         position: &mut u64,
         unsent: &mut Option<u64>,
-        ready: &mut [Option<String>],
+        ready: &mut [Option<usize>],
         pass: &mut Pass,
     ) -> Stop {
         let ring = source.ring;
@@ -196,7 +196,7 @@ impl Stores {
             // A page went while it was copied: what is staged may be holes. The next look checks every frame.
             *pass = before;
             for (slot, _) in batch.staged() {
-                if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
+                if let Some(store) = ready[slot].and_then(|at| self.store_at(at)) {
                     store.unstage();
                 }
             }
@@ -205,7 +205,7 @@ impl Stores {
         }
         let mut reached = [Reached::default(); MAX_LOGS];
         for (slot, _) in batch.staged() {
-            if let Some(store) = ready[slot].as_ref().and_then(|n| self.store(n)) {
+            if let Some(store) = ready[slot].and_then(|at| self.store_at(at)) {
                 reached[slot] = Reached {
                     to: *position,
                     written: ring.written(slot).saturating_add(store.records()),
@@ -229,10 +229,10 @@ impl Stores {
             ring.set_tail(*position);
         }
         for (slot, began) in batch.staged() {
-            let Some(name) = ready[slot].clone() else {
+            let Some(at) = ready[slot] else {
                 continue;
             };
-            let Some(store) = self.store(&name) else {
+            let Some(store) = self.store_at(at) else {
                 continue;
             };
             let mut written = 0;
@@ -243,7 +243,7 @@ impl Stores {
             pass.records += written;
             if let Err(e) = appended {
                 store.unlock();
-                self.troubled(&name, &e);
+                self.troubled(&self.name_at(at), &e);
                 ready[slot] = None;
                 *unsent = Some(unsent.map_or(began, |u| u.min(began)));
             }
@@ -271,7 +271,7 @@ impl Stores {
         check: bool,
         position: &mut u64,
         unsent: &mut Option<u64>,
-        ready: &[Option<String>],
+        ready: &[Option<usize>],
         batch: &mut Batch,
         pass: &mut Pass,
     ) -> Stop {
@@ -307,7 +307,7 @@ impl Stores {
                 *position = next;
                 continue;
             }
-            let Some(store) = ready[log].as_ref().and_then(|n| self.store(n)) else {
+            let Some(store) = ready[log].and_then(|at| self.store_at(at)) else {
                 if ring.log_name(log).is_none() {
                     pass.skip(*position, next); // Nobody can say any more whose it is.
                 } else {
@@ -358,15 +358,15 @@ impl Stores {
         &mut self,
         source: Source<'_>,
         position: u64,
-        ready: &[Option<String>],
+        ready: &[Option<usize>],
         batch: &mut Batch,
     ) -> Option<Stop> {
         if source.spool.is_some() && !drops_oldest(source) {
             return None; // The owner does so itself.
         }
-        for (log, name) in ready.iter().enumerate() {
+        for (log, place) in ready.iter().enumerate() {
             if let Some(owed) = batch.owed(source.ring, log)
-                && let Some(store) = name.as_ref().and_then(|n| self.store(n))
+                && let Some(store) = place.and_then(|at| self.store_at(at))
             {
                 match store.room(MAX_NOTICE) {
                     Room::Append => return Some(Stop::Append),
@@ -380,14 +380,14 @@ impl Stores {
         None
     }
 
-    fn rotate(&mut self, ready: &[Option<String>], slot: usize) {
-        let Some(name) = ready[slot].clone() else {
+    fn rotate(&mut self, ready: &[Option<usize>], slot: usize) {
+        let Some(at) = ready[slot] else {
             return;
         };
-        if let Some(store) = self.store(&name)
+        if let Some(store) = self.store_at(at)
             && let Err(e) = store.rotate()
         {
-            let path = self.dir.path().join(&name);
+            let path = self.dir.path().join(self.name_at(at));
             report::say(&format!(
                 "cannot rotate {}: {e}; it goes on in the current segment",
                 path.display()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0  commit  u64   absolute position ^ salt; stored last, so that a frame is whole or absent
-//! 8  crc     u32   CRC-32C of everything from 12 to the end of the payload, begun with the position
+//! 8  crc     u32   of everything from 12 to the end of the payload, begun with the position: see `checksum`
 //! 12 len     u32   payload bytes; !0 is the wrap marker: the next frame is at the start of the ring
 //! 16 log     u32   number in the ring's log table
 //! 20 kind    u32   0 a record, 1 an announcement of logspool's own
@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::failpoint;
 use crate::mapping::Mapping;
+use crate::spool::checksum;
 
 /// Frames start at multiples of this.
 pub const ALIGN: u64 = 16;
@@ -39,15 +40,16 @@ pub(super) fn seed(position: u64) -> u32 {
     (at ^ at >> 32) as u32
 }
 
-/// The checksum of a frame whose bytes from 12 on are `rest`.
-pub(super) fn checksum(position: u64, rest: &[u8]) -> u32 {
-    crc32c::crc32c_append(seed(position), rest)
+/// The checksum of a frame whose bytes from 12 on are `head` and then `payload`.
+#[inline]
+pub(super) fn checksum(position: u64, head: [u8; 12], payload: &[u8]) -> u32 {
+    checksum::checksum(seed(position), head, payload)
 }
 
 /// The checksum of the wrap marker. Not of the length alone: four bytes of all ones have themselves as their checksum, and so
 /// damage of all ones would pass for a marker at position 0.
 pub(super) fn wrap_crc(position: u64) -> u32 {
-    checksum(position, b"end of lap")
+    checksum(position, *b"end of a lap", &[])
 }
 
 /// What a frame's payload is.
@@ -136,7 +138,7 @@ impl Region {
         head[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[4..8].copy_from_slice(&(log as u32).to_le_bytes());
         head[8] = u8::from(kind == Kind::Announcement);
-        let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed(position), &head), payload);
+        let crc = checksum(position, head, payload);
         if failpoint::switched("commit-first") {
             self.map.u64(at).store(position ^ self.salt, Release);
         }
@@ -198,10 +200,9 @@ impl Region {
         }
         let payload = self.map.bytes(at + HEADER, len);
         if check {
-            let crc = crc32c::crc32c_append(
-                crc32c::crc32c_append(seed(position), self.map.bytes(at + 12, 12)),
-                payload,
-            );
+            let mut head = [0; 12];
+            head.copy_from_slice(self.map.bytes(at + 12, 12));
+            let crc = checksum(position, head, payload);
             if crc != self.map.u32(at + 8).load(Relaxed) && !failpoint::switched("no-checksum") {
                 return Found::Damaged;
             }

@@ -21,6 +21,10 @@ const STEP: u64 = 1 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 /// How far ahead of the head pages are faulted in: milliseconds of a fast burst.
 const AHEAD: u64 = 1 << 20;
+/// How far ahead of the head pages that were written back are made writable again: as much as came since the last look, within
+/// these bounds. An idle ring is left alone, or the kernel would write it back again and again.
+const NEAR: u64 = 16 << 10;
+const FAR: u64 = 256 << 10;
 const PAGE: u64 = 4096;
 
 /// Where a lap's frames must end.
@@ -121,5 +125,31 @@ impl Spool {
                 self.populated.store(to, Relaxed);
             }
         }
+    }
+
+    /// Makes the pages the head comes to next writable, after a pass that found `moved` bytes. What the kernel writes back, about
+    /// every 30 s, it also protects: the next store to each page is a fault, in which the file system may wait for its journal.
+    /// The writer meets it in the callers' stead.
+    pub fn touch_ahead(&self, moved: u64) {
+        if !self.ring.is_durable() {
+            return;
+        }
+        let capacity = self.ring.region.capacity;
+        let backed = self.populated.load(Relaxed).min(self.ring.reserved());
+        let touch = |from: u64, to: u64| {
+            let (from, to) = (from / PAGE * PAGE, to.min(backed));
+            if from < to {
+                self.ring.populate(from, to - from);
+            }
+        };
+        let head = self.head();
+        let from = if head == self.ring.tail() {
+            Self::next_offset(head % capacity)
+        } else {
+            head % capacity
+        };
+        let to = from + moved.clamp(NEAR, FAR);
+        touch(from, to);
+        touch(0, to.saturating_sub(capacity));
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod by_hand;
 mod census;
+mod checksum;
 pub mod drain;
 pub mod frame;
 mod full;

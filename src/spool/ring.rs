@@ -41,7 +41,7 @@ pub use crate::spool::name::{file_name, name_of};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LSPRING\0");
 /// Version of the ring format.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// Bytes before the data region.
 pub const HEADER: usize = TABLE + MAX_LOGS * ENTRY;
 

@@ -1,6 +1,5 @@
 //! The open logs of one directory: their locks, and their trouble with the disk.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,17 +21,19 @@ use crate::spool::ring::{MAX_LOGS, Ring};
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// The open logs of one directory, by file name.
+/// The open logs of one directory.
 #[derive(Debug)]
 pub struct Stores {
     pub(super) dir: Arc<LogDir>,
-    logs: HashMap<String, Log>,
+    /// Each keeps its place: a pass looks its logs up once, and not with every frame.
+    logs: Vec<Log>,
     /// The directory is gone and cannot be made again just now.
     gone: Option<Trouble>,
 }
 
 #[derive(Debug, Default)]
 struct Log {
+    name: String,
     store: Option<Store>,
     trouble: Option<Trouble>,
 }
@@ -85,7 +86,7 @@ impl Stores {
     pub fn new(dir: Arc<LogDir>) -> Self {
         Self {
             dir,
-            logs: HashMap::new(),
+            logs: Vec::new(),
             gone: None,
         }
     }
@@ -112,15 +113,11 @@ impl Stores {
     /// What took the place of this directory has its troubles, and says in each log when they are over. Without any it was
     /// `deleted`, which is said too.
     pub fn hand_over(&mut self, next: &mut Self, deleted: bool) {
-        for (name, log) in &mut self.logs {
+        for log in &mut self.logs {
             let trouble = log.trouble.take().or_else(|| self.gone.clone());
             if let Some(mut trouble) = trouble.or_else(|| deleted.then(Trouble::deleted)) {
                 trouble.retry_at = Instant::now();
-                next.logs
-                    .entry(name.clone())
-                    .or_default()
-                    .trouble
-                    .get_or_insert(trouble);
+                next.entry(&log.name).trouble.get_or_insert(trouble);
             }
         }
     }
@@ -130,9 +127,10 @@ impl Stores {
     /// # Errors
     /// When its state cannot be opened.
     pub fn open(&mut self, name: &str, settings: &LogSettings) -> Result<&mut Store> {
-        let log = self.logs.entry(name.to_owned()).or_default();
+        let dir = Arc::clone(&self.dir);
+        let log = self.entry(name);
         if log.store.is_none() {
-            log.store = Some(Store::open(Arc::clone(&self.dir), name, settings.clone())?);
+            log.store = Some(Store::open(dir, name, settings.clone())?);
         }
         log.store
             .as_mut()
@@ -141,7 +139,7 @@ impl Stores {
 
     /// All open stores.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Store> {
-        self.logs.values_mut().filter_map(|l| l.store.as_mut())
+        self.logs.iter_mut().filter_map(|l| l.store.as_mut())
     }
 
     /// Takes the lock of log `name` and finishes what a killed process left there, so that trouble shows at start.
@@ -168,16 +166,45 @@ impl Stores {
         Ok(())
     }
 
-    pub(super) fn store(&mut self, name: &str) -> Option<&mut Store> {
-        self.logs.get_mut(name)?.store.as_mut()
+    /// The place of log `name`, if it was ever opened.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.logs.iter().position(|l| l.name == name)
     }
 
-    /// Locks every log that may have something to write; by number in the ring, the names of those locked.
+    fn entry(&mut self, name: &str) -> &mut Log {
+        let at = self.find(name).unwrap_or_else(|| {
+            self.logs.push(Log {
+                name: name.to_owned(),
+                ..Log::default()
+            });
+            self.logs.len() - 1
+        });
+        &mut self.logs[at]
+    }
+
+    pub(super) fn store(&mut self, name: &str) -> Option<&mut Store> {
+        self.find(name).and_then(|at| self.store_at(at))
+    }
+
+    /// The store in place `at` of those [`Self::lock_pending`] gave.
+    #[inline]
+    pub(super) fn store_at(&mut self, at: usize) -> Option<&mut Store> {
+        self.logs.get_mut(at)?.store.as_mut()
+    }
+
+    /// The name of the log in place `at`.
+    pub(super) fn name_at(&self, at: usize) -> String {
+        self.logs
+            .get(at)
+            .map_or_else(String::new, |l| l.name.clone())
+    }
+
+    /// Locks every log that may have something to write; by number in the ring, the places of those locked.
     pub(super) fn lock_pending(
         &mut self,
         source: Source<'_>,
         pass: &mut Pass,
-    ) -> Vec<Option<String>> {
+    ) -> Vec<Option<usize>> {
         let mut ready = vec![None; MAX_LOGS];
         for (slot, place) in ready.iter_mut().enumerate() {
             let pending = source.spool.is_none_or(|s| s.is_pending(slot));
@@ -191,7 +218,7 @@ impl Stores {
                 continue;
             }
             match self.lock(&name, slot, source) {
-                Ok(true) => *place = Some(name),
+                Ok(true) => *place = self.find(&name),
                 Ok(false) => pass.contended = true,
                 Err(()) => {}
             }
@@ -206,7 +233,7 @@ impl Stores {
         slot: usize,
         source: Source<'_>,
     ) -> std::result::Result<bool, ()> {
-        let log = self.logs.entry(name.to_owned()).or_default();
+        let log = self.entry(name);
         if log.trouble.as_ref().is_some_and(Trouble::is_waiting)
             && !failpoint::switched("no-backoff")
         {
@@ -239,9 +266,10 @@ impl Stores {
     /// The log cannot be written just now: said once, until it heals.
     pub fn troubled(&mut self, name: &str, error: &io::Error) {
         let path = self.dir.path().join(name);
-        let Some(log) = self.logs.get_mut(name) else {
+        let Some(at) = self.find(name) else {
             return;
         };
+        let log = &mut self.logs[at];
         if let Some(trouble) = &mut log.trouble {
             return trouble.again();
         }
@@ -254,9 +282,10 @@ impl Stores {
 
     /// Says that it is over: on standard error, and in the log before its next record.
     fn healed(&mut self, name: &str) {
-        let Some(log) = self.logs.get_mut(name) else {
+        let Some(at) = self.find(name) else {
             return;
         };
+        let log = &mut self.logs[at];
         let Some(over) = log.trouble.take() else {
             return;
         };

@@ -158,7 +158,7 @@ def test_spools_that_pile_up_are_a_problem(tmp_path: Path) -> None:
 def test_format_versions_are_shown(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "a.jsonl"
     write(path, 1)
-    assert report("doctor", path.parent)["directories"][0]["formats"] == {"spool": 2, "state": 1}
+    assert report("doctor", path.parent)["directories"][0]["formats"] == {"spool": 3, "state": 1}
 
 
 def test_what_verify_finds_in_files_doctor_finds_too(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ use smallvec::SmallVec;
 
 use super::arguments::Arguments;
 use super::caller::Caller;
-use super::line::{CallRecord, Extra, Name};
+use super::line::{CallRecord, Extra};
 use super::world::World;
 use super::{plan, thread};
+use crate::json;
 use crate::python::buffer::Buffer;
 use crate::python::encode::class_of;
 use crate::python::handler::{Direct, NativeHandler, Reach};
 use crate::python::held::Held;
+use crate::python::record::USUAL;
 use crate::python::text::small_int;
 
 /// Calls that went either way, for tests: only attached threads count.
@@ -56,8 +58,17 @@ pub(super) struct Method<'a, 'py> {
 enum Way<'py> {
     Disabled,
     Standard,
-    One(Name<'py>, Held<'py>),
-    Many(Name<'py>, SmallVec<[Held<'py>; 2]>),
+    One(Held<'py>, Begun<'py>),
+    Many(SmallVec<[Held<'py>; 2]>, Begun<'py>),
+}
+
+/// What is known of a record as soon as its logger is.
+struct Begun<'py> {
+    /// Microseconds since the epoch.
+    created: i64,
+    name: Held<'py>,
+    /// `{"ts":…,"level":…,"logger":…`, or nothing.
+    line: Buffer,
 }
 
 /// Does a call natively, if nothing stands in the way.
@@ -76,16 +87,16 @@ pub(super) fn log<'py>(
     match way(world, arguments, method) {
         Way::Disabled => Outcome::Done,
         Way::Standard => Outcome::Standard,
-        Way::One(name, handler) => {
+        Way::One(handler, begun) => {
             // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
             match NativeHandler::direct(handler, method.level) {
-                Reach::Direct(direct) => write(world, arguments, method, name, [direct]),
+                Reach::Direct(direct) => write(world, arguments, method, begun, [direct]),
                 Reach::Below => Outcome::Done,
                 Reach::Standard => Outcome::Standard,
             }
         }
-        Way::Many(name, handlers) => {
+        Way::Many(handlers, begun) => {
             let mut open: SmallVec<[Direct<'_, 'py>; 2]> = SmallVec::new();
             for handler in &handlers {
                 // SAFETY: as above.
@@ -96,7 +107,7 @@ pub(super) fn log<'py>(
                     Reach::Standard => return Outcome::Standard,
                 }
             }
-            write(world, arguments, method, name, open)
+            write(world, arguments, method, begun, open)
         }
     }
 }
@@ -150,16 +161,27 @@ fn follow<'py>(
         let handler = Borrowed::<PyAny>::from_ptr(py, *address as *mut ffi::PyObject);
         (class_of(handler) == world.handler.as_ptr().cast()).then(|| Held::new(handler))
     };
-    let name = || Name {
-        text: Held::new(plan.name.bind(py).as_any().as_borrowed()),
-        head,
+    let begun = || {
+        let mut line = Buffer::take();
+        let created = now();
+        if !head.is_empty() {
+            line.bytes.reserve(USUAL);
+            line.bytes.extend_from_slice(b"{\"ts\":");
+            json::write_time(&mut line.bytes, created);
+            head.write(&mut line.bytes);
+        }
+        Begun {
+            created,
+            name: Held::new(plan.name.bind(py).as_any().as_borrowed()),
+            line,
+        }
     };
     match &plan.handlers[..] {
         [] => Way::Standard,
-        [one] => hold(one).map_or(Way::Standard, |handler| Way::One(name(), handler)),
+        [one] => hold(one).map_or(Way::Standard, |handler| Way::One(handler, begun())),
         many => {
             let handlers: Option<SmallVec<_>> = many.iter().map(hold).collect();
-            handlers.map_or(Way::Standard, |handlers| Way::Many(name(), handlers))
+            handlers.map_or(Way::Standard, |handlers| Way::Many(handlers, begun()))
         }
     }
 }
@@ -170,7 +192,7 @@ fn write<'a, 'py: 'a>(
     world: &'static World,
     arguments: Arguments<'_, 'py>,
     method: Method<'_, 'py>,
-    name: Name<'py>,
+    begun: Begun<'py>,
     logs: impl IntoIterator<Item = Direct<'a, 'py>>,
 ) -> Outcome {
     let py = arguments.py;
@@ -188,19 +210,19 @@ fn write<'a, 'py: 'a>(
     if extra == Extra::Refused {
         return Outcome::Standard;
     }
-    let level_name = if name.head.is_empty() {
-        match plan::level_name(world, method.level_object) {
-            Some(level_name) => Some(level_name),
-            None => return Outcome::Standard,
-        }
-    } else {
-        None
-    };
+    let Begun {
+        created,
+        name,
+        mut line,
+    } = begun;
+    // Otherwise it has just been found.
+    if line.bytes.is_empty() && plan::level_name(world, method.level_object).is_none() {
+        return Outcome::Standard;
+    }
     let record = CallRecord {
         world,
-        created: now(),
+        created,
         level_object: method.level_object,
-        level_name,
         name,
         said,
         exc_info: exc_info.flatten(),
@@ -208,13 +230,13 @@ fn write<'a, 'py: 'a>(
         caller,
         extra,
     };
-    let mut line = Buffer::take();
     for direct in logs {
-        line.bytes.clear();
         direct.encoder().encode_call(&record, &mut line.bytes);
         if let Err(raised) = direct.append(&mut line.bytes, method.level) {
             return Outcome::Raised(raised);
         }
+        // A next one begins anew.
+        line.bytes.clear();
     }
     count(&FAST);
     Outcome::Done

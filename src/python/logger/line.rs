@@ -7,7 +7,6 @@ use pyo3::types::PyTuple;
 
 use super::arguments::Said;
 use super::caller::Caller;
-use super::piece::Piece;
 use super::plan;
 use super::thread::Thread;
 use super::world::World;
@@ -18,16 +17,9 @@ use crate::python::held::Held;
 use crate::python::message::{Args, Template};
 use crate::python::names::{Names, Slot};
 use crate::python::parts::{Parts, Role};
-use crate::python::record::{RecordEncoder, USUAL};
+use crate::python::record::RecordEncoder;
 use crate::python::task::task_name;
 use crate::python::text::utf8;
-
-/// A logger's name.
-pub(super) struct Name<'py> {
-    pub(super) text: Held<'py>,
-    /// `,"level":…,"logger":…`, or empty.
-    pub(super) head: Piece<{ plan::ROOM }>,
-}
 
 /// What a call becomes.
 pub(super) struct CallRecord<'a, 'py> {
@@ -35,9 +27,7 @@ pub(super) struct CallRecord<'a, 'py> {
     /// Microseconds since the epoch.
     pub(super) created: i64,
     pub(super) level_object: Borrowed<'a, 'py, PyAny>,
-    /// Where it is not in the name's head.
-    pub(super) level_name: Option<Held<'py>>,
-    pub(super) name: Name<'py>,
+    pub(super) name: Held<'py>,
     pub(super) said: Said<'a, 'py>,
     /// A tuple.
     pub(super) exc_info: Option<Bound<'py, PyAny>>,
@@ -121,20 +111,20 @@ fn is_plain(class: *mut ffi::PyTypeObject, value: *mut ffi::PyObject) -> bool {
 }
 
 impl RecordEncoder {
-    /// Appends the line of a call, as [`Self::encode`] does that of a record.
+    /// Writes the line of a call, as [`Self::encode`] does that of a record. `out` holds its beginning, up to the name of the logger, or
+    /// nothing.
     #[inline]
     pub(super) fn encode_call(&self, record: &CallRecord<'_, '_>, out: &mut Vec<u8>) {
         let py = record.level_object.py();
         let Ok(names) = Names::get(py) else {
             return;
         };
-        let mut encoder = Encoder::new(py, names, self.limits(out));
+        let mut encoder = Encoder::new(py, names, self.limits(&[]));
         let task = task_name(&encoder);
-        let start = out.len();
         if let Ok(true) = self.write_call(&encoder, record, task.as_ref(), out) {
             out.extend_from_slice(json::SEQ_PLACEHOLDER);
         } else {
-            out.truncate(start);
+            out.clear();
             self.encode_parts(&mut encoder, record, task, out);
         }
         encoder.finish();
@@ -153,17 +143,12 @@ impl RecordEncoder {
         if record.extra != Extra::Plain
             || record.exc_info.is_some()
             || !(self.fixed.is_empty() || said.extra.is_none())
-            || record.name.head.is_empty()
+            || out.is_empty()
             || record.thread.piece.is_empty()
             || encoder.limits.text < plan::ROOM
         {
             return Ok(false);
         }
-        // Most lines fit, so that the buffer is not grown piece by piece.
-        out.reserve(USUAL);
-        out.extend_from_slice(b"{\"ts\":");
-        json::write_time(out, record.created);
-        record.name.head.write(out);
         out.extend_from_slice(b",\"event\":\"");
         let template = Template {
             msg: &said.msg,
@@ -211,13 +196,9 @@ impl RecordEncoder {
         let mut set = |slot: Slot, value: Bound<'py, PyAny>| {
             parts.slots[slot as usize] = Some(Held::from(value));
         };
-        set(Slot::Name, (*record.name.text).clone());
-        let level_name = match &record.level_name {
-            Some(name) => Some((**name).clone()),
-            None => plan::level_name(record.world, record.level_object).map(|name| (*name).clone()),
-        };
-        if let Some(name) = level_name {
-            set(Slot::LevelName, name);
+        set(Slot::Name, (*record.name).clone());
+        if let Some(name) = plan::level_name(record.world, record.level_object) {
+            set(Slot::LevelName, (*name).clone());
         }
         set(Slot::LevelNo, record.level_object.to_owned());
         set(Slot::Msg, said.msg.to_owned());

@@ -17,15 +17,15 @@ const DICT_VERSION: usize = 24;
 
 /// Which marks can be relied on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
-    pub(super) types: bool,
-    pub(super) dicts: bool,
+pub(in crate::python) struct Marks {
+    pub(in crate::python) types: bool,
+    pub(in crate::python) dicts: bool,
     pub(super) instances: bool,
 }
 
 /// The tag of a class: 0 after a change, until its attributes are looked up.
 #[inline]
-pub(super) fn type_tag(class: *mut ffi::PyTypeObject) -> u32 {
+pub(in crate::python) fn type_tag(class: *mut ffi::PyTypeObject) -> u32 {
     // SAFETY: a type object is larger than that, also where the word means something else: `probe` finds that out.
     unsafe {
         class
@@ -38,7 +38,7 @@ pub(super) fn type_tag(class: *mut ffi::PyTypeObject) -> u32 {
 
 /// The version of a dict.
 #[inline]
-pub(super) fn dict_version(dict: *mut ffi::PyObject) -> u64 {
+pub(in crate::python) fn dict_version(dict: *mut ffi::PyObject) -> u64 {
     // SAFETY: as above; a dict has at least 48 bytes.
     unsafe {
         dict.cast::<u8>()
@@ -50,7 +50,7 @@ pub(super) fn dict_version(dict: *mut ffi::PyObject) -> u64 {
 
 impl Marks {
     /// Looks what this interpreter marks.
-    pub(super) fn probe(py: Python<'_>) -> PyResult<Self> {
+    pub(in crate::python) fn probe(py: Python<'_>) -> PyResult<Self> {
         if !cfg!(all(target_pointer_width = "64", target_endian = "little")) {
             return Ok(Self {
                 types: false,

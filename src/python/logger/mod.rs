@@ -17,3 +17,4 @@ mod thread;
 mod world;
 
 pub(super) use class::{fast_calls, install, set_up};
+pub(super) use marks::{Marks, dict_version, type_tag};

@@ -9,9 +9,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::fd::BorrowedFd;
 
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use flate2::{Compression, GzBuilder};
-use rustix::fs;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 /// Bytes of text after which a member ends, at the next end of a line.
 const MEMBER: usize = 1 << 20;
@@ -19,8 +17,15 @@ const MEMBER: usize = 1 << 20;
 /// Bytes between two questions to the checkpoint.
 const CHUNK: usize = 64 << 10;
 
+/// Bytes after a member's text: its checksum and length.
+const TRAILER: usize = 8;
+
 /// Where the lengths stand in a member: after the fixed header (10 bytes), the length of the extra field (2), its id and length (4).
-const LENGTHS_AT: u64 = 16;
+const LENGTHS: usize = 16;
+
+/// The beginning of a member: gzip, deflate, an extra field and nothing else, no time, no system; then the extra field with its
+/// lengths, which are noted when they are known.
+const HEADER: [u8; 24] = *b"\x1f\x8b\x08\x04\0\0\0\0\x00\xff\x0c\0LS\x08\0\0\0\0\0\0\0\0\0";
 
 /// Reads `source` to its end into members. False when the checkpoint said stop.
 pub(super) fn write_members(
@@ -30,9 +35,8 @@ pub(super) fn write_members(
     checkpoint: &dyn Fn() -> bool,
 ) -> io::Result<bool> {
     let mut chunk = vec![0; CHUNK];
-    let mut at = 0;
     // An empty segment has one empty member, so that `zcat` takes it too.
-    let mut member = Some(Member::start(out, at, level));
+    let mut member = Member::start(out, level);
     loop {
         if checkpoint() {
             return Ok(false);
@@ -43,64 +47,138 @@ pub(super) fn write_members(
         }
         let mut rest = &chunk[..read];
         while !rest.is_empty() {
-            let current = member.get_or_insert_with(|| Member::start(out, at, level));
-            let end = current.end_in(rest);
+            if member.ended {
+                member.next();
+            }
+            let end = member.end_in(rest);
             let (mine, others) = rest.split_at(end.unwrap_or(rest.len()));
-            current.encoder.write_all(mine)?;
-            current.text += mine.len();
+            member.add(mine)?;
             rest = others;
-            if end.is_some()
-                && let Some(full) = member.take()
-            {
-                at = full.finish(out)?;
+            if end.is_some() {
+                member.finish()?;
             }
         }
     }
-    if let Some(last) = member {
-        last.finish(out)?;
+    if !member.ended {
+        member.finish()?;
     }
     Ok(true)
 }
 
+/// The member being written. One for all: what deflate needs is a third of a MiB, and freed and asked for again with every
+/// member it would be several, which the process keeps.
 struct Member<'a> {
-    encoder: GzEncoder<Fd<'a>>,
-    /// Where it begins in the file.
+    out: Fd<'a>,
+    deflate: Compress,
+    crc: Crc,
+    /// Packed and not written yet.
+    packed: Vec<u8>,
+    /// Bytes of this member that are in the file.
+    written: u64,
+    /// Where it begins there.
     at: u64,
-    /// Bytes of text so far.
-    text: usize,
+    ended: bool,
 }
 
 impl<'a> Member<'a> {
-    fn start(out: BorrowedFd<'a>, at: u64, level: u32) -> Self {
-        let encoder = GzBuilder::new()
-            .extra(*b"LS\x08\0\0\0\0\0\0\0\0\0")
-            .write(Fd(out), Compression::new(level));
+    fn start(out: BorrowedFd<'a>, level: u32) -> Self {
+        let mut packed = Vec::with_capacity(CHUNK);
+        packed.extend_from_slice(&HEADER);
         Self {
-            encoder,
-            at,
-            text: 0,
+            out: Fd(out),
+            deflate: Compress::new(Compression::new(level), false),
+            crc: Crc::new(),
+            packed,
+            written: 0,
+            at: 0,
+            ended: false,
         }
+    }
+
+    /// Begins the one after it.
+    fn next(&mut self) {
+        self.deflate.reset();
+        self.crc.reset();
+        self.packed.extend_from_slice(&HEADER);
+        self.at += self.written;
+        (self.written, self.ended) = (0, false);
     }
 
     /// Where in `next` this member ends: after the first end of a line that makes it large enough.
     fn end_in(&self, next: &[u8]) -> Option<usize> {
-        let from = (MEMBER - 1).saturating_sub(self.text);
+        let held = usize::try_from(self.deflate.total_in()).unwrap_or(usize::MAX);
+        let from = (MEMBER - 1).saturating_sub(held);
         let line = memchr::memchr(b'\n', next.get(from..)?)?;
         Some(from + line + 1)
     }
 
-    /// Ends the member, notes its lengths, and gives the offset after it.
-    fn finish(self, out: BorrowedFd<'_>) -> io::Result<u64> {
-        self.encoder.finish()?;
-        let end = fs::tell(out)?;
-        if let (Ok(packed), Ok(text)) = (u32::try_from(end - self.at), u32::try_from(self.text)) {
-            let lengths = (u64::from(text) << 32 | u64::from(packed)).to_le_bytes();
+    fn add(&mut self, text: &[u8]) -> io::Result<()> {
+        self.crc.update(text);
+        self.pack(text, FlushCompress::None)
+    }
+
+    /// Packs `text`, and with `Finish` what is held back too.
+    fn pack(&mut self, mut text: &[u8], flush: FlushCompress) -> io::Result<()> {
+        loop {
+            // `compress_vec` fills what is allocated.
+            if self.packed.len() == self.packed.capacity() {
+                self.write_out()?;
+            }
+            let before = self.deflate.total_in();
+            let status = self
+                .deflate
+                .compress_vec(text, &mut self.packed, flush)
+                .map_err(io::Error::other)?;
+            let taken = usize::try_from(self.deflate.total_in() - before);
+            text = &text[taken.unwrap_or(text.len())..];
+            let done = match flush {
+                FlushCompress::Finish => status == Status::StreamEnd,
+                _ => text.is_empty(),
+            };
+            if done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.packed)?;
+        self.written += self.packed.len() as u64;
+        self.packed.clear();
+        Ok(())
+    }
+
+    /// Ends the member and notes its lengths.
+    fn finish(&mut self) -> io::Result<()> {
+        self.pack(&[], FlushCompress::Finish)?;
+        if self.packed.capacity() - self.packed.len() < TRAILER {
+            self.write_out()?; // Or the buffer would grow.
+        }
+        self.packed.extend_from_slice(&self.crc.sum().to_le_bytes());
+        self.packed
+            .extend_from_slice(&self.crc.amount().to_le_bytes());
+        let member = self.written + self.packed.len() as u64;
+        let lengths = match (
+            u32::try_from(member),
+            u32::try_from(self.deflate.total_in()),
+        ) {
+            (Ok(packed), Ok(text)) => (u64::from(text) << 32 | u64::from(packed)).to_le_bytes(),
+            _ => [0; 8], // Too long to say.
+        };
+        let place = LENGTHS..LENGTHS + lengths.len();
+        if self.written == 0 {
+            self.packed[place].copy_from_slice(&lengths);
+            self.write_out()?;
+        } else {
+            self.write_out()?;
             crate::failpoint::step();
-            if rustix::io::pwrite(out, &lengths, self.at + LENGTHS_AT)? != lengths.len() {
+            if rustix::io::pwrite(self.out.0, &lengths, self.at + LENGTHS as u64)? != lengths.len()
+            {
                 return Err(io::ErrorKind::WriteZero.into());
             }
         }
-        Ok(end)
+        self.ended = true;
+        Ok(())
     }
 }
 

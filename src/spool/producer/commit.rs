@@ -127,6 +127,11 @@ impl Spool {
         self.has_room(producer, need)
     }
 
+    /// Where the next frame of an empty ring goes that stands at `offset`.
+    pub(in crate::spool) fn next_offset(offset: u64) -> u64 {
+        if offset > RESTART { 0 } else { offset }
+    }
+
     /// Skips the rest of the lap of an empty ring, whose tail nobody else moves. The tail goes first: the consumer must
     /// never look for frames in what is skipped.
     #[cold]

@@ -277,7 +277,11 @@ impl Walk<'_> {
         }
         let whole = self
             .bytes(position, frame::HEADER + len as usize)?
-            .is_some_and(|bytes| frame::checksum(position, &bytes[12..]) == crc);
+            .is_some_and(|bytes| {
+                let mut head = [0; 12];
+                head.copy_from_slice(&bytes[12..frame::HEADER]);
+                frame::checksum(position, head, &bytes[frame::HEADER..]) == crc
+            });
         Ok(if whole {
             Step::Frame {
                 log,
