@@ -66,7 +66,7 @@ _SHM = {"settings": {"spool_dir": "shm"}}
 _WITHOUT_W3 = ("write", "nexuslog")
 
 GROUPS: dict[str, Group] = {
-    "W0": _calls("W0", *_CORE, *_PEERS, "otel"),
+    "W0": _calls("W0", *_CORE, "nexuslog", "fastlogging", "logxide", "picologging"),
     "W1": _calls("W1", *_CORE, *_PEERS, "otel"),
     "W2": _calls("W2", *_CORE, *_PEERS, "otel", "dumps", "open"),
     "W3": _calls("W3", *(r for r in (*_CORE, *_PEERS, "otel") if r not in _WITHOUT_W3), count=4_000),
