@@ -163,7 +163,8 @@ bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers,
 	$(PY) benches/python/tables.py
 
 .PHONY: profile
-profile: $(VENV)/wheel.stamp ## count the instructions of one call, by function, under valgrind (with symbols, in .make/profile)
+profile: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
+profile: $(VENV)/requirements.stamp .make/peers/requirements.stamp ## count the instructions of one call, by function, under valgrind (with symbols, in .make/profile)
 	@tools/debian_packages valgrind=valgrind
 	benches/profile.sh $(PY)
 
