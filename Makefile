@@ -157,13 +157,14 @@ BENCH_PYTHON ?= $(shell for p in python3.12 "$(HOME)"/.pyenv/versions/3.12.*/bin
 .PHONY: bench
 bench: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
 bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 35 minutes; goes on where it was stopped)
-	$(PYTEST) benches/python
+	$(PYTEST) -o faulthandler_timeout=7200 benches/python
 	$(PY) benches/python/toolcalls.py
 	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 
 .PHONY: profile
-profile: $(VENV)/wheel.stamp ## count the instructions of one call, by function, under valgrind (with symbols, in .make/profile)
+profile: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
+profile: $(VENV)/requirements.stamp .make/peers/requirements.stamp ## count the instructions of one call, by function, under valgrind (with symbols, in .make/profile)
 	@tools/debian_packages valgrind=valgrind
 	benches/profile.sh $(PY)
 

@@ -21,7 +21,9 @@ span fell (-1: during none) and `kind` is "log" or "cost".
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import importlib
 import importlib.util
 import itertools
 import json
@@ -91,6 +93,9 @@ class Spans:
         server.mcp.middleware.append(number)
         if hasattr(server, "log_cost"):
             server.log_cost = self.timed("cost", server.log_cost)  # type: ignore[attr-defined]
+        # httpx imports it with its first request; its loggers, which write most of what there is at DEBUG, have to exist by now.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("httpcore")
         loggers = [logging.root, *logging.root.manager.loggerDict.values()]
         for logger in loggers:
             if isinstance(logger, logging.Logger):

@@ -20,9 +20,10 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import children
+
 HERE = Path(__file__).resolve().parent
 KEPT = HERE.parents[1] / ".benchmarks"
-PYTHON = os.environ.get("LOGSPOOL_BENCH_PYTHON") or sys.executable
 WARM, CALLS = 500, 2_000
 BEGIN, END = "getpriority", "getsid"  # functions of the C library that mark where counting begins and ends
 SHOWN = 0.01  # a function is named when it takes this share of the call
@@ -80,10 +81,9 @@ def per_call(package: Path, route: str, workload: str) -> dict[tuple[str, str], 
         command = [
             *("valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={out}"),
             *("--compress-strings=no", "--compress-pos=no", f"--zero-before={BEGIN}", f"--dump-before={END}"),
-            *(PYTHON, __file__, "--log", route, workload, directory),
+            *(children.PYTHON, __file__, "--log", route, workload, directory),
         ]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LOG", "OTEL_", "JSON_LOGS", "PYTHON"))}
-        environment |= {"PYTHONPATH": str(package.resolve()), "PYTHONHASHSEED": "0"}
+        environment = children.environment() | {"PYTHONPATH": str(package.resolve()), "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode != 0:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")

@@ -50,8 +50,9 @@ class ChildFailed(RuntimeError):
 
 
 def environment() -> dict[str, str]:
-    """This machine's settings for logging programs are kept away from the measured ones."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("LOG", "OTEL_", "JSON_LOGS", "PYTHON"))}
+    """This machine's settings for logging programs are kept away from the measured ones; and pytest's: logxide acts on them."""
+    other = ("LOG", "OTEL_", "JSON_LOGS", "PYTHON", "PYTEST")
+    return {k: v for k, v in os.environ.items() if not k.startswith(other)}
 
 
 def output(command: list[str]) -> subprocess.CompletedProcess[str]:

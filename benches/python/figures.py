@@ -66,7 +66,7 @@ _SHM = {"settings": {"spool_dir": "shm"}}
 _WITHOUT_W3 = ("write", "nexuslog")
 
 GROUPS: dict[str, Group] = {
-    "W0": _calls("W0", *_CORE, *_PEERS, "otel"),
+    "W0": _calls("W0", *_CORE, "nexuslog", "fastlogging", "logxide", "picologging"),
     "W1": _calls("W1", *_CORE, *_PEERS, "otel"),
     "W2": _calls("W2", *_CORE, *_PEERS, "otel", "dumps", "open"),
     "W3": _calls("W3", *(r for r in (*_CORE, *_PEERS, "otel") if r not in _WITHOUT_W3), count=4_000),
@@ -218,7 +218,7 @@ class Session:
     def measured(self) -> dict[str, Any]:
         """Every group with the machine and the load average before and after: this benchmark alone makes 1 to 2."""
         return {
-            name: {**group, "packages": self.python["packages"]}
+            name: {**group, "packages": self.python["packages"], "build": self.python["logspool"]}
             for name, group in self.groups.items()
             if all(group["routes"].values())
         }

@@ -30,10 +30,10 @@ class Goal:
         return self.got >= self.limit if self.at_least else self.got <= self.limit
 
     def row(self) -> list[str]:
-        wanted = f"{'≥' if self.at_least else '≤'} {self.limit:g} {self.unit}"
+        wanted = f"{'≥' if self.at_least else '≤'} {self.limit:.3g} {self.unit}"
         of_goal = self.limit / self.got if self.at_least and self.got else self.got / self.limit
         verdict = "met" if self.met else "**missed**"
-        return [self.text, wanted, f"{self.got:.3g} {self.unit}{self.note}", f"{of_goal:.2f}", verdict]
+        return [self.text, wanted, f"{self.got:.4g} {self.unit}{self.note}", f"{of_goal:.2f}", verdict]
 
 
 class Goals:

@@ -197,7 +197,7 @@ class PicoLogging(Route):
 class PythonJsonLogger(Rotating):
     label = "python-json-logger with orjson, RotatingFileHandler"
     package = "python-json-logger"
-    share = 5
+    share = 10
 
     def handler(self) -> logging.Handler:
         from pythonjsonlogger.orjson import OrjsonFormatter as Formatter
@@ -250,7 +250,7 @@ class OpenTelemetry(Route):
 class Loguru(Route):
     label = "loguru, enqueue=True, serialize=True"
     package = "loguru"
-    share = 10
+    share = 20
     calls: ClassVar = _BRACES
 
     def names(self) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class Loguru(Route):
 class ConcurrentLogHandler(Route):
     label = "concurrent-log-handler + orjson"
     package = "concurrent-log-handler"
-    share = 5
+    share = 10
 
     def handler(self) -> logging.Handler:
         from concurrent_log_handler import ConcurrentRotatingFileHandler
@@ -304,7 +304,7 @@ class HplLogger(Route):
     lacks = "JSON only where there are fields, no level or time otherwise; no compression"
     package = "py_hpl_logger"
     files = "*.log*"
-    share = 5
+    share = 10
 
     def handler(self) -> logging.Handler:
         import os
@@ -331,7 +331,7 @@ class Logly(Route):
     label = "logly, serialize=True"
     lacks = "writes every field as a string"
     package = "logly"
-    share = 5
+    share = 10
     calls: ClassVar = {
         **_BRACES,
         "W2": 'bind(**fields).info("tool_call")',

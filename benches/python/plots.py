@@ -16,7 +16,7 @@ from typing import Any
 import figures
 from peers import ALL_ROUTES
 
-WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 900, 330, 60, 24, 66, 46
+WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 900, 330, 60, 24, 84, 46
 OURS, PEER, LESS, FLOOR, INK, GRID = "#c2410c", "#1d4ed8", "#93b4e8", "#737373", "#1f2937", "#e2e5ea"
 
 
@@ -82,7 +82,7 @@ class Drawing:
             self.elements.insert(
                 0, f'<line x1="{at:.1f}" y1="{TOP - 4}" x2="{at:.1f}" y2="{self.bottom}" stroke="{GRID}"/>'
             )
-            self.text(at, self.bottom + 16, f"{tick:,g}", size=11, anchor="middle")
+            self.text(at, self.bottom + 16, f"{tick:,.12g}", size=11, anchor="middle")
         self.text((LEFT + WIDTH - RIGHT) / 2, self.bottom + 34, unit, size=12, anchor="middle")
 
     def dots(self, y: float, at: dict[str, float], fill: str, large: str) -> None:
@@ -177,9 +177,7 @@ def percentiles(routes: dict[str, list[figures.Figures]], title: str, subtitle: 
         at = {key: drawing.x(figures.median(routes[route], key)) for key in keys}
         drawing.dots(y, at, fill, "p99.9")
         row_name(drawing, row, route)
-    drawing.axis(
-        "µs in the caller (log scale): p50, p95, p99 small dots; p99.9 large; max hollow; medians over the repeats"
-    )
+    drawing.axis("µs in the caller (log scale): p50, p95, p99; p99.9 large; max hollow")
     return drawing.svg()
 
 
@@ -238,7 +236,7 @@ def delays(groups: list[tuple[str, dict[str, list[figures.Figures]]]]) -> str:
         drawing.text(
             LEFT - 10, y + 4, f"{what}: {short}", anchor="end", size=11, fill=OURS if route in figures.OURS else INK
         )
-    drawing.axis("ms late (log scale): p50, p99 (large), p99.9, max hollow; medians over the repeats")
+    drawing.axis("ms late (log scale): p50; p99 large; p99.9; max hollow; medians over the repeats")
     return drawing.svg()
 
 
@@ -268,7 +266,7 @@ def write(measured: dict[str, Any], place: Path) -> dict[str, str]:
         drawn["paced"] = percentiles(
             routes["paced"],
             "The tail: 2,000 records a second, rotation and gzip where a route can",
-            "W2, a new file every 512 KiB",
+            "W2, a new file every 512 KiB; each dot the median of its figure over the repeats",
         )
     for name, title in (
         ("flat", "Flat out: one thread, no rotation"),

@@ -199,7 +199,7 @@ class Rotating(Route):
 
 class OptionA(Rotating):
     label = "QueueHandler + QueueListener + orjson + RotatingFileHandler + gzip (option A)"
-    share = 5
+    share = 10
 
     def handler(self) -> logging.Handler:
         records: queue.Queue[logging.LogRecord] = queue.Queue(-1)

@@ -206,8 +206,10 @@ def where(measured: dict[str, Any]) -> str:
         f"{name} {len(next(iter(group['routes'].values())))} ({group['load'][0]:.1f}–{group['load'][1]:.1f})"
         for name, group in measured.items()
     ]
+    builds = {group["build"] for group in measured.values()}
+    mixed = " **Not all groups are of the same build of logspool.**" if len(builds) > 1 else ""
     return (
-        f"Measured on: {'; '.join(machines)}. Repeats, and the load average before and after them (measuring alone makes 1 to 2; "
+        f"Measured on: {'; '.join(machines)}.{mixed} Repeats, and the load average before and after them (measuring alone makes 1 to 2; "
         f"more is other work on the machine): {', '.join(runs)}."
     )
 

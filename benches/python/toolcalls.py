@@ -123,8 +123,8 @@ def at(values: list[float], share: float) -> float:
 
 def table(arms: list[Arm], calls: int) -> str:
     head = (
-        "| | records | one logging call, p50 µs | p95 | all logging of a tool call, p50 µs | p95 | tool call at the client, p50 ms | p95 "
-        "| CPU of the server a call, ms |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+        "| | logging calls | one logging call, p50 µs | p95 | all logging of a tool call, p50 µs | p95 | tool call at the client, p50 ms "
+        "| p95 | CPU of the server a call, ms |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     )
     rows = []
     for arm in arms:
