@@ -58,6 +58,8 @@ pub(super) struct Method<'a, 'py> {
 enum Way<'py> {
     Disabled,
     Standard,
+    /// Not known yet.
+    Ask(plan::Asked),
     One(Held<'py>, Begun<'py>),
     Many(SmallVec<[Held<'py>; 2]>, Begun<'py>),
 }
@@ -86,7 +88,7 @@ pub(super) fn log<'py>(
     }
     match way(world, arguments, method) {
         Way::Disabled => Outcome::Done,
-        Way::Standard => Outcome::Standard,
+        Way::Standard | Way::Ask(_) => Outcome::Standard,
         Way::One(handler, begun) => {
             // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
@@ -124,19 +126,26 @@ fn way<'py>(
     let Some(look) = world.is_ordinary(py) else {
         return Way::Standard;
     };
-    let found = plan::with(py, logger.as_ptr(), |plan| {
-        follow(world, plan, py, method, look)
-    });
-    match found {
-        Some(way) => way,
-        None => match plan::make(world, &logger) {
-            Ok(true) => plan::with(py, logger.as_ptr(), |plan| {
-                follow(world, plan, py, method, look)
-            })
-            .unwrap_or(Way::Standard),
-            _ => Way::Standard,
-        },
+    let mut told = None;
+    // At most: there is no plan, it does not know of the level, it does.
+    for _ in 0..3 {
+        let found = plan::with(py, logger.as_ptr(), look, |plan| {
+            follow(world, plan, py, method, told)
+        });
+        match found {
+            Some(Way::Ask(asked)) => match asked.answer(method.level_object) {
+                Some(answer) => told = Some(answer),
+                None => return Way::Standard,
+            },
+            Some(way) => return way,
+            None => {
+                if !plan::make(world, &logger, look).unwrap_or(false) {
+                    return Way::Standard;
+                }
+            }
+        }
     }
+    Way::Standard
 }
 
 /// What a good plan says of a call.
@@ -146,16 +155,23 @@ fn follow<'py>(
     plan: &plan::Plan,
     py: Python<'py>,
     method: Method<'_, 'py>,
-    look: u32,
+    told: Option<(u64, bool)>,
 ) -> Way<'py> {
     if plan.disabled {
         return Way::Disabled;
     }
-    let head = match plan.level(world, method.level_object, method.place, look) {
-        Some((false, _)) => return Way::Disabled,
-        Some((true, head)) => head,
-        None => return Way::Standard,
+    if let (Some(place), Some(told)) = (method.place, told) {
+        plan.remember(place, told);
+    }
+    let known = match method.place {
+        Some(place) => plan.is_enabled(place),
+        None => told.map(|(_, enabled)| enabled),
     };
+    match known {
+        Some(true) => {}
+        Some(false) => return Way::Disabled,
+        None => return Way::Ask(plan.ask(py)),
+    }
     // SAFETY: the plan is good: the lists hold these objects now.
     let hold = |address: &usize| unsafe {
         let handler = Borrowed::<PyAny>::from_ptr(py, *address as *mut ffi::PyObject);
@@ -164,7 +180,9 @@ fn follow<'py>(
     let begun = || {
         let mut line = Buffer::take();
         let created = now();
-        if !head.is_empty() {
+        if let Some(head) = method.place.map(|place| &plan.heads[place])
+            && !head.is_empty()
+        {
             line.bytes.reserve(USUAL);
             line.bytes.extend_from_slice(b"{\"ts\":");
             json::write_time(&mut line.bytes, created);

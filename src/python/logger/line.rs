@@ -198,7 +198,7 @@ impl RecordEncoder {
         };
         set(Slot::Name, (*record.name).clone());
         if let Some(name) = plan::level_name(record.world, record.level_object) {
-            set(Slot::LevelName, (*name).clone());
+            set(Slot::LevelName, name);
         }
         set(Slot::LevelNo, record.level_object.to_owned());
         set(Slot::Msg, said.msg.to_owned());

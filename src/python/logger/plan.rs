@@ -17,8 +17,6 @@ use super::piece::Piece;
 use super::world::World;
 use crate::json;
 use crate::python::attach::AttachedCell;
-use crate::python::encode::class_of;
-use crate::python::held::Held;
 use crate::python::text::utf8;
 
 /// Ancestors, and handlers of one logger, beyond which calls go the standard way.
@@ -56,17 +54,6 @@ pub(super) const LEVELS: usize = 5;
 /// Bytes of `,"level":…,"logger":…` that are kept whole.
 pub(super) const ROOM: usize = 80;
 
-/// What is known of a logger and a level.
-#[derive(Clone, Copy)]
-struct Known {
-    /// Version of `_cache`, and the look at the world, of which it is.
-    version: u64,
-    look: u32,
-    enabled: bool,
-    /// `,"level":…,"logger":…`, or empty.
-    head: Piece<ROOM>,
-}
-
 /// What is known of a logger.
 pub(super) struct Plan {
     /// Tells when the logger goes.
@@ -79,8 +66,12 @@ pub(super) struct Plan {
     pub(super) name: Py<PyString>,
     /// `logger._cache`: level to whether it is enabled.
     enabled: Py<PyDict>,
-    /// What was found there for the levels that have a method.
-    levels: [Cell<Known>; LEVELS],
+    /// What was found there for the levels that have a method, and the version it was found in.
+    levels: [Cell<(u64, bool)>; LEVELS],
+    /// `,"level":…,"logger":…` for each of them, or empty.
+    pub(super) heads: [Piece<ROOM>; LEVELS],
+    /// The look at the world that the heads are of.
+    look: u32,
     /// Addresses of the handlers reached, in order; none where a call has to go the standard way.
     pub(super) handlers: SmallVec<[usize; 2]>,
 }
@@ -92,74 +83,25 @@ impl Plan {
             && self.members.iter().all(Members::is_unchanged)
     }
 
-    /// Whether a level is enabled, as `isEnabledFor` found before, and the beginning of its lines. `None` if it has not.
-    ///
-    /// `place`: of the level among those with a method; `look`: of the world.
+    /// Whether a level that has a method is enabled, if that is known.
     #[inline]
-    pub(super) fn level(
-        &self,
-        world: &World,
-        level: Borrowed<'_, '_, PyAny>,
-        place: Option<usize>,
-        look: u32,
-    ) -> Option<(bool, Piece<ROOM>)> {
-        let Some(place) = place else {
-            return self
-                .is_enabled(level)
-                .map(|enabled| (enabled, Piece::EMPTY));
-        };
-        let version = dict_version(self.enabled.as_ptr());
-        let known = self.levels[place].get();
-        if known.version == version && known.look == look {
-            return Some((known.enabled, known.head));
-        }
-        self.learn(world, level, place, look)
+    pub(super) fn is_enabled(&self, place: usize) -> Option<bool> {
+        let (version, enabled) = self.levels[place].get();
+        (version == dict_version(self.enabled.as_ptr())).then_some(enabled)
     }
 
-    #[cold]
-    fn learn(
-        &self,
-        world: &World,
-        level: Borrowed<'_, '_, PyAny>,
-        place: usize,
-        look: u32,
-    ) -> Option<(bool, Piece<ROOM>)> {
-        let enabled = self.is_enabled(level)?;
-        let name = level_name(world, level);
-        let texts = name
-            .as_ref()
-            .and_then(|name| utf8(name.as_borrowed()))
-            .zip(utf8(self.name.bind(level.py()).as_any().as_borrowed()));
-        let head = texts.map_or(Piece::EMPTY, |(level, name)| {
-            let mut line = b",\"level\":".to_vec();
-            json::write_quoted(&mut line, level);
-            line.extend_from_slice(b",\"logger\":");
-            json::write_quoted(&mut line, name);
-            Piece::new(&line)
-        });
-        self.levels[place].set(Known {
-            version: dict_version(self.enabled.as_ptr()),
-            look,
-            enabled,
-            head,
-        });
-        Some((enabled, head))
+    /// Whom to ask: [`Asked::answer`].
+    pub(super) fn ask(&self, py: Python<'_>) -> Asked {
+        Asked(self.enabled.clone_ref(py))
     }
 
-    fn is_enabled(&self, level: Borrowed<'_, '_, PyAny>) -> Option<bool> {
-        // SAFETY: a live dict and an int: its hash needs no code. A borrowed reference or null; immortal objects.
-        unsafe {
-            let enabled = ffi::PyDict_GetItemWithError(self.enabled.as_ptr(), level.as_ptr());
-            if enabled == ffi::Py_True() {
-                Some(true)
-            } else {
-                (enabled == ffi::Py_False()).then_some(false)
-            }
-        }
+    /// Remembers what was answered.
+    pub(super) fn remember(&self, place: usize, (version, enabled): (u64, bool)) {
+        self.levels[place].set((version, enabled));
     }
 
     /// Follows the standard library's rules from a logger up. `None` for what they do not cover: attributes of other types.
-    fn find(world: &World, logger: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+    fn find(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> PyResult<Option<Self>> {
         let py = logger.py();
         let Some(own) = attributes(logger)? else {
             return Ok(None);
@@ -181,14 +123,9 @@ impl Plan {
             disabled,
             name: name.unbind(),
             enabled: enabled.unbind(),
-            levels: [const {
-                Cell::new(Known {
-                    version: 0,
-                    look: 0,
-                    enabled: false,
-                    head: Piece::EMPTY,
-                })
-            }; LEVELS],
+            levels: [const { Cell::new((0, false)) }; LEVELS],
+            heads: heads(world, &own)?,
+            look,
             handlers: SmallVec::new(),
         };
         let mut standard = filters.is_empty();
@@ -240,15 +177,48 @@ impl Plan {
     }
 }
 
-/// `logging.getLevelName(level)`, for a level that has a name.
-#[inline]
-pub(super) fn level_name<'py>(world: &World, level: Borrowed<'_, 'py, PyAny>) -> Option<Held<'py>> {
-    // SAFETY: as in `is_enabled`; held at once.
-    unsafe {
-        let name = ffi::PyDict_GetItemWithError(world.level_names.as_ptr(), level.as_ptr());
-        let name = Borrowed::<PyAny>::from_ptr_or_opt(level.py(), name)?;
-        (class_of(name) == &raw mut ffi::PyUnicode_Type).then(|| Held::new(name))
+/// A logger's `_cache`, to be asked where code may run: its keys are what the program used as levels.
+pub(super) struct Asked(Py<PyDict>);
+
+impl Asked {
+    /// Whether a level is enabled, as `isEnabledFor` found before, and the version that is of.
+    pub(super) fn answer(&self, level: Borrowed<'_, '_, PyAny>) -> Option<(u64, bool)> {
+        let version = dict_version(self.0.as_ptr());
+        let enabled = self.0.bind(level.py()).get_item(level).ok()??;
+        let enabled = enabled.cast_exact::<PyBool>().ok()?.is_true();
+        Some((version, enabled))
     }
+}
+
+/// The beginnings of lines, by level. They are made beforehand: reading text that is no UTF-8 raises, and so may run code.
+fn heads(world: &World, own: &Bound<'_, PyDict>) -> PyResult<[Piece<ROOM>; LEVELS]> {
+    let py = own.py();
+    let mut heads = [Piece::EMPTY; LEVELS];
+    let name = own.get_item(intern!(py, "name"))?;
+    for (head, level) in heads.iter_mut().zip([10, 20, 30, 40, 50]) {
+        let level = world.level_names.bind(py).get_item(level)?;
+        let texts = [level.as_ref(), name.as_ref()].map(|text| {
+            text.filter(|text| text.is_exact_instance_of::<PyString>())
+                .and_then(|text| utf8(text.as_borrowed()))
+        });
+        if let [Some(level), Some(name)] = texts {
+            let mut line = b",\"level\":".to_vec();
+            json::write_quoted(&mut line, level);
+            line.extend_from_slice(b",\"logger\":");
+            json::write_quoted(&mut line, name);
+            *head = Piece::new(&line);
+        }
+    }
+    Ok(heads)
+}
+
+/// `logging.getLevelName(level)`, for a level that has a name.
+pub(super) fn level_name<'py>(
+    world: &World,
+    level: Borrowed<'_, 'py, PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    let name = world.level_names.bind(level.py()).get_item(level).ok()??;
+    name.is_exact_instance_of::<PyString>().then_some(name)
 }
 
 /// The attributes of an object, where that is a dict of its own.
@@ -334,12 +304,13 @@ fn set_of(logger: usize) -> usize {
     ((logger >> 4) ^ (logger >> 13)) % SETS
 }
 
-/// What `look` makes of the logger's plan; `None` if there is none that is good.
+/// What `follow` makes of the logger's plan, during which no code may run; `None` if there is none that is good.
 #[inline]
 pub(super) fn with<R>(
     py: Python<'_>,
     logger: *mut ffi::PyObject,
-    look: impl FnOnce(&Plan) -> R,
+    look: u32,
+    follow: impl FnOnce(&Plan) -> R,
 ) -> Option<R> {
     let logger = logger as usize;
     PLANS.with(py, |table| {
@@ -347,15 +318,15 @@ pub(super) fn with<R>(
             .iter()
             .find(|entry| entry.logger == logger)?;
         let plan = entry.plan.as_ref()?;
-        plan.is_good().then(|| look(plan))
+        (plan.look == look && plan.is_good()).then(|| follow(plan))
     })
 }
 
 /// Makes a plan. False if the logger is one that no plan can be made for.
 #[cold]
-pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> PyResult<bool> {
     let py = logger.py();
-    let Some(mut plan) = Plan::find(world, logger)? else {
+    let Some(mut plan) = Plan::find(world, logger, look)? else {
         return Ok(false);
     };
     plan.weak = weak_reference(logger)?;
