@@ -60,6 +60,19 @@ def test_groups_are_cut_in_width_and_depth(sources: Sources) -> None:
         agrees(thrown(group))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with 3.11")
+def test_what_hangs_on_two_parts_of_a_group_is_shown_once_and_where_traceback_shows_it() -> None:
+    shared = thrown(ValueError("shared"))
+    parts = [KeyError("first"), KeyError("second"), KeyError("third")]
+    parts[0].__cause__ = shared
+    parts[1].__context__ = shared
+    group = BaseExceptionGroup("several", parts)  # noqa: F821
+    group.__context__ = thrown(OSError("before"))
+    group.__context__.__cause__ = parts[2]
+    assert ours(group).count("ValueError: shared") == 1
+    agrees(group)
+
+
 def test_long_chains_and_cycles_read_the_same() -> None:
     chain = thrown(ValueError(0))
     for n in range(1, 40):
