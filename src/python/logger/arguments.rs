@@ -74,6 +74,12 @@ impl<'a, 'py> Arguments<'a, 'py> {
             .map(|object| unsafe { Borrowed::from_ptr(self.py, *object) })
     }
 
+    /// Whether nothing is passed by name.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.named.is_none()
+    }
+
     /// The level that `log` is given, if it is an int and no other.
     #[inline]
     pub(super) fn level(&self) -> Option<(i64, Borrowed<'a, 'py, PyAny>)> {

@@ -94,8 +94,9 @@ pub(super) fn log<'py>(
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
             match NativeHandler::direct(handler, method.level) {
                 Reach::Direct(direct) => write(world, arguments, method, begun, [direct]),
-                Reach::Below => Outcome::Done,
-                Reach::Standard => Outcome::Standard,
+                // What is wrong with a call is told even where nobody wants the record.
+                Reach::Below if arguments.is_plain() => Outcome::Done,
+                Reach::Below | Reach::Standard => Outcome::Standard,
             }
         }
         Way::Many(handlers, begun) => {

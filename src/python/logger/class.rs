@@ -19,14 +19,14 @@ use super::world::{self, OUTER, world};
 use crate::report;
 
 /// Levels of the methods of [`OUTER`]; `log` is given its own.
-const LEVELS: [i64; 7] = [10, 20, 30, 40, 50, 40, 0];
+const LEVELS: [i64; 8] = [10, 20, 30, 40, 50, 40, 0, 50];
 /// Their places among those that a plan knows.
-const PLACES: [usize; 7] = [0, 1, 2, 3, 4, 3, 0];
+const PLACES: [usize; 8] = [0, 1, 2, 3, 4, 3, 0, 4];
 const EXCEPTION: usize = 5;
 const LOG: usize = 6;
 
-static METHOD_NAMES: PyOnceLock<[Py<PyString>; 7]> = PyOnceLock::new();
-static LEVEL_OBJECTS: PyOnceLock<[Py<PyAny>; 7]> = PyOnceLock::new();
+static METHOD_NAMES: PyOnceLock<[Py<PyString>; 8]> = PyOnceLock::new();
+static LEVEL_OBJECTS: PyOnceLock<[Py<PyAny>; 8]> = PyOnceLock::new();
 
 macro_rules! documentation {
     ($name:literal, $signature:literal, $text:literal) => {
@@ -34,7 +34,7 @@ macro_rules! documentation {
     };
 }
 
-const DOCUMENTATION: [&str; 7] = [
+const DOCUMENTATION: [&str; 8] = [
     documentation!(
         "debug",
         "($self, msg, *args, **kwargs)",
@@ -69,6 +69,11 @@ const DOCUMENTATION: [&str; 7] = [
         "log",
         "($self, level, msg, *args, **kwargs)",
         "Log `msg % args` with a level given as an int."
+    ),
+    documentation!(
+        "fatal",
+        "($self, msg, *args, **kwargs)",
+        "Log `msg % args` with level CRITICAL: use critical() instead."
     ),
 ];
 
@@ -183,7 +188,7 @@ fn make<'py>(
         definition::<4>(c"critical"),
         definition::<5>(c"exception"),
         definition::<6>(c"log"),
-        definition::<4>(c"fatal"),
+        definition::<7>(c"fatal"),
         ffi::PyMethodDef::zeroed(),
     ]));
     let slots = Box::leak(Box::new([

@@ -150,29 +150,33 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches the dict of an object; `names` are the entries that matter.
+    /// Watches the dict of an object; `names` are the entries that matter: all, where there are none.
     pub(super) fn new(
         marks: Marks,
         dict: &Bound<'_, PyDict>,
         names: &[&Bound<'_, PyString>],
-    ) -> PyResult<Self> {
-        let entries = if marks.instances {
-            None
-        } else {
-            let mut entries = Vec::new();
-            for name in names {
-                if let Some(value) = dict.get_item(name)? {
-                    entries.push(((*name).clone().unbind(), value.unbind()));
+    ) -> Self {
+        let mut entries = Vec::new();
+        if !marks.instances {
+            for (name, value) in dict {
+                // Other keys are no attributes; one added takes part in the size.
+                let Ok(name) = name.cast_into_exact::<PyString>() else {
+                    continue;
+                };
+                let matters =
+                    |known: &&Bound<'_, PyString>| known.as_any().eq(&name).unwrap_or(false);
+                if names.is_empty() || names.iter().any(matters) {
+                    entries.push((name.unbind(), value.unbind()));
                 }
             }
-            // SAFETY: a live dict.
-            Some((unsafe { ffi::PyDict_Size(dict.as_ptr()) }, entries))
-        };
-        Ok(Self {
+        }
+        // SAFETY: a live dict.
+        let size = unsafe { ffi::PyDict_Size(dict.as_ptr()) };
+        Self {
             dict: dict.clone().unbind(),
             version: dict_version(dict.as_ptr()),
-            entries,
-        })
+            entries: (!marks.instances).then_some((size, entries)),
+        }
     }
 
     #[inline]

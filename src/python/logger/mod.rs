@@ -1,6 +1,6 @@
 //! `logspool.Logger`: a log call without a `LogRecord`, wherever nobody would notice.
 //!
-//! [`class`] makes the type, whose methods [`call`] answers: [`world`] tells whether `logging` is the standard library's, [`plan`] where
+//! [`class`] makes the type, whose methods [`call`] answers: [`world`] tells whether `logging` is the standard library's ([`standard`]), [`plan`] where
 //! a logger's records go, [`caller`] and [`thread`] who logs, and [`line`] writes what `logging` would have written. Whatever is not
 //! ordinary is handed to the public method of `logging.Logger` before anything was done.
 
@@ -13,6 +13,7 @@ mod line;
 mod marks;
 mod piece;
 mod plan;
+mod standard;
 mod thread;
 mod world;
 

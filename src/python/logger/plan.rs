@@ -133,11 +133,7 @@ impl Plan {
             standard &= !own.contains(name.bind(py))?;
         }
         plan.members.push(Members::of(&filters));
-        let names = [
-            intern!(py, "disabled"),
-            intern!(py, "name"),
-            intern!(py, "_cache"),
-            intern!(py, "filters"),
+        let inherited = [
             intern!(py, "handlers"),
             intern!(py, "propagate"),
             intern!(py, "parent"),
@@ -159,7 +155,13 @@ impl Plan {
                 plan.handlers.push(handler.as_ptr() as usize);
             }
             plan.members.push(Members::of(&handlers));
-            plan.watches.push(Watch::new(world.marks, &own, &names)?);
+            // Of the logger itself anything may matter: what stands in a method's place does.
+            let names: &[_] = if plan.watches.is_empty() {
+                &[]
+            } else {
+                &inherited
+            };
+            plan.watches.push(Watch::new(world.marks, &own, names));
             above = if propagate {
                 own.get_item(intern!(py, "parent"))?
                     .filter(|parent| !parent.is_none())

@@ -6,7 +6,6 @@
 #![allow(unsafe_code)]
 
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
@@ -16,7 +15,7 @@ use super::marks::{Marks, dict_version, type_tag};
 use crate::python::attach::AttachedCell;
 
 /// Methods of `Logger` that a call goes through.
-const INNER: [&str; 7] = [
+pub(super) const INNER: [&str; 7] = [
     "isEnabledFor",
     "_log",
     "findCaller",
@@ -26,7 +25,7 @@ const INNER: [&str; 7] = [
     "filter",
 ];
 /// Methods that are called.
-pub(super) const OUTER: [&str; 7] = [
+pub(super) const OUTER: [&str; 8] = [
     "debug",
     "info",
     "warning",
@@ -34,9 +33,8 @@ pub(super) const OUTER: [&str; 7] = [
     "critical",
     "exception",
     "log",
+    "fatal",
 ];
-const RECORD: [&str; 2] = ["__init__", "getMessage"];
-const HANDLER: [&str; 3] = ["handle", "emit", "format"];
 
 const CLASSES: usize = 5;
 const DICTS: usize = 5;
@@ -77,14 +75,14 @@ pub(super) struct World {
     pub(super) threads: Py<PyDict>,
     /// Names of [`INNER`] and [`OUTER`] methods: in a logger's own `__dict__` they stand before the class'.
     pub(super) sensitive: Vec<Py<PyString>>,
-    record: Py<PyType>,
+    pub(super) record: Py<PyType>,
     /// `logging`, `threading`, `time`, `os`.
-    modules: [Py<PyDict>; 4],
+    pub(super) modules: [Py<PyDict>; 4],
     /// `time.time` or `time.time_ns`, and the C function it is: time-machine exchanges that one.
-    clock: (Py<PyAny>, usize),
+    pub(super) clock: (Py<PyAny>, usize),
     /// File of `logging`, and of `threading`.
-    files: [Py<PyAny>; 2],
-    native_handle: [Py<PyAny>; 2],
+    pub(super) files: [Py<PyAny>; 2],
+    pub(super) native_handle: [Py<PyAny>; 2],
     state: AttachedCell<State>,
 }
 
@@ -177,9 +175,9 @@ impl World {
                     .getattr("__code__")?
                     .getattr("co_filename")?
                     .unbind(),
+                // One that nobody patches.
                 threading
-                    .getattr("Thread")?
-                    .getattr("start")?
+                    .getattr("enumerate")?
                     .getattr("__code__")?
                     .getattr("co_filename")?
                     .unbind(),
@@ -274,124 +272,4 @@ impl World {
             (ordinary, state.looks)
         })
     }
-
-    fn is_standard(&self, py: Python<'_>) -> PyResult<bool> {
-        let [logging, threading, time, os] = &self.modules;
-        let [file, threads_file] = &self.files;
-        let own = |class: &Py<PyType>, names: &[&str]| -> PyResult<bool> {
-            for name in names {
-                if !is_function(&class.bind(py).getattr(*name)?, name, file.bind(py))? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        };
-        if !(own(&self.own, &INNER)?
-            && own(&self.own_root, &INNER)?
-            && own(&self.logger, &OUTER)?
-            && own(&self.record, &RECORD)?)
-        {
-            return Ok(false);
-        }
-        let handler = self.handler.bind(py);
-        for (name, native) in HANDLER.iter().zip(&self.native_handle) {
-            if !handler.getattr(*name)?.is(native) {
-                return Ok(false);
-            }
-        }
-        for name in ["format", "filter"] {
-            if !is_function(&handler.getattr(name)?, name, file.bind(py))? {
-                return Ok(false);
-            }
-        }
-        let base = handler.mro().iter().find(|class| {
-            class
-                .getattr(intern!(py, "__name__"))
-                .is_ok_and(|name| name.eq("Handler").unwrap_or(false))
-        });
-        if let Some(base) = base
-            && !is_function(&base.getattr("handle")?, "handle", file.bind(py))?
-        {
-            return Ok(false);
-        }
-        let logging = logging.bind(py);
-        let global = |name: &str| logging.get_item(name);
-        let is = |name: &str, wanted: &Bound<'_, PyAny>| -> PyResult<bool> {
-            Ok(global(name)?.is_some_and(|value| value.is(wanted)))
-        };
-        let record = self.record.bind(py).as_any();
-        if !(is("LogRecord", record)?
-            && is("_logRecordFactory", record)?
-            && is("_levelToName", self.level_names.bind(py).as_any())?)
-        {
-            return Ok(false);
-        }
-        for (name, module) in [("threading", threading), ("time", time), ("os", os)] {
-            let same = global(name)?
-                .and_then(|value| value.getattr("__dict__").ok())
-                .is_some_and(|dict| dict.is(module));
-            if !same {
-                return Ok(false);
-            }
-        }
-        for name in ["logThreads", "logProcesses", "logAsyncioTasks"] {
-            // The last one is 3.12's.
-            if let Some(value) = global(name)?
-                && !value.is_truthy()?
-            {
-                return Ok(false);
-            }
-        }
-        let source = global("_srcfile")?;
-        let finds_caller = match (source, global("currentframe")?) {
-            (Some(source), Some(current)) => {
-                source.is_truthy()?
-                    && source.eq(file.bind(py))?
-                    && (is_function(&current, "<lambda>", file.bind(py))?
-                        || is_function(&current, "currentframe", file.bind(py))?)
-            }
-            _ => false,
-        };
-        if !finds_caller {
-            return Ok(false);
-        }
-        let threading = threading.bind(py);
-        let current = threading.get_item("current_thread")?;
-        let ident = threading.get_item("get_ident")?;
-        let active = threading.get_item("_active")?;
-        let clock_name = if py.version_info() < (3, 13) {
-            "time"
-        } else {
-            "time_ns"
-        };
-        let clock = time.bind(py).get_item(clock_name)?;
-        let pid = os.bind(py).get_item("getpid")?;
-        Ok(current.is_some_and(|f| {
-            is_function(&f, "current_thread", threads_file.bind(py)).unwrap_or(false)
-        }) && is_builtin(ident.as_ref(), "_thread")?
-            && active.is_some_and(|dict| dict.is(&self.threads))
-            && clock.is_some_and(|clock| clock.is(&self.clock.0))
-            && is_builtin(pid.as_ref(), "posix")?)
-    }
-}
-
-/// Whether an object is a plain function of this name, from this file.
-fn is_function(function: &Bound<'_, PyAny>, name: &str, file: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = function.py();
-    if !function.is_instance_of::<pyo3::types::PyFunction>() {
-        return Ok(false);
-    }
-    let code = function.getattr(intern!(py, "__code__"))?;
-    Ok(code.getattr(intern!(py, "co_name"))?.eq(name)?
-        && code.getattr(intern!(py, "co_filename"))?.eq(file)?)
-}
-
-/// Whether an object is a builtin function of a module.
-fn is_builtin(function: Option<&Bound<'_, PyAny>>, module: &str) -> PyResult<bool> {
-    let Some(function) = function else {
-        return Ok(false);
-    };
-    // SAFETY: a live object.
-    let builtin = unsafe { ffi::PyCFunction_Check(function.as_ptr()) } != 0;
-    Ok(builtin && function.getattr("__module__")?.eq(module)?)
 }
