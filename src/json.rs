@@ -143,41 +143,83 @@ fn last_word(rest: &[u8]) -> u64 {
     word | spaces << (len * 8)
 }
 
+/// An escape: how long it is, and its text.
+type Escape = (u8, [u8; 7]);
+
+/// What stands for each ASCII byte in a JSON string.
+static ESCAPES: [Escape; 128] = {
+    let hex = *b"0123456789abcdef";
+    let mut escapes = [(1, [0; 7]); 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let letter = match byte {
+            0x22 => b'"',
+            0x5c => b'\\',
+            0x08 => b'b',
+            0x0c => b'f',
+            0x0a => b'n',
+            0x0d => b'r',
+            0x09 => b't',
+            _ => 0,
+        };
+        #[allow(clippy::cast_possible_truncation)] // Below 128.
+        let own = byte as u8;
+        escapes[byte] = if letter != 0 {
+            (2, [b'\\', letter, 0, 0, 0, 0, 0])
+        } else if byte < 0x20 || byte == 0x7f {
+            (
+                6,
+                [b'\\', b'u', b'0', b'0', hex[byte >> 4], hex[byte & 15], 0],
+            )
+        } else {
+            (1, [own, 0, 0, 0, 0, 0, 0])
+        };
+        byte += 1;
+    }
+    escapes
+};
+
 /// The same as [`write_escaped`], of text that begins with a byte that is odd or not ASCII.
-#[cold]
 fn write_escaped_from(out: &mut Vec<u8>, text: &[u8]) {
-    let mut at = 0;
-    while at < text.len() {
-        // Byte by byte, back to whole words at the next ASCII.
-        let rest = &text[at..];
-        let run = rest
-            .iter()
-            .position(|&byte| ODD[usize::from(byte)] || byte.is_ascii())
-            .unwrap_or(rest.len());
-        out.extend_from_slice(&rest[..run]);
-        at += run;
-        match text.get(at) {
-            None => return,
-            Some(&byte) if ODD[usize::from(byte)] => at += write_odd(out, &text[at..]),
-            Some(_) => {
-                out.reserve(text.len() - at + 8);
-                at += copy_clean(out, &text[at..], |_| 0);
+    let mut rest = text;
+    while let Some(&byte) = rest.first() {
+        let used = match ESCAPES.get(usize::from(byte)) {
+            Some((len, bytes)) => {
+                out.reserve(8);
+                // SAFETY: seven bytes fit, and the first `len` of them become part of `out`.
+                unsafe {
+                    let end = out.len();
+                    out.as_mut_ptr().add(end).cast::<[u8; 7]>().write(*bytes);
+                    out.set_len(end + usize::from(*len));
+                }
+                1
             }
-        }
+            None => write_wide(out, rest),
+        };
+        rest = &rest[used..];
+        // Room for all of it as it is and for what `copy_clean` stores past the end.
+        out.reserve(rest.len() + 8);
+        rest = &rest[copy_clean(out, rest, |_| 0)..];
     }
 }
 
-/// Appends the first character of `text`, escaped where it must be, and returns how many bytes it has.
+/// Appends the characters at the start of `text` that are not ASCII, or the first of them if that needs an escape; returns how many bytes.
+#[cold]
+fn write_wide(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    let run = text
+        .iter()
+        .position(|&byte| ODD[usize::from(byte)] || byte.is_ascii())
+        .unwrap_or(text.len());
+    if run == 0 {
+        return write_odd(out, text);
+    }
+    out.extend_from_slice(&text[..run]);
+    run
+}
+
+/// Appends the first character of `text`, which is not ASCII, escaped where it must be, and returns how many bytes it has.
 fn write_odd(out: &mut Vec<u8>, text: &[u8]) -> usize {
     let code = match *text {
-        [b'"', ..] => return write_short(out, b'"'),
-        [b'\\', ..] => return write_short(out, b'\\'),
-        [b'\n', ..] => return write_short(out, b'n'),
-        [b'\r', ..] => return write_short(out, b'r'),
-        [b'\t', ..] => return write_short(out, b't'),
-        [8, ..] => return write_short(out, b'b'),
-        [12, ..] => return write_short(out, b'f'),
-        [byte, ..] if byte < 0x20 || byte == 0x7f => (u16::from(byte), 1),
         [0xc2, low @ 0x80..=0x9f, ..] => (u16::from(low), 2),
         [0xe2, 0x80, low @ (0xa8 | 0xa9), ..] => (0x2000 | u16::from(low & 0x3f), 3),
         [0xed, middle @ 0xa0..=0xbf, low, ..] => (
@@ -196,11 +238,6 @@ fn write_odd(out: &mut Vec<u8>, text: &[u8]) -> usize {
         out.push(b"0123456789abcdef"[usize::from(code >> shift & 0xf)]);
     }
     used
-}
-
-fn write_short(out: &mut Vec<u8>, letter: u8) -> usize {
-    out.extend_from_slice(&[b'\\', letter]);
-    1
 }
 
 /// Copies the first and the last `N` of `len` bytes.
