@@ -71,8 +71,8 @@ def _of_handlers(logger: logging.Logger, level: int) -> str | None:
 
 
 def _of_handler(handler: logging.Handler, level: int) -> str | None:
-    if type(handler.level) is not int or level < handler.level:
-        return None  # not reached, or not comparable
+    if not isinstance(handler, logging.Handler) or type(handler.level) is not int or level < handler.level:
+        return None  # no handler, not reached, or not comparable
     if type(handler) is not logspool.SpoolHandler or handler.filters or handler.formatter is not None:
         return STANDARD
     if any(name in handler.__dict__ for name in ("handle", "filter", "emit", "format", "acquire", "release")):
