@@ -89,7 +89,22 @@ impl<'py> Encoder<'py> {
 
     /// The value, or `None` after swallowing what was raised.
     pub(super) fn ok<T>(&self, result: PyResult<T>) -> Option<T> {
-        result.inspect_err(|error| self.swallow(error)).ok()
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.swallow(&error);
+                self.discard(error);
+                None
+            }
+        }
+    }
+
+    /// Frees an error now. Calls arrive without pyo3's own count of attached callers, and what is dropped then waits for the next one
+    /// that has it: perhaps for ever.
+    pub(super) fn discard(&self, error: PyErr) {
+        error.restore(self.py);
+        // SAFETY: attached.
+        unsafe { ffi::PyErr_Clear() };
     }
 
     /// Puts a swallowed Ctrl-C back: Python's SIGINT handler runs again, after the logging call, if this is the main thread

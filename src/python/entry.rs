@@ -203,7 +203,9 @@ unsafe fn find_places(
     let site = (keywords as usize >> 4) % SITES;
     let old = SEEN.with(py, |seen| seen[site].replace((tuple, positional, places)));
     // Not within `with`: this may free the tuple.
-    drop(old);
+    if let Some((old, ..)) = old {
+        old.drop_ref(py);
+    }
     Some(places)
 }
 

@@ -156,5 +156,7 @@ pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
         std::mem::replace(second, std::mem::replace(first, entry))
     });
     // Not within `with`: this may free the text.
-    drop(old);
+    if let Some(old) = old.text {
+        old.drop_ref(text.py());
+    }
 }

@@ -165,7 +165,7 @@ impl<'py> Encoder<'py> {
             },
             Ok(_) => Rendered { text, error },
             Err(raised) => {
-                error = Some(self.describe(&raised));
+                error = Some(self.describe(raised));
                 Rendered { text, error }
             }
         }
@@ -185,16 +185,17 @@ impl<'py> Encoder<'py> {
             },
             Err(raised) => Rendered {
                 text: self.text_or_placeholder(msg),
-                error: Some(self.describe(&raised)),
+                error: Some(self.describe(raised)),
             },
         }
     }
 
     /// `"Type: message"` of an exception that was swallowed.
-    fn describe(&self, raised: &PyErr) -> String {
-        self.swallow(raised);
+    fn describe(&self, raised: PyErr) -> String {
+        self.swallow(&raised);
         let mut text = Vec::new();
         self.write_exception_value(&mut text, raised.value(self.py).as_any().as_borrowed());
+        self.discard(raised);
         // Escaped already, but unescaped text is the same for what exceptions usually say.
         serde_json::from_slice(&text)
             .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned())

@@ -59,7 +59,7 @@ enum Way<'py> {
     Disabled,
     Standard,
     /// Not known yet.
-    Ask(plan::Asked),
+    Ask(plan::Asked<'py>),
     One(Held<'py>, Begun<'py>),
     Many(SmallVec<[Held<'py>; 2]>, Begun<'py>),
 }
@@ -140,7 +140,7 @@ fn way<'py>(
             },
             Some(way) => return way,
             None => {
-                if !plan::make(world, &logger, look).unwrap_or(false) {
+                if !plan::make(world, &logger, look) {
                     return Way::Standard;
                 }
             }

@@ -144,6 +144,10 @@ impl<'py> Caller<'py> {
                 .as_ref()
                 .is_some_and(|known| known.as_ptr() == text.as_ptr())
             {
+                // Another handler's limit: what is escaped is never shorter than the text.
+                if message.escaped.len() > encoder.limits.text {
+                    return Found::Other;
+                }
                 out.extend_from_slice(&message.escaped);
                 return Found::Written;
             }
@@ -185,7 +189,9 @@ impl<'py> Caller<'py> {
             place.message.text.replace(text)
         });
         // Not within `with`: this may free the text.
-        drop(old);
+        if let Some(Some(old)) = old {
+            old.drop_ref(self.py);
+        }
     }
 
     /// Appends `,"src":{…}`; false, with nothing written, if another took the room meanwhile.
@@ -249,6 +255,11 @@ impl<'py> Caller<'py> {
 /// Enters a place. Whether it is a caller's; `None` if it cannot be told.
 #[cold]
 fn learn(frame: Borrowed<'_, '_, PyAny>, spot: Spot, world: &World) -> Option<bool> {
+    // Attached in pyo3's eyes, too: what is dropped here is freed here.
+    Python::attach(|_| try_learn(frame, spot, world))
+}
+
+fn try_learn(frame: Borrowed<'_, '_, PyAny>, spot: Spot, world: &World) -> Option<bool> {
     let py = frame.py();
     let code = frame::code(frame);
     let path = code.getattr(intern!(py, "co_filename")).ok()?;

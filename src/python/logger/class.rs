@@ -3,7 +3,7 @@
 //! They add nothing to the layout of `logging.Logger`, so that existing loggers can be given the class by assignment to `__class__`.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -160,6 +160,25 @@ fn standard<const N: usize>(arguments: Arguments<'_, '_>) -> *mut ffi::PyObject 
     })
 }
 
+unsafe extern "C" fn get_dict(logger: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: a live object; a new reference or null with an error goes back.
+    unsafe { ffi::PyObject_GenericGetDict(logger, ptr::null_mut()) }
+}
+
+/// Another dict in the place of a logger's own: the plans watch the old one.
+unsafe extern "C" fn set_dict(
+    logger: *mut ffi::PyObject,
+    dict: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: a live object and a value or null, as the interpreter passes them.
+    let set = unsafe { ffi::PyObject_GenericSetDict(logger, dict, ptr::null_mut()) };
+    if set == 0 {
+        Python::attach(plan::clear);
+    }
+    set
+}
+
 fn definition<const N: usize>(name: &'static CStr) -> ffi::PyMethodDef {
     let documentation = CStr::from_bytes_until_nul(DOCUMENTATION[N].as_bytes()).unwrap_or(c"");
     ffi::PyMethodDef {
@@ -191,7 +210,21 @@ fn make<'py>(
         definition::<7>(c"fatal"),
         ffi::PyMethodDef::zeroed(),
     ]));
+    let attributes = Box::leak(Box::new([
+        ffi::PyGetSetDef {
+            name: c"__dict__".as_ptr(),
+            get: Some(get_dict),
+            set: Some(set_dict),
+            doc: ptr::null(),
+            closure: ptr::null_mut(),
+        },
+        ffi::PyGetSetDef::default(),
+    ]));
     let slots = Box::leak(Box::new([
+        ffi::PyType_Slot {
+            slot: ffi::Py_tp_getset,
+            pfunc: attributes.as_mut_ptr().cast::<c_void>(),
+        },
         ffi::PyType_Slot {
             slot: ffi::Py_tp_methods,
             pfunc: methods.as_mut_ptr().cast::<c_void>(),

@@ -39,7 +39,7 @@ pub(super) struct CallRecord<'a, 'py> {
 /// What kind of entries an `extra` has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extra {
-    /// Only names without a meaning of their own, and values of JSON's own types.
+    /// Only names without a meaning of their own, and scalars, or dicts and lists of them.
     Plain,
     /// Others, too.
     Mixed,
@@ -82,7 +82,7 @@ impl Extra {
             let class = unsafe { ffi::Py_TYPE(value) };
             match role {
                 Role::Slot(_) => return Self::Refused,
-                Role::Extra if is_plain(class, value) => {}
+                Role::Extra if is_scalar(class, value) || holds_scalars(class, value) => {}
                 Role::Extra | Role::Nested | Role::Promoted(_) => kind = Self::Mixed,
             }
         }
@@ -98,16 +98,35 @@ fn role_of(key: Borrowed<'_, '_, PyAny>) -> Option<Role> {
 }
 
 #[inline]
-fn is_plain(class: *mut ffi::PyTypeObject, value: *mut ffi::PyObject) -> bool {
+fn is_scalar(class: *mut ffi::PyTypeObject, value: *mut ffi::PyObject) -> bool {
     class == &raw mut ffi::PyUnicode_Type
         || class == &raw mut ffi::PyLong_Type
         || class == &raw mut ffi::PyFloat_Type
-        || class == &raw mut ffi::PyDict_Type
         || class == &raw mut ffi::PyBool_Type
-        || class == &raw mut ffi::PyList_Type
         // SAFETY: immortal.
         || value == unsafe { ffi::Py_None() }
-        || class == &raw mut ffi::PyTuple_Type
+}
+
+/// Whether a value is a dict or a list of scalars: writing it runs no code that could change the `extra` it is in.
+#[inline]
+fn holds_scalars(class: *mut ffi::PyTypeObject, value: *mut ffi::PyObject) -> bool {
+    // SAFETY: live objects of the classes that were asked for; no code runs within the loops.
+    unsafe {
+        // What a value refers to is looked at where it is.
+        let scalar = |item: *mut ffi::PyObject| is_scalar(ffi::Py_TYPE(item), item);
+        if class == &raw mut ffi::PyDict_Type {
+            let mut position = 0;
+            let (mut key, mut item) = (std::ptr::null_mut(), std::ptr::null_mut());
+            while ffi::PyDict_Next(value, &raw mut position, &raw mut key, &raw mut item) != 0 {
+                if !scalar(item) || ffi::Py_TYPE(key) != &raw mut ffi::PyUnicode_Type {
+                    return false;
+                }
+            }
+            return true;
+        }
+        class == &raw mut ffi::PyList_Type
+            && (0..ffi::PyList_Size(value)).all(|at| scalar(ffi::PyList_GetItem(value, at)))
+    }
 }
 
 impl RecordEncoder {
@@ -125,7 +144,8 @@ impl RecordEncoder {
             out.extend_from_slice(json::SEQ_PLACEHOLDER);
         } else {
             out.clear();
-            self.encode_parts(&mut encoder, record, task, out);
+            // Attached in pyo3's eyes, too: what is dropped on the way is freed at once.
+            Python::attach(|_| self.encode_parts(&mut encoder, record, task, out));
         }
         encoder.finish();
     }
@@ -206,7 +226,12 @@ impl RecordEncoder {
         if let Some(args) = args_of(encoder, said) {
             set(Slot::Args, args);
         }
-        if let Some((path, function, line)) = record.caller.parts() {
+        // Code that ran meanwhile may have pushed the place out: the frame is still the same.
+        let place = record
+            .caller
+            .parts()
+            .or_else(|| Caller::find(py, record.world).and_then(Caller::parts));
+        if let Some((path, function, line)) = place {
             set(Slot::PathName, path);
             set(Slot::FuncName, function);
             set(Slot::LineNo, line);

@@ -150,19 +150,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches the dict of an object; `names` are the entries that matter: all, where there are none.
+    /// Watches the dict of an object; `names` are the entries that matter: all, where there are none. `None` for a dict that has other
+    /// keys than names: looking names up in it may run code.
     pub(super) fn new(
         marks: Marks,
         dict: &Bound<'_, PyDict>,
         names: &[&Bound<'_, PyString>],
-    ) -> Self {
+    ) -> Option<Self> {
+        let version = dict_version(dict.as_ptr());
         let mut entries = Vec::new();
         if !marks.instances {
             for (name, value) in dict {
-                // Other keys are no attributes; one added takes part in the size.
-                let Ok(name) = name.cast_into_exact::<PyString>() else {
-                    continue;
-                };
+                let name = name.cast_into_exact::<PyString>().ok()?;
                 let matters =
                     |known: &&Bound<'_, PyString>| known.as_any().eq(&name).unwrap_or(false);
                 if names.is_empty() || names.iter().any(matters) {
@@ -172,11 +171,11 @@ impl Watch {
         }
         // SAFETY: a live dict.
         let size = unsafe { ffi::PyDict_Size(dict.as_ptr()) };
-        Self {
+        Some(Self {
             dict: dict.clone().unbind(),
-            version: dict_version(dict.as_ptr()),
+            version,
             entries: (!marks.instances).then_some((size, entries)),
-        }
+        })
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use super::piece::Piece;
 use super::world::World;
 use crate::json;
 use crate::python::attach::AttachedCell;
+use crate::python::held::Held;
 use crate::python::text::utf8;
 
 /// Ancestors, and handlers of one logger, beyond which calls go the standard way.
@@ -91,8 +92,8 @@ impl Plan {
     }
 
     /// Whom to ask: [`Asked::answer`].
-    pub(super) fn ask(&self, py: Python<'_>) -> Asked {
-        Asked(self.enabled.clone_ref(py))
+    pub(super) fn ask<'py>(&self, py: Python<'py>) -> Asked<'py> {
+        Asked(Held::new(self.enabled.bind(py).as_any().as_borrowed()))
     }
 
     /// Remembers what was answered.
@@ -104,6 +105,11 @@ impl Plan {
     fn find(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> PyResult<Option<Self>> {
         let py = logger.py();
         let Some(own) = attributes(logger)? else {
+            return Ok(None);
+        };
+        // Before anything is read: what changes from here on shows. Of the logger itself anything may matter: what stands in a method's
+        // place does.
+        let Some(watch) = Watch::new(world.marks, &own, &[]) else {
             return Ok(None);
         };
         let (Some(disabled), Some(name), Some(enabled), Some(filters)) = (
@@ -118,7 +124,7 @@ impl Plan {
         };
         let mut plan = Self {
             weak: py.None(),
-            watches: SmallVec::new(),
+            watches: SmallVec::from_iter([watch]),
             members: SmallVec::new(),
             disabled,
             name: name.unbind(),
@@ -143,6 +149,12 @@ impl Plan {
             let Some(own) = attributes(&here)? else {
                 return Ok(None);
             };
+            if !here.is(logger) {
+                let Some(watch) = Watch::new(world.marks, &own, &inherited) else {
+                    return Ok(None);
+                };
+                plan.watches.push(watch);
+            }
             let (Some(handlers), Some(propagate)) = (
                 list(&own, intern!(py, "handlers"))?,
                 boolean(&own, intern!(py, "propagate"))?,
@@ -155,13 +167,6 @@ impl Plan {
                 plan.handlers.push(handler.as_ptr() as usize);
             }
             plan.members.push(Members::of(&handlers));
-            // Of the logger itself anything may matter: what stands in a method's place does.
-            let names: &[_] = if plan.watches.is_empty() {
-                &[]
-            } else {
-                &inherited
-            };
-            plan.watches.push(Watch::new(world.marks, &own, names));
             above = if propagate {
                 own.get_item(intern!(py, "parent"))?
                     .filter(|parent| !parent.is_none())
@@ -180,13 +185,15 @@ impl Plan {
 }
 
 /// A logger's `_cache`, to be asked where code may run: its keys are what the program used as levels.
-pub(super) struct Asked(Py<PyDict>);
+pub(super) struct Asked<'py>(Held<'py>);
 
-impl Asked {
+impl Asked<'_> {
     /// Whether a level is enabled, as `isEnabledFor` found before, and the version that is of.
     pub(super) fn answer(&self, level: Borrowed<'_, '_, PyAny>) -> Option<(u64, bool)> {
         let version = dict_version(self.0.as_ptr());
-        let enabled = self.0.bind(level.py()).get_item(level).ok()??;
+        let cache = self.0.cast_exact::<PyDict>().ok()?;
+        // Errors are freed by whoever is attached in pyo3's eyes.
+        let enabled = Python::attach(|_| cache.get_item(level).ok().flatten())?;
         let enabled = enabled.cast_exact::<PyBool>().ok()?.is_true();
         Some((version, enabled))
     }
@@ -326,7 +333,12 @@ pub(super) fn with<R>(
 
 /// Makes a plan. False if the logger is one that no plan can be made for.
 #[cold]
-pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> PyResult<bool> {
+pub(super) fn make(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> bool {
+    // Attached in pyo3's eyes, too: what is dropped here is freed here.
+    Python::attach(|_| try_make(world, logger, look).unwrap_or(false))
+}
+
+fn try_make(world: &World, logger: &Bound<'_, PyAny>, look: u32) -> PyResult<bool> {
     let py = logger.py();
     let Some(mut plan) = Plan::find(world, logger, look)? else {
         return Ok(false);

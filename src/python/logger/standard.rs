@@ -11,6 +11,17 @@ use super::world::{INNER, OUTER, World};
 const RECORD: [&str; 2] = ["__init__", "getMessage"];
 const HANDLER: [&str; 2] = ["handle", "emit"];
 
+/// Attributes of a logger that a call reads.
+const ATTRIBUTES: [&str; 7] = [
+    "disabled",
+    "name",
+    "filters",
+    "handlers",
+    "propagate",
+    "parent",
+    "_cache",
+];
+
 impl World {
     /// Whether everything that a call goes through is the standard library's own.
     pub(super) fn is_standard(&self, py: Python<'_>) -> PyResult<bool> {
@@ -36,6 +47,17 @@ impl World {
         {
             return Ok(false);
         }
+        // `exception` calls `error`, and `fatal` calls `critical`, whatever these are.
+        for (class, known) in [&self.own, &self.own_root].into_iter().zip(&self.methods) {
+            for (name, method) in OUTER.iter().zip(known) {
+                if !class.bind(py).getattr(*name)?.is(method) {
+                    return Ok(false);
+                }
+            }
+        }
+        if !self.has_standard_attributes(py)? {
+            return Ok(false);
+        }
         let handler = self.handler.bind(py);
         for (name, native) in HANDLER.iter().zip(&self.native_handle) {
             if !handler.getattr(*name)?.is(native) {
@@ -58,6 +80,33 @@ impl World {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// Whether attributes are found where everybody has them: no property in their place, no other way to find or set them.
+    fn has_standard_attributes(&self, py: Python<'_>) -> PyResult<bool> {
+        let object = py.get_type::<PyAny>();
+        for class in [&self.own, &self.own_root] {
+            let class = class.bind(py);
+            for name in ATTRIBUTES {
+                if class.getattr_opt(name)?.is_some() {
+                    return Ok(false);
+                }
+            }
+            if !class
+                .getattr("__getattribute__")?
+                .is(&object.getattr("__getattribute__")?)
+            {
+                return Ok(false);
+            }
+        }
+        let record = self.record.bind(py);
+        for name in ["__setattr__", "__getattribute__", "__new__"] {
+            if !record.getattr(name)?.is(&object.getattr(name)?) {
+                return Ok(false);
+            }
+        }
+        let name = self.thread.bind(py).getattr("name")?;
+        Ok(name.is(&self.thread_name))
     }
 
     /// The globals of `logging`.

@@ -46,7 +46,9 @@ thread_local!(static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) 
 /// The thread. `None` where it is not known to `threading` yet, or is of a class that finds its name otherwise.
 #[inline]
 pub(super) fn current<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
-    let known = KNOWN.with_borrow_mut(|known| {
+    // At the very end of a thread its slot is gone.
+    let known = KNOWN.try_with(|known| {
+        let mut known = known.try_borrow_mut().ok()?;
         let known = known.as_mut()?;
         if known.forks != fork::forks() || !known.is_current(py, world) {
             return None;
@@ -56,7 +58,11 @@ pub(super) fn current<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>
             piece: known.piece,
         })
     });
-    known.or_else(|| learn(py, world))
+    // Attached in pyo3's eyes, too: what is dropped there, and what threads left that ended, is freed.
+    known
+        .ok()
+        .flatten()
+        .or_else(|| Python::attach(|_| learn(py, world)))
 }
 
 impl Known {
@@ -91,6 +97,7 @@ fn learn<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
     let threading = py.import("threading").ok()?;
     let ident = threading.call_method0("get_ident").ok()?;
     let threads = world.threads.bind(py);
+    let active_version = dict_version(threads.as_ptr());
     // The key itself, so that the dict finds it by its address.
     let (ident, thread) = threads
         .iter()
@@ -116,6 +123,7 @@ fn learn<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
         )
     };
     let attributes = attributes.ok()?.cast_into_exact::<PyDict>().ok()?;
+    let attributes_version = dict_version(attributes.as_ptr());
     let name = attributes.get_item(intern!(py, "_name")).ok()??;
     if !name.is_exact_instance_of::<PyString>() {
         return None;
@@ -130,16 +138,16 @@ fn learn<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
     let known = Known {
         ident: ident.unbind(),
         thread: thread.unbind(),
-        versions: (
-            dict_version(threads.as_ptr()),
-            dict_version(attributes.as_ptr()),
-        ),
+        versions: (active_version, attributes_version),
         attributes: attributes.unbind(),
         name: name.clone().unbind(),
         forks: fork::forks(),
         piece,
     };
-    let old = KNOWN.replace(Some(known));
+    let old = KNOWN.try_with(|slot| {
+        let mut slot = slot.try_borrow_mut().ok()?;
+        slot.replace(known)
+    });
     drop(old);
     Some(Thread {
         name: Held::from(name),

@@ -36,7 +36,7 @@ pub(super) const OUTER: [&str; 8] = [
     "fatal",
 ];
 
-const CLASSES: usize = 5;
+const CLASSES: usize = 6;
 const DICTS: usize = 5;
 
 /// What was found at the last look, and the marks of that moment.
@@ -76,6 +76,11 @@ pub(super) struct World {
     /// Names of [`INNER`] and [`OUTER`] methods: in a logger's own `__dict__` they stand before the class'.
     pub(super) sensitive: Vec<Py<PyString>>,
     pub(super) record: Py<PyType>,
+    /// `threading.Thread`, and its `name`.
+    pub(super) thread: Py<PyType>,
+    pub(super) thread_name: Py<PyAny>,
+    /// The methods of [`OUTER`] of both classes, as they were made.
+    pub(super) methods: [Vec<Py<PyAny>>; 2],
     /// `logging`, `threading`, `time`, `os`.
     pub(super) modules: [Py<PyDict>; 4],
     /// `time.time` or `time.time_ns`, and the C function it is: time-machine exchanges that one.
@@ -110,6 +115,13 @@ pub(super) fn enter(
 
 fn class(module: &Bound<'_, PyAny>, name: &str) -> PyResult<Py<PyType>> {
     Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind())
+}
+
+fn methods(class: &Bound<'_, PyType>) -> PyResult<Vec<Py<PyAny>>> {
+    OUTER
+        .iter()
+        .map(|name| Ok(class.getattr(*name)?.unbind()))
+        .collect()
 }
 
 fn function_address(function: &Bound<'_, PyAny>) -> usize {
@@ -162,6 +174,9 @@ impl World {
                 .map(|name| PyString::intern(py, name).unbind())
                 .collect(),
             record: class(&logging, "LogRecord")?,
+            thread: class(&threading, "Thread")?,
+            thread_name: threading.getattr("Thread")?.getattr("name")?.unbind(),
+            methods: [methods(own)?, methods(own_root)?],
             modules: [
                 dict_of(&logging)?,
                 dict_of(&threading)?,
@@ -204,6 +219,7 @@ impl World {
             &self.handler,
             &self.record,
             &self.logger,
+            &self.thread,
         ]
         .map(|class| class.as_ptr().cast())
     }
@@ -256,18 +272,21 @@ impl World {
         if !(self.marks.types && self.marks.dicts) || blind > BLIND {
             return (false, 0);
         }
-        let ordinary = self.clock.1 != 0 && self.is_standard(py).unwrap_or(false);
-        // Looking attributes up gave the classes their tags.
-        let tags = self.classes().map(type_tag);
+        let before = (self.classes().map(type_tag), self.dicts().map(dict_version));
+        // Attached in pyo3's eyes, too: what is dropped here is freed here.
+        let ordinary =
+            self.clock.1 != 0 && Python::attach(|py| self.is_standard(py).unwrap_or(false));
+        // Looking attributes up gave the classes their tags. What changed meanwhile is looked at again the next time.
+        let (tags, versions) = (self.classes().map(type_tag), self.dicts().map(dict_version));
+        let has_tags = !tags.contains(&0);
         self.state.with(py, |state| {
-            let marked = !tags.contains(&0);
             *state = State {
                 tags,
-                versions: self.dicts().map(dict_version),
-                marked,
+                versions,
+                marked: has_tags && before == (tags, versions),
                 ordinary,
                 looks: state.looks.wrapping_add(1),
-                blind: if marked { 0 } else { blind + 1 },
+                blind: if has_tags { 0 } else { blind + 1 },
             };
             (ordinary, state.looks)
         })
