@@ -244,7 +244,12 @@ fn make<'py>(
         itemsize: 0,
         #[allow(clippy::cast_possible_truncation)] // As the interpreter's own header has it.
         flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_BASETYPE) as _,
-        slots: slots.as_mut_ptr(),
+        // From 3.13 on objects have their values beside the dict, and only the class' own setter keeps both in step.
+        slots: if py.version_info() < (3, 13) {
+            slots.as_mut_ptr()
+        } else {
+            slots[1..].as_mut_ptr()
+        },
     }));
     let bases = PyTuple::new(py, [base])?;
     // SAFETY: a spec that is never freed; a new reference or null with an error comes back.
