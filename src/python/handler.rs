@@ -1,5 +1,4 @@
 //! The native half of `SpoolHandler`: filters, level and formatter only where they are in use, then encode and append.
-#![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,15 +11,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
-use crate::engine::{Flushed, Log, engine};
+use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
-use crate::python::held::Held;
-use crate::python::mirror::Mirror;
-use crate::python::record::RecordEncoder;
+use crate::python::open::Open;
 use crate::python::reopen::{Shut, unopened};
-use crate::python::settings::OpenSettings;
 use crate::report;
 use crate::spool::producer::Appended;
 
@@ -39,56 +35,16 @@ pub struct NativeHandler {
 
 #[derive(Default)]
 pub(super) struct Inner {
-    filters: Option<Py<PyAny>>,
+    pub(super) filters: Option<Py<PyAny>>,
     level: Option<Py<PyAny>>,
     /// The level, where it is an int.
-    level_number: Option<i64>,
-    formatter: Option<Py<PyAny>>,
-    plain: bool,
-    formats: bool,
+    pub(super) level_number: Option<i64>,
+    pub(super) formatter: Option<Py<PyAny>>,
+    pub(super) plain: bool,
+    pub(super) formats: bool,
     pub(super) open: Option<Py<Open>>,
     /// After `close()`: what the next record opens again.
     pub(super) shut: Option<Arc<Shut>>,
-}
-
-/// An open log and how records are encoded for it. A Python object, though Python never sees it, because each record takes and
-/// gives back a reference: under the GIL that needs no atomic operations.
-#[pyclass(frozen, module = "logspool._core")]
-pub(crate) struct Open {
-    pub(super) log: Log,
-    pub(crate) encoder: Arc<RecordEncoder>,
-    pub(super) settings: Arc<OpenSettings>,
-    pub(super) mirror: Option<Arc<Mirror>>,
-}
-
-impl Open {
-    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let opened = OpenSettings::new(settings)?;
-        let mirror = Mirror::new(settings, opened.console_level)?.map(Arc::new);
-        let py = settings.py();
-        let log = py
-            .detach(|| engine().open(&opened.path, &opened.log, &opened.spool))
-            .map_err(|e| to_python(&e))?;
-        // A line larger than the spool can hold is cut, with a note, rather than dropped.
-        let encoder = RecordEncoder::new(settings)?.within(log.spool.max_line());
-        Ok(Self {
-            log,
-            encoder: Arc::new(encoder),
-            settings: Arc::new(opened),
-            mirror,
-        })
-    }
-
-    /// The same log, opened again: after a fork, or after a shutdown that was not the end.
-    pub(super) fn again(&self) -> Result<Self, Error> {
-        let log = engine().reopen(&self.log, &self.settings.log, &self.settings.spool)?;
-        Ok(Self {
-            log,
-            encoder: Arc::clone(&self.encoder),
-            settings: Arc::clone(&self.settings),
-            mirror: self.mirror.clone(),
-        })
-    }
 }
 
 #[pymethods]
@@ -335,7 +291,7 @@ impl NativeHandler {
 
     /// Commits a finished line.
     #[inline]
-    fn commit(
+    pub(super) fn commit(
         &self,
         open: &Open,
         line: &mut [u8],
@@ -368,43 +324,6 @@ impl NativeHandler {
         Ok(())
     }
 
-    /// What a record of this level can be written to without a `LogRecord`.
-    #[inline]
-    pub(super) fn direct<'a, 'py>(handler: &'a Bound<'py, Self>, level: i64) -> Reach<'a, 'py> {
-        let py = handler.py();
-        let native = handler.get();
-        let known = native.inner.with(py, |inner| {
-            let unfiltered = inner.filters.as_ref().is_none_or(|f| {
-                f.bind(py)
-                    .cast::<PyList>()
-                    .is_ok_and(PyListMethods::is_empty)
-            });
-            let seen = !inner.plain || inner.formats || inner.formatter.is_some() || !unfiltered;
-            let lowest = inner.level_number.filter(|_| !seen)?;
-            let open = inner.open.as_ref().filter(|_| level >= lowest);
-            Some((
-                lowest,
-                open.map(|open| Held::new(open.bind(py).as_any().as_borrowed())),
-            ))
-        });
-        let open = match known {
-            Some((lowest, _)) if level < lowest => return Reach::Below,
-            Some((_, Some(open))) => open,
-            // Closed: the standard way opens it again.
-            _ => return Reach::Standard,
-        };
-        // SAFETY: what `inner.open` holds.
-        let now = unsafe { open.cast_unchecked::<Open>() }.get();
-        let shown = now
-            .mirror
-            .as_ref()
-            .is_some_and(|mirror| level >= mirror.level);
-        if shown || !now.settings.json || now.log.is_stale() {
-            return Reach::Standard;
-        }
-        Reach::Direct(Direct { native, open })
-    }
-
     /// Appends a line that is already finished: a cost record.
     pub fn append_line(&self, py: Python<'_>, line: &mut [u8]) -> PyResult<()> {
         let mut caller = Attached::new(py);
@@ -415,44 +334,6 @@ impl NativeHandler {
             appended = own.get().log.append(line, true, false, &mut caller);
         }
         debug_assert!(appended != Appended::Interrupted || caller.raised.is_some());
-        caller.raised.map_or(Ok(()), Err)
-    }
-}
-
-/// What a handler makes of a record that does not exist yet.
-pub(super) enum Reach<'a, 'py> {
-    /// Its line.
-    Direct(Direct<'a, 'py>),
-    /// Nothing: the level is below the handler's.
-    Below,
-    /// Its filters, formatter, methods or mirror want to see it.
-    Standard,
-}
-
-/// An open log that takes finished lines.
-pub(super) struct Direct<'a, 'py> {
-    native: &'a NativeHandler,
-    open: Held<'py>,
-}
-
-impl Direct<'_, '_> {
-    #[inline]
-    fn open(&self) -> &Open {
-        // SAFETY: `direct` put an `Open` in.
-        unsafe { self.open.cast_unchecked::<Open>() }.get()
-    }
-
-    /// How lines for it are made.
-    #[inline]
-    pub(super) fn encoder(&self) -> &RecordEncoder {
-        &self.open().encoder
-    }
-
-    /// Commits a line. Raises only what a signal handler raised while it waited for room.
-    #[inline]
-    pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
-        let mut caller = Attached::new(self.open.py());
-        self.native.commit(self.open(), line, level, &mut caller)?;
         caller.raised.map_or(Ok(()), Err)
     }
 }

@@ -8,8 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::engine::engine;
-use crate::python::handler::{NativeHandler, Open, to_python};
+use crate::python::handler::{NativeHandler, to_python};
 use crate::python::mirror::Mirror;
+use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::settings::OpenSettings;
 use crate::report;

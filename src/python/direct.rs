@@ -1,0 +1,88 @@
+//! The handler's side of the fast path: what takes a finished line without having seen a record.
+#![allow(unsafe_code)]
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::attach::Attached;
+use super::handler::NativeHandler;
+use super::held::Held;
+use super::open::Open;
+use super::record::RecordEncoder;
+
+/// What a handler makes of a record that does not exist yet.
+pub(super) enum Reach<'a, 'py> {
+    /// Its line.
+    Direct(Direct<'a, 'py>),
+    /// Nothing: the level is below the handler's.
+    Below,
+    /// Its filters, formatter, methods or mirror want to see it.
+    Standard,
+}
+
+/// An open log that takes finished lines.
+pub(super) struct Direct<'a, 'py> {
+    native: &'a NativeHandler,
+    open: Held<'py>,
+}
+
+impl Direct<'_, '_> {
+    #[inline]
+    fn open(&self) -> &Open {
+        // SAFETY: `direct` put an `Open` in.
+        unsafe { self.open.cast_unchecked::<Open>() }.get()
+    }
+
+    /// How lines for it are made.
+    #[inline]
+    pub(super) fn encoder(&self) -> &RecordEncoder {
+        &self.open().encoder
+    }
+
+    /// Commits a line. Raises only what a signal handler raised while it waited for room.
+    #[inline]
+    pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
+        let mut caller = Attached::new(self.open.py());
+        self.native.commit(self.open(), line, level, &mut caller)?;
+        caller.raised.map_or(Ok(()), Err)
+    }
+}
+
+impl NativeHandler {
+    /// What a record of this level can be written to without a `LogRecord`.
+    #[inline]
+    pub(super) fn direct<'a, 'py>(handler: &'a Bound<'py, Self>, level: i64) -> Reach<'a, 'py> {
+        let py = handler.py();
+        let native = handler.get();
+        let known = native.inner.with(py, |inner| {
+            let unfiltered = inner.filters.as_ref().is_none_or(|f| {
+                f.bind(py)
+                    .cast::<PyList>()
+                    .is_ok_and(PyListMethods::is_empty)
+            });
+            let seen = !inner.plain || inner.formats || inner.formatter.is_some() || !unfiltered;
+            let lowest = inner.level_number.filter(|_| !seen)?;
+            let open = inner.open.as_ref().filter(|_| level >= lowest);
+            Some((
+                lowest,
+                open.map(|open| Held::new(open.bind(py).as_any().as_borrowed())),
+            ))
+        });
+        let open = match known {
+            Some((lowest, _)) if level < lowest => return Reach::Below,
+            Some((_, Some(open))) => open,
+            // Closed: the standard way opens it again.
+            _ => return Reach::Standard,
+        };
+        // SAFETY: what `inner.open` holds.
+        let now = unsafe { open.cast_unchecked::<Open>() }.get();
+        let shown = now
+            .mirror
+            .as_ref()
+            .is_some_and(|mirror| level >= mirror.level);
+        if shown || !now.settings.json || now.log.is_stale() {
+            return Reach::Standard;
+        }
+        Reach::Direct(Direct { native, open })
+    }
+}
