@@ -1,4 +1,4 @@
-//! All `PyO3` code and nothing else: [`handler`] and [`ledger`] take records in, [`record`] and its companions encode them,
+//! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
 //! [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
 
 mod attach;
