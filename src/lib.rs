@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod memtrap;
 #[cfg(feature = "python")]
 mod python;
+pub mod redact;
 pub mod report;
 pub mod segment;
 pub mod spool;

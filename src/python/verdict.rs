@@ -1,0 +1,201 @@
+//! What is to be done with the value under a key, decided once for a name and kept with it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use super::encode::{Encoder, Nest, Written, class_of};
+use super::text::utf8;
+use crate::json;
+use crate::redact::{Redactor, RuleId};
+use crate::sync::Mutex;
+
+/// A verdict: an index of [`Verdicts::actions`], or nothing special.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark(u8);
+
+impl Mark {
+    pub(super) const NONE: Self = Self(0);
+
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What a mark stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// The value is secret.
+    Secret(RuleId),
+}
+
+/// The verdicts of one set of settings. Lives for ever: a process has few.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    /// Tells its marks from those of other settings; 0 where there are too many to tell.
+    pub(super) id: u8,
+    redactor: Option<Arc<Redactor>>,
+}
+
+/// What keys are judged by.
+type Standing = Mutex<Option<HashMap<String, &'static Verdicts>>>;
+
+static STANDING: Standing = Mutex::new(None);
+
+impl Verdicts {
+    /// The verdicts for these settings. Two sets of settings with the same `keys` (as text) judge all names alike.
+    pub(super) fn of(keys: &str, redactor: Option<&Arc<Redactor>>) -> &'static Self {
+        let mut standing = STANDING.lock();
+        let standing = standing.get_or_insert_default();
+        let next = standing.len() + 1;
+        standing.entry(keys.to_owned()).or_insert_with(|| {
+            Box::leak(Box::new(Self {
+                id: u8::try_from(next).unwrap_or(0),
+                redactor: redactor.cloned(),
+            }))
+        })
+    }
+
+    /// The verdict on a name, in UTF-8.
+    #[inline(never)]
+    pub(super) fn judge(&self, name: &[u8]) -> Mark {
+        let rule = self
+            .redactor
+            .as_ref()
+            .and_then(|redactor| redactor.key(name));
+        rule.map_or(Mark::NONE, |rule| Mark(rule.index().saturating_add(1)))
+    }
+
+    fn action(mark: Mark) -> Option<Action> {
+        Some(Action::Secret(RuleId::from_index(mark.0.checked_sub(1)?)))
+    }
+}
+
+impl<'py> Encoder<'py> {
+    /// Appends the value under a key, with what the verdict on that asks for. The caller keeps `value` alive throughout.
+    #[inline]
+    pub(super) fn write_under(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        mark: Mark,
+        nest: &Nest<'_>,
+    ) -> Written {
+        if mark.is_none() {
+            self.write_value(out, value, nest)
+        } else {
+            self.write_marked(out, value, mark, nest)
+        }
+    }
+
+    /// Appends the value under a key that has a mark. The caller keeps `value` alive throughout.
+    #[inline(never)]
+    pub(super) fn write_marked(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        mark: Mark,
+        nest: &Nest<'_>,
+    ) -> Written {
+        match (Verdicts::action(mark), &self.verdicts.redactor) {
+            (Some(Action::Secret(rule)), Some(redactor)) => {
+                self.write_secret(out, value, redactor, rule, nest)
+            }
+            _ => self.write_value(out, value, nest),
+        }
+    }
+
+    /// What is written in a secret's place: what says nothing (`None`, a bool, no text at all, a number where tokens are counted) stays.
+    fn write_secret(
+        &self,
+        out: &mut Vec<u8>,
+        value: Borrowed<'_, 'py, PyAny>,
+        redactor: &Redactor,
+        rule: RuleId,
+        nest: &Nest<'_>,
+    ) -> Written {
+        let class = class_of(value);
+        let number = class == &raw mut ffi::PyLong_Type || class == &raw mut ffi::PyFloat_Type;
+        if value.is_none()
+            || class == &raw mut ffi::PyBool_Type
+            || number && redactor.spares_numbers(rule)
+        {
+            return self.write_value(out, value, nest);
+        }
+        let text = (class == &raw mut ffi::PyUnicode_Type)
+            .then(|| utf8(value))
+            .flatten()
+            .and_then(|text| std::str::from_utf8(text).ok());
+        if text == Some("") {
+            return self.write_value(out, value, nest);
+        }
+        redactor.count(rule);
+        json::write_str(out, &redactor.under_key(text));
+        self.check(out)
+    }
+
+    /// Appends an item of a list or the like: a pair of a name and a value, as raw headers have them, like a member of an object.
+    #[inline]
+    pub(super) fn write_item(
+        &self,
+        out: &mut Vec<u8>,
+        item: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
+        let class = class_of(item);
+        if class == &raw mut ffi::PyTuple_Type || class == &raw mut ffi::PyList_Type {
+            let mark = self.mark_of_first(item).unwrap_or_default();
+            if !mark.is_none() {
+                return self.write_marked_pair(out, item, mark, nest);
+            }
+        }
+        self.write_value(out, item, nest)
+    }
+
+    /// The verdict on the first of a pair.
+
+    #[inline(never)]
+    fn mark_of_first(&self, pair: Borrowed<'_, 'py, PyAny>) -> Option<Mark> {
+        let first = if let Ok(pair) = pair.cast::<PyTuple>() {
+            (pair.len() == 2).then(|| pair.get_item(0))?
+        } else {
+            let pair = pair.cast::<PyList>().ok()?;
+            (pair.len() == 2).then(|| pair.get_item(0))?
+        };
+        let first = self.ok(first)?;
+        if let Ok(name) = first.cast::<PyBytes>() {
+            return Some(self.verdicts.judge(name.as_bytes()));
+        }
+        let text = (class_of(first.as_borrowed()) == &raw mut ffi::PyUnicode_Type)
+            .then(|| utf8(first.as_borrowed()))
+            .flatten()?;
+        Some(self.verdicts.judge(text))
+    }
+
+    /// Appends a pair whose name has a mark.
+    #[inline(never)]
+    fn write_marked_pair(
+        &self,
+        out: &mut Vec<u8>,
+        pair: Borrowed<'_, 'py, PyAny>,
+        mark: Mark,
+        nest: &Nest<'_>,
+    ) -> Written {
+        let items = self.ok(pair
+            .try_iter()
+            .and_then(Iterator::collect::<PyResult<Vec<_>>>));
+        let Some([name, value]) = items.as_deref() else {
+            return self.write_value(out, pair, nest);
+        };
+        out.push(b'[');
+        self.write_value(out, name.as_borrowed(), nest)?;
+        out.push(b',');
+        self.write_marked(out, value.as_borrowed(), mark, nest)?;
+        out.push(b']');
+        self.check(out)
+    }
+}
