@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
@@ -100,8 +100,10 @@ impl RecordEncoder {
             depth: MAX_DEPTH,
             end: max_record / 2,
         };
-        let redactor = Some(Arc::new(Redactor::default()));
-        let verdicts = Verdicts::of("", redactor.as_ref());
+        let redact = settings.get_item("redact")?;
+        let off = redact.is_some_and(|redact| redact.is(PyBool::new(py, false)));
+        let redactor = (!off).then(|| Arc::new(Redactor::default()));
+        let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
         let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
@@ -193,12 +195,25 @@ impl RecordEncoder {
     #[inline]
     pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
         if let Some(redactor) = &self.redactor
-            && redactor.line(out, start)
+            && redactor.line(out, start, self.max_field)
         {
             // What is put in a secret's place may be longer.
             return encoder.check(out);
         }
         Ok(())
+    }
+
+    /// Whether a template says that an argument is secret: `password=%s`.
+    #[cold]
+    fn introduces_secret(&self, template: &str) -> bool {
+        // As if each argument were some opaque word.
+        let filled = template.replace('%', "Xq7");
+        self.redact_text(&filled).is_some()
+    }
+
+    /// A text without what is secret in it; `None` if that is the same.
+    pub(super) fn redact_text(&self, text: &str) -> Option<String> {
+        self.redactor.as_ref()?.text(text)
     }
 
     #[cold]
@@ -420,7 +435,15 @@ impl RecordEncoder {
             if let Some(args) = parts.slot(Slot::Args) {
                 out.push(b',');
                 keys.write_note_key(out, "format_args");
-                encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                let template = parts.slot(Slot::Msg).map(PyAnyMethods::str);
+                if template
+                    .and_then(|msg| encoder.ok(msg))
+                    .is_some_and(|msg| self.introduces_secret(&msg.to_string_lossy()))
+                {
+                    out.extend_from_slice(b"\"***\"");
+                } else {
+                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                }
             }
         }
         out.push(b'}');

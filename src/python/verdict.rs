@@ -1,11 +1,13 @@
 //! What is to be done with the value under a key, decided once for a name and kept with it.
+#![allow(unsafe_code)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::encode::{Encoder, Nest, Written, class_of};
 use super::text::utf8;
@@ -67,11 +69,16 @@ impl Verdicts {
             .redactor
             .as_ref()
             .and_then(|redactor| redactor.key(name));
-        rule.map_or(Mark::NONE, |rule| Mark(rule.index().saturating_add(1)))
+        // Rules of names stand first in the table.
+        rule.map_or(Mark::NONE, |rule| {
+            Mark(u8::try_from(rule.index() + 1).unwrap_or(u8::MAX))
+        })
     }
 
     fn action(mark: Mark) -> Option<Action> {
-        Some(Action::Secret(RuleId::from_index(mark.0.checked_sub(1)?)))
+        Some(Action::Secret(RuleId::at(u16::from(
+            mark.0.checked_sub(1)?,
+        ))))
     }
 }
 
@@ -120,9 +127,7 @@ impl<'py> Encoder<'py> {
     ) -> Written {
         let class = class_of(value);
         let number = class == &raw mut ffi::PyLong_Type || class == &raw mut ffi::PyFloat_Type;
-        if value.is_none()
-            || class == &raw mut ffi::PyBool_Type
-            || number && redactor.spares_numbers(rule)
+        if value.is_none() || class == &raw mut ffi::PyBool_Type || number && rule.spares_numbers()
         {
             return self.write_value(out, value, nest);
         }
@@ -157,7 +162,6 @@ impl<'py> Encoder<'py> {
     }
 
     /// The verdict on the first of a pair.
-
     #[inline(never)]
     fn mark_of_first(&self, pair: Borrowed<'_, 'py, PyAny>) -> Option<Mark> {
         let first = if let Ok(pair) = pair.cast::<PyTuple>() {
@@ -174,6 +178,83 @@ impl<'py> Encoder<'py> {
             .then(|| utf8(first.as_borrowed()))
             .flatten()?;
         Some(self.verdicts.judge(text))
+    }
+
+    /// Appends a tuple of a derived class. One with named fields is an array still, in which what its names say is secret is not shown.
+    pub(super) fn write_named(
+        &self,
+        out: &mut Vec<u8>,
+        tuple: Borrowed<'_, 'py, PyAny>,
+        nest: &Nest<'_>,
+    ) -> Written {
+        let fields = self.attribute(&tuple.get_type(), intern!(self.py, "_fields"));
+        let fields = fields.and_then(|fields| fields.cast_into::<PyTuple>().ok());
+        let marks: Vec<Mark> = fields
+            .iter()
+            .flatten()
+            .map(|name| {
+                let name = (class_of(name.as_borrowed()) == &raw mut ffi::PyUnicode_Type)
+                    .then(|| utf8(name.as_borrowed()))
+                    .flatten();
+                name.map_or(Mark::NONE, |name| self.verdicts.judge(name))
+            })
+            .collect();
+        // SAFETY: what is given is a tuple.
+        let size = unsafe { ffi::PyTuple_Size(tuple.as_ptr()) }.unsigned_abs();
+        if marks.len() != size || marks.iter().all(|mark| mark.is_none()) {
+            return self.write_tuple(out, tuple, nest);
+        }
+        let Some(nest) = self.enter(out, tuple, nest) else {
+            return Ok(());
+        };
+        out.push(b'[');
+        for (at, mark) in marks.into_iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            // SAFETY: the index is in range, and a tuple keeps its items.
+            let item = unsafe {
+                Borrowed::from_ptr(
+                    self.py,
+                    ffi::PyTuple_GetItem(tuple.as_ptr(), at.cast_signed()),
+                )
+            };
+            self.write_under(out, item, mark, &nest)?;
+        }
+        out.push(b']');
+        self.check(out)
+    }
+
+    /// The arguments of a template, as it may show them: of a dict, what its names say is secret is replaced.
+    pub(super) fn shown_arguments(&self, args: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        let args = args.cast_exact::<PyDict>().ok()?;
+        let mut shown = None;
+        for (key, value) in args {
+            let Ok(name) = key.cast_exact::<PyString>() else {
+                continue;
+            };
+            let Some(name) = utf8(name.as_any().as_borrowed()) else {
+                continue;
+            };
+            let mark = self.verdicts.judge(name);
+            if mark.is_none() {
+                continue;
+            }
+            let mut text = Vec::new();
+            if self
+                .write_marked(&mut text, value.as_borrowed(), mark, &Nest::TOP)
+                .is_ok()
+                && text.first() == Some(&b'"')
+                && let Ok(text) = serde_json::from_slice::<String>(&text)
+            {
+                let shown = match &shown {
+                    Some(shown) => shown,
+                    None => shown.insert(self.ok(args.copy())?),
+                };
+                let _ = self.ok(shown.set_item(key, text));
+            }
+        }
+        shown.map(Bound::into_any)
     }
 
     /// Appends a pair whose name has a mark.

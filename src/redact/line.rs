@@ -3,11 +3,42 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::Redactor;
 use crate::json;
+
+/// What stands before the first thing that a caller may have said: `{"ts":"…Z","level":"`.
+const HEAD: usize = 38;
+
+/// The note at the end of a text that was cut.
+const CUT: &[u8] = "…(truncated".as_bytes();
+
+impl Redactor {
+    /// Takes out of the line of JSON that begins at `start` what is secret in its strings, those that are keys too; whether there was any.
+    /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
+    #[inline]
+    pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        let text = |text: &str| self.text(text);
+        if self.always() {
+            return redact_strings(out, start, next_string, text);
+        }
+        let mut changed = false;
+        if self.prefilter.find(&out[start..], HEAD).is_some() {
+            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(HEAD));
+            changed = redact_strings(out, start, find, text);
+        }
+        if out.len() - start > cut.saturating_add(HEAD) {
+            let find = |line: &[u8], from| {
+                memchr::memmem::find(line.get(from..)?, CUT).map(|at| from + at)
+            };
+            changed |= redact_strings(out, start, find, text);
+        }
+        changed
+    }
+}
 
 /// Has `text` look at each string of the JSON in `out[start..]` in which `find` finds something, and puts what it returns in the
 /// string's place; whether it did. `find` gives the first place at or after another that is worth a look.
-pub(super) fn redact_strings(
+fn redact_strings(
     out: &mut Vec<u8>,
     start: usize,
     find: impl Fn(&[u8], usize) -> Option<usize>,
@@ -52,7 +83,7 @@ pub(super) fn redact_strings(
 }
 
 /// Where each string of a line begins: what to look at where any may hold something.
-pub(super) fn next_string(line: &[u8], from: usize) -> Option<usize> {
+fn next_string(line: &[u8], from: usize) -> Option<usize> {
     // What follows the opening quote: the search for it goes back from there.
     let open = from + memchr::memchr(b'"', line.get(from..)?)?;
     (open + 1 < line.len()).then_some(open + 1)

@@ -234,19 +234,6 @@ pub(super) struct Prefilter {
 }
 
 impl Prefilter {
-    #[cfg(test)]
-    pub(super) fn hits(&self, line: &[u8]) -> Vec<String> {
-        line.windows(3)
-            .filter(|w| {
-                self.places
-                    .iter()
-                    .zip(*w)
-                    .fold(0xff, |p, (a, b)| p & a.of(*b))
-                    != 0
-            })
-            .map(|w| String::from_utf8_lossy(w).into_owned())
-            .collect()
-    }
     /// A pass that finds these words, and what begins as these tokens do (each with at least three bytes; others are left out).
     pub(super) fn new(words: Vec<Word>, tokens: &[&str]) -> Self {
         let mut places = [Place::default(); WINDOW];
@@ -362,6 +349,7 @@ impl Prefilter {
     /// The processor has AVX2.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
+    #[allow(clippy::cast_ptr_alignment)] // Loads that need none.
     unsafe fn find_wide(&self, line: &[u8], from: usize) -> Option<usize> {
         use std::arch::x86_64::{
             __m128i, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
