@@ -19,6 +19,8 @@ use crate::python::text::utf8;
 
 /// Bytes of all bound fields together: they go into every line.
 const MAX_BYTES: usize = 16 << 10;
+/// Of `"name":value,`.
+const PUNCTUATION: usize = 4;
 /// Characters of a bound id.
 const MAX_ID: usize = 128;
 
@@ -201,7 +203,7 @@ impl RecordEncoder {
                 break;
             }
             let (escaped, json) = encoder.encode_field(key, value, limits, left);
-            left = left.saturating_sub(escaped.len() + json.len());
+            left = left.saturating_sub(escaped.len() + json.len() + PUNCTUATION);
             // A name of its own stands before one within `fields`.
             if at < own || !bound.holds(&escaped) {
                 bound.entries.push(Entry::new(py, escaped, json));
