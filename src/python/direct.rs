@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::attach::Attached;
+use super::context;
 use super::handler::NativeHandler;
 use super::held::Held;
 use super::open::Open;
@@ -43,7 +44,11 @@ impl Direct<'_, '_> {
     #[inline]
     pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
         let mut caller = Attached::new(self.open.py());
-        self.native.commit(self.open(), line, level, &mut caller)?;
+        // SAFETY: as in `open`.
+        let open = unsafe { self.open.cast_unchecked::<Open>() };
+        if !context::keep(open, line, level, &mut caller)? {
+            self.native.commit(self.open(), line, level, &mut caller)?;
+        }
         caller.raised.map_or(Ok(()), Err)
     }
 }

@@ -15,6 +15,7 @@ use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
+use crate::python::context;
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
@@ -254,11 +255,11 @@ impl NativeHandler {
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
         let py = record.py();
-        let open = match slf.get().current(py) {
+        let held = match slf.get().current(py) {
             Ok(open) => open,
             Err(e) => return unopened(py, &e),
         };
-        let open = open.get();
+        let open = held.get();
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
                 inner.formatter.as_ref().map(|f| f.clone_ref(py)),
@@ -287,6 +288,9 @@ impl NativeHandler {
             && level >= mirror.level
         {
             mirror.show(record, level, &open.encoder);
+        }
+        if context::keep(&held, &line.bytes, level, caller)? {
+            return Ok(());
         }
         slf.get().commit(open, &mut line.bytes, level, caller)
     }

@@ -17,6 +17,7 @@ use super::world::World;
 use super::{plan, thread};
 use crate::json;
 use crate::python::buffer::Buffer;
+use crate::python::context::Ambient;
 use crate::python::direct::{Direct, Reach};
 use crate::python::encode::class_of;
 use crate::python::handler::NativeHandler;
@@ -226,6 +227,8 @@ fn write<'a, 'py: 'a>(
     if matches!(exc_info, Some(None)) {
         return Outcome::Standard;
     }
+    // Before the look at the extra: a span's code may run.
+    let ambient = Ambient::here(py);
     let extra = Extra::of(said.extra);
     if extra == Extra::Refused {
         return Outcome::Standard;
@@ -249,6 +252,7 @@ fn write<'a, 'py: 'a>(
         thread,
         caller,
         extra,
+        ambient,
     };
     for direct in logs {
         direct.encoder().encode_call(&record, &mut line.bytes);
