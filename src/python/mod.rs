@@ -21,6 +21,7 @@ mod message;
 mod mirror;
 mod module;
 mod names;
+mod noise;
 mod objects;
 mod open;
 mod parts;

@@ -46,7 +46,7 @@ pub(crate) struct RecordEncoder {
     pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) src: bool,
     max_field: usize,
-    max_record: usize,
+    pub(super) max_record: usize,
 }
 
 /// What an attempt keeps of a record.
