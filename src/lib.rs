@@ -15,6 +15,7 @@
 //! [`redact`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
 pub mod cli;
+pub mod collapse;
 pub mod config;
 pub mod console;
 pub mod engine;
@@ -25,10 +26,12 @@ pub mod janitor;
 pub mod json;
 pub mod mapping;
 pub mod memtrap;
+pub mod noise;
 #[cfg(feature = "python")]
 mod python;
 pub mod redact;
 pub mod report;
+pub mod sample;
 pub mod segment;
 pub mod spool;
 pub mod stats;

@@ -22,6 +22,7 @@ mod message;
 mod mirror;
 mod module;
 mod names;
+mod noise;
 mod objects;
 mod open;
 mod parts;

@@ -54,7 +54,7 @@ pub(crate) struct RecordEncoder {
     /// Encoders of one kind write the same of a bound context.
     pub(super) kind: u32,
     max_field: usize,
-    max_record: usize,
+    pub(super) max_record: usize,
 }
 
 /// What an attempt keeps of a record.
