@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::json;
+
 /// Appends `text` to `out` with every character that could move the cursor, change the terminal's state, or show text in an order or
 /// place other than it has replaced by its escape (`\x1b`, `\u202e`). Newline and tab stay. Bytes that are not UTF-8 become `\xff`.
 pub(super) fn neutralise(text: &[u8], out: &mut Vec<u8>) {
@@ -37,21 +39,8 @@ fn escape(code: u32, out: &mut Vec<u8>) {
 fn is_control(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
-        // C0, DEL, C1.
-        '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        // Soft hyphen, Arabic letter mark, Mongolian vowel separator: shown as nothing.
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'
-        // Zero width, left-to-right and right-to-left marks.
-        | '\u{200b}'..='\u{200f}'
-        // Line and paragraph separators, embeddings and overrides.
-        | '\u{2028}'..='\u{202e}'
-        // Word joiner, invisible operators, isolates, deprecated format characters.
-        | '\u{2060}'..='\u{206f}'
-        // Byte order mark, interlinear annotation.
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        // Tags: invisible ASCII.
-        | '\u{e0000}'..='\u{e007f}' => true,
-        _ => false,
+        '\0'..='\x1f' | '\x7f' => true,
+        _ => json::is_unseen(character),
     }
 }
 
