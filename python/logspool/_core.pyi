@@ -26,6 +26,7 @@ __all__ = [
     "fork_parent",
     "log_cost",
     "main",
+    "one_line",
     "set_cost_handler",
     "set_cost_opener",
     "shutdown",
@@ -123,6 +124,7 @@ def shutdown(timeout: float | None = None) -> bool:
     Called at exit by itself. Returns False if the time was not enough; what is left is taken up by the next process.
     """
 
+def one_line(text: str) -> str: ...
 def stats() -> dict[str, Any]:
     """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
+use crate::console::sanitise;
 use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
@@ -387,14 +388,15 @@ fn text_line(
     let text = text.str()?;
     let text = text.to_string_lossy();
     let text = encoder.redact_text(&text).map_or(text, Into::into);
-    let kept = if text.len() < largest {
-        text.len()
-    } else {
-        text.floor_char_boundary(largest.saturating_sub(MAX_CUT_NOTE))
-    };
-    out.extend_from_slice(&text.as_bytes()[..kept]);
-    if kept < text.len() {
-        let cut = text[kept..].chars().count();
+    let start = out.len();
+    sanitise::record(text.as_bytes(), out);
+    if out.len() - start >= largest {
+        let kept =
+            sanitise::character_boundary(&out[start..], largest.saturating_sub(MAX_CUT_NOTE));
+        let cut = String::from_utf8_lossy(&out[start + kept..])
+            .chars()
+            .count();
+        out.truncate(start + kept);
         out.extend_from_slice(format!("…(truncated, {cut} chars)").as_bytes());
     }
     out.push(b'\n');

@@ -73,6 +73,8 @@ mod _core {
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]
+    use super::mirror::one_line;
+    #[pymodule_export]
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };

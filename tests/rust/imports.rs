@@ -33,6 +33,8 @@ const BESIDE: &[(&str, &str)] = &[
     // Without the feature `failpoints` it does not.
     ("sync", "failpoint"),
     ("writer", "janitor"),
+    // What may not stand as it is, in a file or on a terminal, is said in one place.
+    ("console", "json"),
     ("engine", "writer"),
     ("engine", "janitor"),
     ("cli", "query"),
