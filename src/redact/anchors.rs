@@ -1,126 +1,185 @@
-//! What the prefilter looks for: the beginnings of everything that the rules of text find.
+//! What a text is walked for: see [`ANCHORS`].
 
-use super::prefilter::{Behind, Prefilter, Word};
+use aho_corasick::{AhoCorasick, MatchKind};
 
-/// Parts of names whose values are secret, and of schemes. A part has no separator in it: `api_key` is also written `api-key`.
-const NAMES: &[&str] = &[
-    "auth",
-    "cookie",
-    "token",
-    "secret",
-    "passw",
-    "passph",
-    "pwd",
-    "credential",
-    "bearer",
-    "basic",
-    "digest",
-    "key",
-    "session",
-    "apikey",
-    "sig",
-];
+use super::prefilter::{self, Behind, Prefilter, Word};
+use super::scan::{Class, Scan};
+use super::schemes::{self, SCHEMES};
+use super::shapes::{SHAPES, Shape};
+use super::{Redactor, pairs, tokens, urls};
 
-/// What rules begin at whatever stands behind it. Escapes of what may be hidden in a secret are among them.
-const ANYWHERE: &[&str] = &[
-    "-----begin",
-    "hooks.slack.com",
-    "\\u0",
-    "\\u2",
-    "\\uf",
-    "%3a%2f%2f",
-    "1//0",
-];
-
-/// How tokens begin.
-const TOKENS: &[&str] = &[
-    "sk-",
-    "sk_",
-    "rk_",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "glcbt-",
-    "glptt-",
-    "glft-",
-    "glimt-",
-    "glagent-",
-    "gloas-",
-    "glsoat-",
-    "xoxb-",
-    "xoxp-",
-    "xoxa-",
-    "xoxe-",
-    "xoxr-",
-    "xoxs-",
-    "xapp-",
-    "xoxo-",
-    "AKIA",
-    "ASIA",
-    "ABIA",
-    "ACCA",
-    "AIza",
-    "ya29.",
-    "GOCSPX-",
-    "whsec_",
-    "hf_",
-    "api_org_",
-    "eyJ",
-    "npm_",
-    "pypi-",
-    "gsk_",
-    "xai-",
-    "pplx-",
-    "r8_",
-    "tvly-",
-    "SG.",
-    "dop_v1_",
-    "hvs.",
-    "lin_api_",
-    "glsa_",
-    "sess-",
-    "figd_",
-    "pcsk_",
-    "lsv2_",
-    "shpat_",
-    "ATATT3",
-    "sntrys_",
-    "PMAK-",
-    "NRAK-",
-    "dapi",
-    "fw_",
-    "ntn_",
-    "secret_",
-];
-
-/// The pass that finds all of these, and the user's own names.
-pub(super) fn prefilter(keys: &[String]) -> Prefilter {
-    let names = NAMES
-        .iter()
-        .copied()
-        .chain(keys.iter().filter_map(|key| longest_part(key)));
-    let mut words: Vec<Word> = names
-        .filter_map(|name| Word::new(name, Behind::Value))
-        .collect();
-    words.extend(
-        ANYWHERE
-            .iter()
-            .filter_map(|text| Word::new(text, Behind::Any)),
-    );
-    words.extend(Word::new("://", Behind::Userinfo));
-    Prefilter::new(words, TOKENS)
+/// What to look at where an anchor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Pair,
+    Scheme(usize),
+    Shape(usize),
+    Jwt,
+    Pem,
+    Url,
+    EncodedUrl,
+    Oracle,
+    Curl,
 }
 
-/// The longest part of a name without separators, in which case is all that may differ.
-fn longest_part(name: &str) -> Option<&str> {
-    let parts = name.split(|character: char| !character.is_ascii_alphanumeric());
-    parts
-        .max_by_key(|part| part.len())
-        .filter(|part| !part.is_empty())
+/// Words that names of secrets hold, so that the names can be found in a text.
+const NAMES: &[&str] = &[
+    "key",
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "auth",
+    "cookie",
+    "cred",
+    "bearer",
+    "csrf",
+    "xsrf",
+    "sessid",
+    "sessionid",
+    "connect.sid",
+    "verifier",
+    "assertion",
+    "phrase",
+    "recovery",
+    "githubpat",
+    "github_pat=",
+    "gitlabpat",
+    "azurepat",
+    "sig=",
+    "signature",
+    "sig%3d",
+    "?code",
+    "&code",
+    "hmac=",
+];
+
+const OTHERS: &[(&str, Look)] = &[
+    ("eyj", Look::Jwt),
+    ("-----begin", Look::Pem),
+    ("://", Look::Url),
+    ("%3a%2f%2f", Look::EncodedUrl),
+    ("jdbc:oracle:", Look::Oracle),
+    (" -u ", Look::Curl),
+    ("--user ", Look::Curl),
+];
+
+/// How the escapes begin that JSON has for characters that are not seen.
+const ESCAPES: &[&str] = &["\\u0", "\\u1", "\\u2", "\\ud", "\\uf"];
+
+/// Whether a token of this shape is one run of the characters that the prefilter takes for a token's.
+fn is_run(shape: &Shape) -> bool {
+    matches!(
+        shape.class,
+        Class::Alnum | Class::Upper | Class::Word | Class::Dotted
+    ) && shape.begins.bytes().all(prefilter::is_token)
+}
+
+/// The automaton, and what each of its words stands for.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    automaton: AhoCorasick,
+    words: Vec<String>,
+    looks: Vec<Look>,
+}
+
+impl Anchors {
+    /// The built-in ones, and words of names that were added.
+    pub(super) fn new(added: impl Iterator<Item = String>) -> Self {
+        let names = NAMES.iter().map(|&name| (name.to_owned(), Look::Pair));
+        let added = added.map(|name| (name, Look::Pair));
+        let schemes = SCHEMES
+            .iter()
+            .enumerate()
+            .map(|(i, scheme)| (scheme.name.to_owned(), Look::Scheme(i)));
+        let shapes = SHAPES
+            .iter()
+            .enumerate()
+            .map(|(i, shape)| (shape.begins.to_ascii_lowercase(), Look::Shape(i)));
+        let others = OTHERS.iter().map(|&(word, look)| (word.to_owned(), look));
+        let (words, looks): (Vec<_>, Vec<_>) = names
+            .chain(added)
+            .chain(schemes)
+            .chain(shapes)
+            .chain(others)
+            .unzip();
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .build(&words)
+            // A few hundred short words are far from any limit.
+            .unwrap_or_else(|e| unreachable!("{e}"));
+        Self {
+            automaton,
+            words,
+            looks,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// The pass over lines that finds all of them, as they stand in JSON, and escapes of what may hide one.
+    pub(super) fn prefilter(&self) -> Prefilter {
+        let (mut words, mut tokens) = (Vec::new(), Vec::new());
+        for (word, look) in self.words.iter().zip(&self.looks) {
+            let behind = match look {
+                Look::Pair | Look::Scheme(_) => Behind::Value,
+                Look::Url => Behind::Userinfo,
+                Look::Jwt => {
+                    tokens.push("eyJ");
+                    continue;
+                }
+                Look::Shape(i) if is_run(&SHAPES[*i]) => {
+                    tokens.push(SHAPES[*i].begins);
+                    continue;
+                }
+                Look::Pem | Look::EncodedUrl | Look::Oracle | Look::Curl | Look::Shape(_) => {
+                    Behind::Any
+                }
+            };
+            words.push((word.as_str(), behind));
+        }
+        words.extend(ESCAPES.iter().map(|&escape| (escape, Behind::Any)));
+        // What holds another word is found by that.
+        words.sort_by_key(|(word, _)| word.len());
+        let mut least: Vec<Word> = Vec::new();
+        for (word, behind) in words {
+            if !least.iter().any(|known| known.covers(word, behind)) {
+                least.extend(Word::new(word, behind));
+            }
+        }
+        Prefilter::new(least, &tokens)
+    }
+
+    /// Looks at each anchor of the text.
+    pub(super) fn walk(&self, scan: &mut Scan<'_>, rules: &Redactor) {
+        for found in self.automaton.find_overlapping_iter(scan.text) {
+            let (start, end) = (found.start(), found.end());
+            let look = self.looks[found.pattern().as_usize()];
+            // What was found already is not looked at again; the lines of a key may reach beyond it.
+            if start < scan.covered && look != Look::Pem {
+                continue;
+            }
+            match look {
+                Look::Pair => {
+                    let offset = self.words[found.pattern().as_usize()]
+                        .bytes()
+                        .take_while(|b| !b.is_ascii_alphanumeric())
+                        .count();
+                    pairs::pair(scan, rules, start + offset);
+                }
+                Look::Scheme(i) => schemes::anywhere(scan, i, start),
+                Look::Shape(i) => tokens::token(scan, &SHAPES[i], start),
+                Look::Jwt => tokens::jwt(scan, start),
+                Look::Pem => tokens::pem(scan, start),
+                Look::Url => urls::userinfo(scan, end),
+                Look::EncodedUrl => urls::encoded_userinfo(scan, end),
+                Look::Oracle => urls::oracle(scan, end),
+                Look::Curl => urls::curl(scan, end),
+            }
+        }
+    }
 }

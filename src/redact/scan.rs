@@ -94,7 +94,7 @@ pub(super) enum Ahead {
     At,
     Less,
     Newline,
-    PemEnd,
+    Dashes,
 }
 const AHEADS: usize = 4;
 
@@ -151,7 +151,7 @@ impl<'t> Scan<'t> {
             Ahead::At => memchr::memchr(b'@', rest),
             Ahead::Less => memchr::memchr(b'<', rest),
             Ahead::Newline => memchr::memchr2(b'\n', b'\r', rest),
-            Ahead::PemEnd => memchr::memmem::find(rest, b"-----END"),
+            Ahead::Dashes => memchr::memmem::find(rest, b"-----"),
         };
         self.step(found.unwrap_or(rest.len()) + 1);
         let found = found.map(|offset| at + offset);
