@@ -187,9 +187,8 @@ impl Redactor {
     pub fn text(&self, text: &str) -> Option<String> {
         // No state of ours outlives a panic: only the text is lost.
         let done = catch_unwind(AssertUnwindSafe(|| self.by_rules(text)));
-        let mut done = match done {
-            Ok(done) => done,
-            Err(_) => return Some(Self::failed("built-in")),
+        let Ok(mut done) = done else {
+            return Some(Self::failed("built-in"));
         };
         for function in &self.functions {
             let name = function.name();

@@ -76,7 +76,8 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
         Follows::Opaque(least) => {
             let end = credential_end(scan, start);
             let body = &scan.bytes[start..end];
-            if !values::is_opaque(body, least) && !(scan.cut_at(end) && end > start) {
+            let is = values::is_opaque(body, least) || end > start && scan.cut_at(end);
+            if !is {
                 return;
             }
             end
@@ -84,7 +85,8 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
         Follows::Pair => {
             let end = credential_end(scan, start);
             let body = &scan.bytes[start..end];
-            if !is_pair(body) && !(body.len() >= 4 && scan.cut_at(end)) {
+            let is = is_pair(body) || body.len() >= 4 && scan.cut_at(end);
+            if !is {
                 return;
             }
             end
@@ -143,9 +145,9 @@ fn is_pair(body: &[u8]) -> bool {
         held += 6;
         if held >= 8 {
             held -= 8;
-            let decoded = (bits >> held) as u8;
-            colon |= decoded == b':';
-            printable &= decoded >= b' ' && decoded != 0x7f;
+            let decoded = bits >> held & 0xff;
+            colon |= decoded == u32::from(b':');
+            printable &= decoded >= u32::from(b' ') && decoded != 0x7f;
         }
     }
     colon && printable || values::is_opaque(body, 16)
@@ -158,11 +160,10 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
     let mut at = start;
     while at < bytes.len() {
         match bytes[at] {
-            b'\n' | b'\r' => break,
             b'\\' if matches!(scan.get(at + 1), b'n' | b'r') => break,
             // A parameter in quotes: `realm="x"`. Otherwise the end of what the header stands in.
             b'"' | b'\'' if quotes % 2 == 1 || at > start && bytes[at - 1] == b'=' => quotes += 1,
-            b'\\' if matches!(scan.get(at + 1), b'"' | b'\'') && quotes % 2 == 0 => {
+            b'\\' if matches!(scan.get(at + 1), b'"' | b'\'') && quotes.is_multiple_of(2) => {
                 if at > start && bytes[at - 1] == b'=' {
                     quotes += 1;
                     at += 1;
@@ -170,7 +171,7 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
                     break;
                 }
             }
-            b'"' | b'\'' => break,
+            b'"' | b'\'' | b'\n' | b'\r' => break,
             0xe2 if scan.cut_at(at) => break,
             _ => {}
         }
