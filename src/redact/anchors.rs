@@ -1,140 +1,126 @@
-//! What a text is walked for: see [`ANCHORS`].
+//! What the prefilter looks for: the beginnings of everything that the rules of text find.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use super::prefilter::{Behind, Prefilter, Word};
 
-use super::scan::Scan;
-use super::schemes::{self, SCHEMES};
-use super::shapes::SHAPES;
-use super::{Redactor, pairs, tokens, urls};
-
-/// What to look at where an anchor stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Pair,
-    Scheme(usize),
-    Shape(usize),
-    Jwt,
-    Pem,
-    Url,
-    EncodedUrl,
-    Oracle,
-    Curl,
-}
-
-/// Words that names of secrets hold, so that the names can be found in a text.
+/// Parts of names whose values are secret, and of schemes. A part has no separator in it: `api_key` is also written `api-key`.
 const NAMES: &[&str] = &[
-    "key",
-    "token",
-    "secret",
-    "pass",
-    "pwd",
     "auth",
     "cookie",
-    "cred",
+    "token",
+    "secret",
+    "passw",
+    "passph",
+    "pwd",
+    "credential",
     "bearer",
-    "csrf",
-    "xsrf",
-    "sessid",
-    "sessionid",
-    "connect.sid",
-    "verifier",
-    "assertion",
-    "phrase",
-    "recovery",
-    "githubpat",
-    "github_pat=",
-    "gitlabpat",
-    "azurepat",
-    "sig=",
-    "signature",
-    "sig%3d",
-    "?code",
-    "&code",
-    "hmac=",
+    "basic",
+    "digest",
+    "key",
+    "session",
+    "apikey",
+    "sig",
 ];
 
-const OTHERS: &[(&str, Look)] = &[
-    ("eyj", Look::Jwt),
-    ("-----begin", Look::Pem),
-    ("://", Look::Url),
-    ("%3a%2f%2f", Look::EncodedUrl),
-    ("jdbc:oracle:", Look::Oracle),
-    (" -u ", Look::Curl),
-    ("--user ", Look::Curl),
+/// What rules begin at whatever stands behind it. Escapes of what may be hidden in a secret are among them.
+const ANYWHERE: &[&str] = &[
+    "-----begin",
+    "hooks.slack.com",
+    "\\u0",
+    "\\u2",
+    "\\uf",
+    "%3a%2f%2f",
+    "1//0",
 ];
 
-/// The automaton, and what each of its words stands for.
-#[derive(Debug)]
-pub(super) struct Anchors {
-    automaton: AhoCorasick,
-    words: Vec<String>,
-    looks: Vec<Look>,
+/// How tokens begin.
+const TOKENS: &[&str] = &[
+    "sk-",
+    "sk_",
+    "rk_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glrt-",
+    "glcbt-",
+    "glptt-",
+    "glft-",
+    "glimt-",
+    "glagent-",
+    "gloas-",
+    "glsoat-",
+    "xoxb-",
+    "xoxp-",
+    "xoxa-",
+    "xoxe-",
+    "xoxr-",
+    "xoxs-",
+    "xapp-",
+    "xoxo-",
+    "AKIA",
+    "ASIA",
+    "ABIA",
+    "ACCA",
+    "AIza",
+    "ya29.",
+    "GOCSPX-",
+    "whsec_",
+    "hf_",
+    "api_org_",
+    "eyJ",
+    "npm_",
+    "pypi-",
+    "gsk_",
+    "xai-",
+    "pplx-",
+    "r8_",
+    "tvly-",
+    "SG.",
+    "dop_v1_",
+    "hvs.",
+    "lin_api_",
+    "glsa_",
+    "sess-",
+    "figd_",
+    "pcsk_",
+    "lsv2_",
+    "shpat_",
+    "ATATT3",
+    "sntrys_",
+    "PMAK-",
+    "NRAK-",
+    "dapi",
+    "fw_",
+    "ntn_",
+    "secret_",
+];
+
+/// The pass that finds all of these, and the user's own names.
+pub(super) fn prefilter(keys: &[String]) -> Prefilter {
+    let names = NAMES
+        .iter()
+        .copied()
+        .chain(keys.iter().filter_map(|key| longest_part(key)));
+    let mut words: Vec<Word> = names
+        .filter_map(|name| Word::new(name, Behind::Value))
+        .collect();
+    words.extend(
+        ANYWHERE
+            .iter()
+            .filter_map(|text| Word::new(text, Behind::Any)),
+    );
+    words.extend(Word::new("://", Behind::Userinfo));
+    Prefilter::new(words, TOKENS)
 }
 
-impl Anchors {
-    /// The built-in ones, and words of names that were added.
-    pub(super) fn new(added: impl Iterator<Item = String>) -> Self {
-        let names = NAMES.iter().map(|&name| (name.to_owned(), Look::Pair));
-        let added = added.map(|name| (name, Look::Pair));
-        let schemes = SCHEMES
-            .iter()
-            .enumerate()
-            .map(|(i, scheme)| (scheme.name.to_owned(), Look::Scheme(i)));
-        let shapes = SHAPES
-            .iter()
-            .enumerate()
-            .map(|(i, shape)| (shape.begins.to_ascii_lowercase(), Look::Shape(i)));
-        let others = OTHERS.iter().map(|&(word, look)| (word.to_owned(), look));
-        let (words, looks): (Vec<_>, Vec<_>) = names
-            .chain(added)
-            .chain(schemes)
-            .chain(shapes)
-            .chain(others)
-            .unzip();
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&words)
-            // A few hundred short words are far from any limit.
-            .unwrap_or_else(|e| unreachable!("{e}"));
-        Self {
-            automaton,
-            words,
-            looks,
-        }
-    }
-
-    /// In lower case: every text in which there is something to replace holds one of them, in any case.
-    pub(super) fn words(&self) -> &[String] {
-        &self.words
-    }
-
-    /// Looks at each anchor of the text.
-    pub(super) fn walk(&self, scan: &mut Scan<'_>, rules: &Redactor) {
-        for found in self.automaton.find_overlapping_iter(scan.text) {
-            let (start, end) = (found.start(), found.end());
-            let look = self.looks[found.pattern().as_usize()];
-            // What was found already is not looked at again; the lines of a key may reach beyond it.
-            if start < scan.covered && look != Look::Pem {
-                continue;
-            }
-            match look {
-                Look::Pair => {
-                    let offset = self.words[found.pattern().as_usize()]
-                        .bytes()
-                        .take_while(|b| !b.is_ascii_alphanumeric())
-                        .count();
-                    pairs::pair(scan, rules, start + offset);
-                }
-                Look::Scheme(i) => schemes::anywhere(scan, i, start),
-                Look::Shape(i) => tokens::token(scan, &SHAPES[i], start),
-                Look::Jwt => tokens::jwt(scan, start),
-                Look::Pem => tokens::pem(scan, start),
-                Look::Url => urls::userinfo(scan, end),
-                Look::EncodedUrl => urls::encoded_userinfo(scan, end),
-                Look::Oracle => urls::oracle(scan, end),
-                Look::Curl => urls::curl(scan, end),
-            }
-        }
-    }
+/// The longest part of a name without separators, in which case is all that may differ.
+fn longest_part(name: &str) -> Option<&str> {
+    let parts = name.split(|character: char| !character.is_ascii_alphanumeric());
+    parts
+        .max_by_key(|part| part.len())
+        .filter(|part| !part.is_empty())
 }

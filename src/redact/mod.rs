@@ -11,8 +11,10 @@ mod fold;
 mod functions;
 mod invisible;
 mod keys;
+mod line;
 mod pairs;
 mod pii;
+mod prefilter;
 mod quoted;
 mod rules;
 mod scan;
@@ -21,6 +23,7 @@ mod shapes;
 mod tokens;
 mod urls;
 mod values;
+mod walk;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -31,12 +34,13 @@ pub use counts::counts;
 pub use functions::{Failed, Function};
 pub use rules::RuleId;
 
-use anchors::Anchors;
 use counts::Counter;
 use custom::Pattern;
 use invisible::Visible;
 use keys::KeyRules;
+use prefilter::Prefilter;
 use scan::{Found, Scan, Why};
+use walk::Walk;
 
 use crate::error::{Error, Result};
 
@@ -103,9 +107,10 @@ struct Rule {
 pub struct Redactor {
     rules: Vec<Rule>,
     keys: KeyRules,
-    anchors: Anchors,
+    walk: Walk,
     patterns: Vec<Pattern>,
     pii: Pii,
+    prefilter: Prefilter,
     hint: bool,
     functions: Vec<Arc<dyn Function>>,
 }
@@ -156,11 +161,12 @@ impl Redactor {
         }
         let keys = KeyRules::new(&settings.keys, &settings.allow_keys);
         Ok(Self {
-            anchors: Anchors::new(keys.anchors()),
+            walk: Walk::new(keys.anchors()),
             rules,
             keys,
             patterns,
             pii: settings.pii,
+            prefilter: anchors::prefilter(&settings.keys),
             hint: settings.hint,
             functions: settings.functions,
         })
@@ -287,7 +293,7 @@ impl Redactor {
 
     fn found_in(&self, text: &str) -> Vec<Found> {
         let mut scan = Scan::new(text);
-        self.anchors.walk(&mut scan, self);
+        self.walk.over(&mut scan, self);
         if self.pii != Pii::default() {
             pii::find(&mut scan, self.pii);
         }
@@ -329,7 +335,7 @@ impl Redactor {
     /// Unless [`always`](Self::always): every text with something to replace in it holds, once characters that are not
     /// seen are left out of it, one of these, in any case. They are ASCII in lower case, and JSON escapes none of their characters.
     pub fn anchors(&self) -> &[String] {
-        self.anchors.words()
+        self.walk.anchors()
     }
 
     /// Counts that `rule` struck. [`text`](Self::text) counts by itself.
@@ -349,6 +355,19 @@ impl Redactor {
     /// Whether the user took `name` away from the rules.
     fn allows(&self, name: &[u8]) -> bool {
         self.keys.allows(name)
+    }
+
+    /// What stands under a key whose value is secret; `text` is the value, if it is one. The scheme of an authorization stays.
+    pub fn under_key(&self, text: Option<&str>) -> Cow<'static, str> {
+        let Some(text) = text else {
+            return MASK.into();
+        };
+        match text.trim_start().split_once(' ') {
+            Some((scheme, rest)) if schemes::is_scheme(scheme.as_bytes()) => {
+                format!("{scheme} {}", self.replacement(rest.trim())).into()
+            }
+            _ => self.replacement(text),
+        }
     }
 
     fn is_on(&self, rule: RuleId) -> bool {

@@ -5,6 +5,16 @@
 pub struct RuleId(pub(super) u16);
 
 impl RuleId {
+    /// Its place in the table.
+    pub const fn index(self) -> u16 {
+        self.0
+    }
+
+    /// The rule at a place of the table.
+    pub const fn at(index: u16) -> Self {
+        Self(index)
+    }
+
     /// Whether a number under such a key says nothing: `token` is also how many, or which, of a model's tokens.
     pub const fn spares_numbers(self) -> bool {
         self.0 == TOKEN.0
@@ -15,6 +25,7 @@ macro_rules! rules {
     ($($id:ident $name:literal $reason:literal,)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[repr(u16)]
+
         enum Index { $($id,)* }
         $(pub(super) const $id: RuleId = RuleId(Index::$id as u16);)*
         /// Name and reason of each rule there is without settings.

@@ -37,7 +37,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
     scheme("sso-key", Follows::Opaque(20)),
     scheme("dpop", Follows::Opaque(20)),
     scheme("splunk", Follows::Opaque(20)),
-    scheme("genie" /* GenieKey */, Follows::Opaque(20)),
+    scheme("geniekey", Follows::Opaque(20)),
 ];
 
 const fn scheme(name: &'static str, follows: Follows) -> Scheme {
@@ -184,17 +184,18 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
     at
 }
 
+/// Whether `name` is a scheme's.
+pub(super) fn is_scheme(name: &[u8]) -> bool {
+    let others = ["key", "bot"];
+    let mut known = SCHEMES.iter().map(|s| s.name).chain(others);
+    known.any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Where in the value `range` of a secret the secret itself begins: after a scheme.
 pub(super) fn after_scheme(scan: &mut Scan<'_>, range: Range<usize>) -> usize {
     let word = scan.run(Class::Word, range.start).min(range.end);
     let name = &scan.bytes[range.start..word];
-    let known = SCHEMES
-        .iter()
-        .any(|s| name.eq_ignore_ascii_case(s.name.as_bytes()))
-        || name.eq_ignore_ascii_case(b"GenieKey")
-        || name.eq_ignore_ascii_case(b"Key")
-        || name.eq_ignore_ascii_case(b"Bot");
-    if !known {
+    if !is_scheme(name) {
         return range.start;
     }
     match space(scan, word) {
