@@ -4,7 +4,6 @@
 //! an anchor is anything looked at closely, and no failing look makes another one read the same run again, so that the time is
 //! proportional to the text whatever stands in it.
 
-mod anchors;
 mod counts;
 mod custom;
 mod fold;
@@ -23,6 +22,7 @@ mod shapes;
 mod tokens;
 mod urls;
 mod values;
+mod walk;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -33,13 +33,13 @@ pub use counts::counts;
 pub use functions::{Failed, Function};
 pub use rules::RuleId;
 
-use anchors::Anchors;
 use counts::Counter;
 use custom::Pattern;
 use invisible::Visible;
 use keys::KeyRules;
 use prefilter::Prefilter;
 use scan::{Found, Scan, Why};
+use walk::Walk;
 
 use crate::error::{Error, Result};
 
@@ -106,10 +106,10 @@ struct Rule {
 pub struct Redactor {
     rules: Vec<Rule>,
     keys: KeyRules,
-    anchors: Anchors,
-    prefilter: Prefilter,
+    walk: Walk,
     patterns: Vec<Pattern>,
     pii: Pii,
+    prefilter: Prefilter,
     hint: bool,
     functions: Vec<Arc<dyn Function>>,
 }
@@ -159,10 +159,10 @@ impl Redactor {
             rule.on = false;
         }
         let keys = KeyRules::new(&settings.keys, &settings.allow_keys);
-        let anchors = Anchors::new(keys.anchors());
+        let walk = Walk::new(keys.anchors());
         Ok(Self {
-            prefilter: anchors.prefilter(),
-            anchors,
+            prefilter: walk.prefilter(),
+            walk,
             rules,
             keys,
             patterns,
@@ -193,9 +193,8 @@ impl Redactor {
     pub fn text(&self, text: &str) -> Option<String> {
         // No state of ours outlives a panic: only the text is lost.
         let done = catch_unwind(AssertUnwindSafe(|| self.by_rules(text)));
-        let mut done = match done {
-            Ok(done) => done,
-            Err(_) => return Some(Self::failed("built-in")),
+        let Ok(mut done) = done else {
+            return Some(Self::failed("built-in"));
         };
         for function in &self.functions {
             let name = function.name();
@@ -294,7 +293,7 @@ impl Redactor {
 
     fn found_in(&self, text: &str) -> Vec<Found> {
         let mut scan = Scan::new(text);
-        self.anchors.walk(&mut scan, self);
+        self.walk.over(&mut scan, self);
         if self.pii != Pii::default() {
             pii::find(&mut scan, self.pii);
         }
@@ -336,7 +335,7 @@ impl Redactor {
     /// What rules begin at, in lower case.
     #[cfg(test)]
     fn anchors(&self) -> &[String] {
-        self.anchors.words()
+        self.walk.anchors()
     }
 
     /// Counts that `rule` struck. [`text`](Self::text) counts by itself.
@@ -364,7 +363,7 @@ impl Redactor {
             return MASK.into();
         };
         match text.trim_start().split_once(' ') {
-            Some((scheme, rest)) if schemes::is_scheme(scheme) => {
+            Some((scheme, rest)) if schemes::is_scheme(scheme.as_bytes()) => {
                 format!("{scheme} {}", self.replacement(rest.trim())).into()
             }
             _ => self.replacement(text),

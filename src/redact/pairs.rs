@@ -137,7 +137,7 @@ fn separator(scan: &mut Scan<'_>, name: &Named) -> Option<(Between, usize)> {
         scan.has(spaced, word) && matches!(scan.get(spaced + word.len()), b' ' | b':' | b'\t')
     };
     let found = match scan.get(spaced) {
-        b'=' if scan.get(spaced + 1) == b'>' => (Between::Equals, 2),
+        b'=' | b'-' if scan.get(spaced + 1) == b'>' => (Between::Equals, 2),
         b'=' if scan.get(spaced + 1) == b'=' => (
             Between::Compared,
             2 + usize::from(scan.get(spaced + 2) == b'='),
@@ -146,7 +146,6 @@ fn separator(scan: &mut Scan<'_>, name: &Named) -> Option<(Between, usize)> {
         b':' if scan.get(spaced + 1) == b'=' => (Between::Equals, 2),
         b':' if scan.get(spaced + 1) == b':' => return None,
         b':' => (Between::Colon, 1),
-        b'-' if scan.get(spaced + 1) == b'>' => (Between::Equals, 2),
         b'%' if scan.has(spaced, "%3d") || scan.has(spaced, "%3a") => (Between::Encoded, 3),
         b'%' if scan.has(spaced, "%253d") || scan.has(spaced, "%253a") => (Between::Encoded, 5),
         b'\\' if scan.has(spaced, "\\u003d") || scan.has(spaced, "\\u003a") => (Between::Equals, 6),
@@ -479,5 +478,4 @@ fn separates(scan: &mut Scan<'_>, at: usize) -> bool {
     let end = at + name;
     name > 0
         && (matches!(scan.get(end), b'=' | b':') || scan.has(end, "%3d") || scan.has(end, "%5"))
-        || name > 0 && end == scan.bytes.len() && false
 }

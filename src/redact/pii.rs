@@ -41,7 +41,6 @@ fn emails(scan: &mut Scan<'_>) {
         while end > at && matches!(bytes[end - 1], b'.' | b'-') {
             end -= 1;
         }
-        start += scan.escape_before(start).min(0);
         while start < at && matches!(bytes[start], b'.' | b'-' | b'%') {
             start += 1;
         }

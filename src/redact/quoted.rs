@@ -99,14 +99,12 @@ pub(super) fn close(scan: &mut Scan<'_>, quote: &Quote, start: usize) -> usize {
 
 /// Whether the bracket at `at` opens a list, dict or tuple of literals rather than code.
 pub(super) fn holds_literals(scan: &mut Scan<'_>, at: usize) -> bool {
+    const MOST_SPACE: usize = 64;
     let mut at = at + 1;
     for _ in 0..4 {
-        while scan.get(at).is_ascii_whitespace() {
-            at += 1;
-            if at % 64 == 0 {
-                return false;
-            }
-        }
+        let rest = &scan.bytes[at.min(scan.bytes.len())..];
+        let space = rest.iter().take(MOST_SPACE);
+        at += space.take_while(|b| b.is_ascii_whitespace()).count();
         if open_at(scan, at).is_some() {
             return true;
         }

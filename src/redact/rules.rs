@@ -25,6 +25,7 @@ macro_rules! rules {
     ($($id:ident $name:literal $reason:literal,)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[repr(u16)]
+
         enum Index { $($id,)* }
         $(pub(super) const $id: RuleId = RuleId(Index::$id as u16);)*
         /// Name and reason of each rule there is without settings.

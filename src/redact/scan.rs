@@ -159,13 +159,15 @@ impl<'t> Scan<'t> {
         found
     }
 
-    #[inline]
-    pub(super) fn step(&mut self, _bytes: usize) {
-        #[cfg(test)]
-        {
-            self.steps += _bytes;
-        }
+    #[cfg(test)]
+    pub(super) fn step(&mut self, bytes: usize) {
+        self.steps += bytes;
     }
+
+    #[cfg(not(test))]
+    #[inline]
+    #[allow(clippy::unused_self)] // Only a test counts.
+    pub(super) fn step(&mut self, _: usize) {}
 
     /// Whether a token may begin at `at`: no letter or digit stands before it, other than one that ends an escape
     /// (`\n`, `\u0022`, `\x1b`, `%3D`).

@@ -37,18 +37,11 @@ pub(super) const SCHEMES: &[Scheme] = &[
     scheme("sso-key", Follows::Opaque(20)),
     scheme("dpop", Follows::Opaque(20)),
     scheme("splunk", Follows::Opaque(20)),
-    scheme("genie" /* GenieKey */, Follows::Opaque(20)),
+    scheme("geniekey", Follows::Opaque(20)),
 ];
 
 const fn scheme(name: &'static str, follows: Follows) -> Scheme {
     Scheme { name, follows }
-}
-
-/// Whether a word names a scheme.
-pub(super) fn is_scheme(word: &str) -> bool {
-    SCHEMES
-        .iter()
-        .any(|scheme| scheme.name.eq_ignore_ascii_case(word))
 }
 
 /// How much of a header's value is looked at before it is judged.
@@ -83,7 +76,8 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
         Follows::Opaque(least) => {
             let end = credential_end(scan, start);
             let body = &scan.bytes[start..end];
-            if !values::is_opaque(body, least) && !(scan.cut_at(end) && end > start) {
+            let is = values::is_opaque(body, least) || end > start && scan.cut_at(end);
+            if !is {
                 return;
             }
             end
@@ -91,7 +85,8 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
         Follows::Pair => {
             let end = credential_end(scan, start);
             let body = &scan.bytes[start..end];
-            if !is_pair(body) && !(body.len() >= 4 && scan.cut_at(end)) {
+            let is = is_pair(body) || body.len() >= 4 && scan.cut_at(end);
+            if !is {
                 return;
             }
             end
@@ -150,9 +145,9 @@ fn is_pair(body: &[u8]) -> bool {
         held += 6;
         if held >= 8 {
             held -= 8;
-            let decoded = (bits >> held) as u8;
-            colon |= decoded == b':';
-            printable &= decoded >= b' ' && decoded != 0x7f;
+            let decoded = bits >> held & 0xff;
+            colon |= decoded == u32::from(b':');
+            printable &= decoded >= u32::from(b' ') && decoded != 0x7f;
         }
     }
     colon && printable || values::is_opaque(body, 16)
@@ -165,11 +160,10 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
     let mut at = start;
     while at < bytes.len() {
         match bytes[at] {
-            b'\n' | b'\r' => break,
             b'\\' if matches!(scan.get(at + 1), b'n' | b'r') => break,
             // A parameter in quotes: `realm="x"`. Otherwise the end of what the header stands in.
             b'"' | b'\'' if quotes % 2 == 1 || at > start && bytes[at - 1] == b'=' => quotes += 1,
-            b'\\' if matches!(scan.get(at + 1), b'"' | b'\'') && quotes % 2 == 0 => {
+            b'\\' if matches!(scan.get(at + 1), b'"' | b'\'') && quotes.is_multiple_of(2) => {
                 if at > start && bytes[at - 1] == b'=' {
                     quotes += 1;
                     at += 1;
@@ -177,7 +171,7 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
                     break;
                 }
             }
-            b'"' | b'\'' => break,
+            b'"' | b'\'' | b'\n' | b'\r' => break,
             0xe2 if scan.cut_at(at) => break,
             _ => {}
         }
@@ -190,17 +184,18 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
     at
 }
 
+/// Whether `name` is a scheme's.
+pub(super) fn is_scheme(name: &[u8]) -> bool {
+    let others = ["key", "bot"];
+    let mut known = SCHEMES.iter().map(|s| s.name).chain(others);
+    known.any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Where in the value `range` of a secret the secret itself begins: after a scheme.
 pub(super) fn after_scheme(scan: &mut Scan<'_>, range: Range<usize>) -> usize {
     let word = scan.run(Class::Word, range.start).min(range.end);
     let name = &scan.bytes[range.start..word];
-    let known = SCHEMES
-        .iter()
-        .any(|s| name.eq_ignore_ascii_case(s.name.as_bytes()))
-        || name.eq_ignore_ascii_case(b"GenieKey")
-        || name.eq_ignore_ascii_case(b"Key")
-        || name.eq_ignore_ascii_case(b"Bot");
-    if !known {
+    if !is_scheme(name) {
         return range.start;
     }
     match space(scan, word) {

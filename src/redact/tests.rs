@@ -314,10 +314,7 @@ fn a_hint_is_the_last_four_characters_of_a_long_secret() {
         .unwrap();
     assert_eq!(done, "password=*** api_key=***wxyz");
     assert_eq!(redactor.text(&done), None);
-    assert_eq!(
-        redactor.replacement("äöüäöüäöüäöüäöüß"),
-        "***öüß".replace("öüß", "äöüß").replace("*äö", "*äö")
-    );
+    assert_eq!(redactor.replacement("äöüäöüäöüäöüäöüß"), "***äöüß");
 }
 
 #[test]
@@ -464,7 +461,7 @@ fn personal_data_goes_where_asked_for() {
 fn steps(text: &str) -> usize {
     let redactor = Redactor::default();
     let mut scan = Scan::new(text);
-    redactor.anchors.walk(&mut scan, &redactor);
+    redactor.walk.over(&mut scan, &redactor);
     scan.steps
 }
 
@@ -530,10 +527,13 @@ fn hostile_near_matches_take_time_in_proportion_to_their_length() {
         "&quot;password&quot;:&quot;",
         &every,
     ] {
-        let of = |bytes: usize| steps(&piece.repeat(bytes / piece.len()));
-        let (small, large) = (of(16 << 10).max(1), of(256 << 10));
+        let times = (8 << 10) / piece.len();
+        let (small, large) = (
+            steps(&piece.repeat(times)),
+            steps(&piece.repeat(32 * times)),
+        );
         assert!(
-            large <= small * 17 + 4096,
+            large <= small * 33 + 4096,
             "{piece:?}: {small} bytes looked at, then {large}"
         );
         assert!(large <= 40 * (256 << 10), "{piece:?}: {large}");

@@ -271,10 +271,11 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
     match value {
         [b'%', conversion] if conversion.is_ascii_alphabetic() => return true,
         [b'%', b'(', rest @ ..] if rest.len() >= 2 && rest[rest.len() - 2] == b')' => return true,
-        [b'$', rest @ ..] if is_identifier(rest) => {
-            if !rest.iter().any(u8::is_ascii_lowercase) || keys::is_name(rest) {
-                return true;
-            }
+        [b'$', rest @ ..]
+            if is_identifier(rest)
+                && (!rest.iter().any(u8::is_ascii_lowercase) || keys::is_name(rest)) =>
+        {
+            return true;
         }
         _ => {}
     }
@@ -335,10 +336,7 @@ pub(super) fn is_opaque(value: &[u8], least: usize) -> bool {
     }
     let value = &value[..value.len().min(256)];
     let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
-    let (letters, digits) = (
-        count(|b| b.is_ascii_alphabetic()),
-        count(|b| b.is_ascii_digit()),
-    );
+    let (letters, digits) = (count(u8::is_ascii_alphabetic), count(u8::is_ascii_digit));
     if is_placeholder(whole) || is_path(value) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! What a text is walked for: see [`ANCHORS`].
+//! The walk over a text: what it stops at, and who looks at it there.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -77,13 +77,13 @@ fn is_run(shape: &Shape) -> bool {
 
 /// The automaton, and what each of its words stands for.
 #[derive(Debug)]
-pub(super) struct Anchors {
+pub(super) struct Walk {
     automaton: AhoCorasick,
     words: Vec<String>,
     looks: Vec<Look>,
 }
 
-impl Anchors {
+impl Walk {
     /// The built-in ones, and words of names that were added.
     pub(super) fn new(added: impl Iterator<Item = String>) -> Self {
         let names = NAMES.iter().map(|&name| (name.to_owned(), Look::Pair));
@@ -117,7 +117,7 @@ impl Anchors {
     }
 
     #[cfg(test)]
-    pub(super) fn words(&self) -> &[String] {
+    pub(super) fn anchors(&self) -> &[String] {
         &self.words
     }
 
@@ -155,7 +155,7 @@ impl Anchors {
     }
 
     /// Looks at each anchor of the text.
-    pub(super) fn walk(&self, scan: &mut Scan<'_>, rules: &Redactor) {
+    pub(super) fn over(&self, scan: &mut Scan<'_>, rules: &Redactor) {
         for found in self.automaton.find_overlapping_iter(scan.text) {
             let (start, end) = (found.start(), found.end());
             let look = self.looks[found.pattern().as_usize()];
