@@ -74,7 +74,11 @@ def snapshot(record: logging.LogRecord) -> list[Any]:
             found.append((key, type(value).__name__))
         else:
             found.append(
-                (str(key), without_number(value) if isinstance(value, str | int | float) else type(value).__name__)
+                # As text: a NaN is not equal to itself.
+                (
+                    str(key),
+                    repr(without_number(value)) if isinstance(value, str | int | float) else type(value).__name__,
+                )
             )
     return found
 
