@@ -92,8 +92,10 @@ pub(super) fn log<'py>(
         return Outcome::Standard;
     }
     match way(world, arguments, method) {
-        Way::Disabled => Outcome::Done,
-        Way::Standard | Way::Ask(_) => Outcome::Standard,
+        Way::Disabled if arguments.is_plain() || !arguments.gives_twice(method.message) => {
+            Outcome::Done
+        }
+        Way::Disabled | Way::Standard | Way::Ask(_) => Outcome::Standard,
         Way::One(handler, begun) => {
             // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };

@@ -1,75 +1,26 @@
-//! Blocks that keep their records back: `bound(buffer=DEBUG)` holds finished lines until it is known how the block ends.
-//!
-//! A line that is held is not in the spool: it is counted here, and among the log's own only when it is written. Everything here is
-//! touched by attached threads only, so that there is no lock.
+//! The lines that one block holds, in their order, and what becomes of them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use pyo3::prelude::*;
-use serde::Serialize;
 
-use super::around::Ambient;
-use super::bound::Context;
+use super::{count, forget};
 use crate::engine::engine;
 use crate::fork;
 use crate::json;
 use crate::python::attach::{Attached, AttachedCell};
+use crate::python::context::Ambient;
 use crate::python::open::Open;
 use crate::python::record::pid;
 use crate::report;
 
-/// The level from which on a record has what is held written.
-const ERROR: i64 = 40;
-
-/// What became of lines that were held, in this process.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct TailStats {
-    /// Held now.
-    held: u64,
-    /// Given to their logs after all.
-    written: u64,
-    /// Dropped: their block ended well, or they were too many.
-    discarded: u64,
-}
-
-/// Counters, and the number of forks they are of.
-static COUNTS: AttachedCell<(u64, TailStats)> = AttachedCell::new((
-    0,
-    TailStats {
-        held: 0,
-        written: 0,
-        discarded: 0,
-    },
-));
-
-fn count(py: Python<'_>, change: impl FnOnce(&mut TailStats)) {
-    let forks = fork::forks();
-    COUNTS.with(py, |(of, stats)| {
-        if *of != forks {
-            (*of, *stats) = (forks, TailStats::default());
-        }
-        change(stats);
-    });
-}
-
-/// The counters.
-pub(crate) fn tail_stats(py: Python<'_>) -> TailStats {
-    let mut now = TailStats::default();
-    count(py, |stats| now = *stats);
-    now
-}
-
-/// Buffers that have not ended, and how many: with none, no record asks.
-static LIVE: AttachedCell<Vec<Weak<TailBuffer>>> = AttachedCell::new(Vec::new());
-static LIVE_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// In which order lines were held, over all buffers.
 static ORDER: AttachedCell<u64> = AttachedCell::new(0);
 
 /// What happens to the block's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Those of its level and below are held.
     #[default]
     Holding,
@@ -103,7 +54,7 @@ struct Inner {
 }
 
 /// The lines of one block.
-pub(super) struct TailBuffer {
+pub(in crate::python::context) struct TailBuffer {
     level: i64,
     max_lines: usize,
     max_bytes: usize,
@@ -111,122 +62,30 @@ pub(super) struct TailBuffer {
     inner: AttachedCell<Inner>,
 }
 
-/// A block that keeps its records back, as `bound(buffer=…)` has it.
-#[pyclass(frozen, module = "logspool._core")]
-pub(crate) struct Tail(Arc<TailBuffer>);
-
-#[pymethods]
-impl Tail {
-    /// Holds records of `level` and below, at most `records` of `bytes` together, within the block of `outer`.
-    #[new]
-    fn new(
-        outer: Option<&Bound<'_, Context>>,
-        level: i64,
-        records: usize,
-        bytes: usize,
-        py: Python<'_>,
-    ) -> Self {
-        let buffer = Arc::new(TailBuffer {
+impl TailBuffer {
+    pub(super) fn new(level: i64, lines: usize, bytes: usize, outer: Option<Arc<Self>>) -> Self {
+        Self {
             level,
-            max_lines: records,
+            max_lines: lines,
             max_bytes: bytes,
-            outer: outer.and_then(|outer| outer.get().tail().cloned()),
+            outer,
             inner: AttachedCell::new(Inner {
                 forks: fork::forks(),
                 ..Inner::default()
             }),
-        });
-        let weak = Arc::downgrade(&buffer);
-        LIVE.with(py, |live| live.push(weak));
-        LIVE_COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(buffer)
-    }
-
-    /// Ends the block: what is held is written where it failed, else left to the block around it, or dropped.
-    fn end(&self, py: Python<'_>, failed: bool) -> PyResult<()> {
-        let mut caller = Attached::new(py);
-        let ended = self.0.end(py, failed, &mut caller);
-        caller.raised.map_or(ended, Err)
-    }
-}
-
-impl Tail {
-    pub(super) fn buffer(&self) -> Arc<TailBuffer> {
-        Arc::clone(&self.0)
-    }
-}
-
-/// Takes a finished line that is to be kept back, and has what is held written before one that says that its block failed. False where
-/// the line goes to its log now.
-#[inline]
-pub(in crate::python) fn keep(
-    open: &Bound<'_, Open>,
-    line: &[u8],
-    level: i64,
-    caller: &mut Attached<'_>,
-) -> PyResult<bool> {
-    if LIVE_COUNT.load(Ordering::Relaxed) == 0 {
-        return Ok(false);
-    }
-    Python::attach(|_| keep_if_wanted(open, line, level, caller))
-}
-
-#[cold]
-fn keep_if_wanted(
-    open: &Bound<'_, Open>,
-    line: &[u8],
-    level: i64,
-    caller: &mut Attached<'_>,
-) -> PyResult<bool> {
-    let py = open.py();
-    let Some(context) = super::here(py) else {
-        return Ok(false);
-    };
-    let context = context.cast::<Context>()?;
-    let Some(innermost) = context.get().tail() else {
-        return Ok(false);
-    };
-    if level >= ERROR {
-        innermost.fail(py);
-        innermost.write(py, caller)?;
-        return Ok(false);
-    }
-    let mut around = Some(innermost);
-    while let Some(buffer) = around {
-        match buffer.phase(py) {
-            Phase::Holding if level <= buffer.level => {
-                buffer.hold(open, line, level);
-                return Ok(true);
-            }
-            Phase::Failed => {
-                // Another thread may be writing what is held: that is older.
-                innermost.write(py, caller)?;
-                return Ok(false);
-            }
-            Phase::Holding | Phase::Ended => around = buffer.outer.as_ref(),
         }
     }
-    Ok(false)
-}
 
-/// Writes what all blocks hold and has their records written at once from now on: the process ends, and how they would have ended nobody
-/// knows.
-pub(in crate::python) fn write_kept(py: Python<'_>, caller: &mut Attached<'_>) -> PyResult<()> {
-    if LIVE_COUNT.load(Ordering::Relaxed) == 0 {
-        return Ok(());
+    /// The buffer of the block around this one.
+    pub(super) fn outer(&self) -> Option<&Arc<Self>> {
+        self.outer.as_ref()
     }
-    let live = LIVE.with(py, |live| live.clone());
-    let live: Vec<_> = live.iter().filter_map(Weak::upgrade).collect();
-    for buffer in &live {
-        buffer.fail(py);
-    }
-    for buffer in &live {
-        buffer.write(py, caller)?;
-    }
-    Ok(())
-}
 
-impl TailBuffer {
+    /// Whether records of this level are the buffer's.
+    pub(super) fn wants(&self, level: i64) -> bool {
+        level <= self.level
+    }
+
     /// Looks at or changes what is held. A forked child begins with nothing: what its parent held is the parent's to write.
     fn with<R>(&self, py: Python<'_>, f: impl FnOnce(&mut Inner) -> R) -> R {
         let forks = fork::forks();
@@ -241,11 +100,11 @@ impl TailBuffer {
         })
     }
 
-    fn phase(&self, py: Python<'_>) -> Phase {
+    pub(super) fn phase(&self, py: Python<'_>) -> Phase {
         self.with(py, |inner| inner.phase)
     }
 
-    fn hold(&self, open: &Bound<'_, Open>, line: &[u8], level: i64) {
+    pub(super) fn hold(&self, open: &Bound<'_, Open>, line: &[u8], level: i64) {
         let py = open.py();
         let order = ORDER.with(py, |order| {
             *order += 1;
@@ -304,8 +163,21 @@ impl TailBuffer {
         }
     }
 
-    /// This block has failed, and with it those around it; what they hold comes together here, in its order.
-    fn fail(&self, py: Python<'_>) {
+    /// The outermost block around this one that has not ended, or this one: the last to write what is left.
+    pub(super) fn outermost(&self, py: Python<'_>) -> &TailBuffer {
+        let mut found = self;
+        let mut around = self.outer.as_deref();
+        while let Some(buffer) = around {
+            if buffer.phase(py) != Phase::Ended {
+                found = buffer;
+            }
+            around = buffer.outer.as_deref();
+        }
+        found
+    }
+
+    /// This block has failed, and with it those around it; what they hold comes together in the outermost, in its order.
+    pub(super) fn fail(&self, py: Python<'_>) {
         let mut held = Vec::new();
         let mut missing = Vec::new();
         let mut around = Some(self);
@@ -321,14 +193,15 @@ impl TailBuffer {
             around = buffer.outer.as_deref();
         }
         held.sort_by_key(|line| line.order);
-        self.with(py, |inner| inner.lines.extend(held));
+        let last = self.outermost(py);
+        last.with(py, |inner| inner.lines.extend(held));
         for Missing { open, count } in missing {
-            self.miss(py, open, count);
+            last.miss(py, open, count);
         }
     }
 
     /// Writes what is held, one line after the other: whoever logs meanwhile goes on with it, so that all of it is written first.
-    fn write(&self, py: Python<'_>, caller: &mut Attached<'_>) -> PyResult<()> {
+    pub(super) fn write(&self, py: Python<'_>, caller: &mut Attached<'_>) -> PyResult<()> {
         let missing = self.with(py, |inner| std::mem::take(&mut inner.missing));
         for Missing { open, count } in missing {
             let mut line = self.announcement(open.bind(py), count);
@@ -351,17 +224,19 @@ impl TailBuffer {
         }
     }
 
-    fn end(&self, py: Python<'_>, failed: bool, caller: &mut Attached<'_>) -> PyResult<()> {
+    pub(super) fn end(
+        &self,
+        py: Python<'_>,
+        failed: bool,
+        caller: &mut Attached<'_>,
+    ) -> PyResult<()> {
         let before = self.with(py, |inner| {
             std::mem::replace(&mut inner.phase, Phase::Ended)
         });
         if before == Phase::Ended {
             return Ok(());
         }
-        LIVE.with(py, |live| {
-            live.retain(|other| !std::ptr::eq(other.as_ptr(), self));
-        });
-        LIVE_COUNT.fetch_sub(1, Ordering::Relaxed);
+        forget(py, self);
         if failed || before == Phase::Failed {
             return self.write(py, caller);
         }
@@ -464,10 +339,7 @@ impl Drop for TailBuffer {
                 stats.discarded += held;
             });
             if phase != Phase::Ended {
-                LIVE.with(py, |live| {
-                    live.retain(|other| !std::ptr::eq(other.as_ptr(), ours));
-                });
-                LIVE_COUNT.fetch_sub(1, Ordering::Relaxed);
+                forget(py, ours);
             }
         });
     }
