@@ -1,7 +1,7 @@
 //! Collapse: identical records within a window become the first of them and one that counts the others.
 //!
 //! What is compared is the finished line without what differs anyhow: time, sequence number, thread and task. A [`Collapse`] belongs
-//! to one open log. It holds the lines of the last window, [`LINES`] and [`BYTES`] at most; the oldest goes, with its count written.
+//! to one open log. It holds the lines of the last window, [`LINES`] and [`BYTES`] at most; what goes has its count written.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -122,7 +122,9 @@ struct Line {
     shape: Shape,
     json: bool,
     begun: u64,
+    /// Since it was last written.
     count: u64,
+    came_again: bool,
     first: Stamp,
     last: Stamp,
 }
@@ -206,10 +208,16 @@ struct Table {
 }
 
 impl Table {
-    /// Forgets the oldest line; what is still to be written of it.
-    fn forget(&mut self) -> Option<Vec<u8>> {
-        self.hashes.pop_front();
-        let line = self.lines.pop_front()?;
+    /// Makes room: of the lines that never came again the oldest goes, or else the oldest of all. What is still to be written of it.
+    fn make_room(&mut self) -> Option<Vec<u8>> {
+        let single = self.lines.iter().position(|line| !line.came_again);
+        self.forget(single.unwrap_or(0))
+    }
+
+    /// Forgets a line; what is still to be written of it.
+    fn forget(&mut self, place: usize) -> Option<Vec<u8>> {
+        self.hashes.remove(place);
+        let line = self.lines.remove(place)?;
         self.bytes -= line.size();
         (line.count > 0).then(|| line.repeated())
     }
@@ -303,10 +311,11 @@ impl Collapse {
             .front()
             .is_some_and(|line| line.begun + self.window <= now)
         {
-            noted.ended.extend(table.forget());
+            noted.ended.extend(table.forget(0));
         }
         if let Some(line) = table.find(hash, said) {
             line.count += 1;
+            line.came_again = true;
             line.last = said.stamp;
             if line.count == 1 {
                 line.first = said.stamp;
@@ -322,11 +331,12 @@ impl Collapse {
             json: said.json,
             begun: now,
             count: 0,
+            came_again: false,
             first: said.stamp,
             last: said.stamp,
         };
         while table.lines.len() >= LINES || table.bytes + line.size() > BYTES {
-            noted.ended.extend(table.forget());
+            noted.ended.extend(table.make_room());
         }
         table.bytes += line.size();
         table.hashes.push_back(hash);

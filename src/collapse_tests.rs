@@ -271,6 +271,22 @@ fn memory_is_bounded_by_lines_and_by_bytes_and_what_goes_is_counted_first() {
     assert_eq!(log.records()[LINES]["event"], "0");
 
     let mut log = Log::new();
+    // What comes again stays while lines come by that do not.
+    for n in 0..1000 {
+        log.say(0, &line(0, &format!("{n} {}", "y".repeat(5000)), ""));
+        if n % 20 == 0 {
+            log.say(0, &line(0, "one more", ""));
+        }
+        assert!(log.bytes() <= BYTES);
+    }
+    let last: Vec<_> = log
+        .records()
+        .into_iter()
+        .filter(|r| r["event"] == "one more")
+        .collect();
+    assert_eq!(last.len(), 1);
+
+    let mut log = Log::new();
     for n in 0..30 {
         let wide = format!("{n}{}", "x".repeat(LONGEST - 400));
         assert!(log.collapse.takes(&line(0, &wide, "")));

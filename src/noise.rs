@@ -67,10 +67,13 @@ impl Noise {
 
     /// Writes what is due: for the writer.
     pub fn write_due(&self) {
-        if self.due.load(Relaxed) == NEVER {
-            return;
+        if self.due.load(Relaxed) != NEVER {
+            self.write_due_at(clock());
         }
-        let now = clock();
+    }
+
+    /// The same at a time of [`clock`].
+    pub fn write_due_at(&self, now: u64) {
         if self.due.load(Relaxed) > now {
             return;
         }

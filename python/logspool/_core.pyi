@@ -126,7 +126,10 @@ def shutdown(timeout: float | None = None) -> bool:
 
 def one_line(text: str) -> str: ...
 def stats() -> dict[str, Any]:
-    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
+    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always.
+
+    Beside these: `sampled_out` (`total`, and by rule in `rules`) and `collapsed` records, which are not in `emitted`.
+    """
 
 def main(argv: list[str], configured: dict[str, Any] | None = None) -> int:
     """The `logspool` command: its exit status. `argv` begins with the program's name; `configured` is `_origins.configured()`."""

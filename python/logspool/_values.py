@@ -311,7 +311,9 @@ def sample(value: Any) -> dict[str, str]:
     rates = mapping(value)
     for name in rates:
         if "*" in name or name != name.strip() or name.endswith("."):
-            raise ValueError(f"{name!r}: expected the name of a logger, which stands for its children, too; or http, or ''")
+            raise ValueError(
+                f"{name!r}: expected the name of a logger, which stands for its children, too; or http, or ''"
+            )
     return {name: _rate(rate) for name, rate in rates.items()}
 
 

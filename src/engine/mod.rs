@@ -2,6 +2,8 @@
 //! open one.
 
 mod log;
+#[cfg(test)]
+mod noise_tests;
 mod open;
 #[cfg(test)]
 mod succession_tests;

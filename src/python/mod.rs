@@ -1,5 +1,6 @@
 //! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
-//! [`context`] adds what is bound, [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
+//! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
+//! [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logfiles import DEADLINE_SECONDS, eventually, lines, records
+from logfiles import DEADLINE_SECONDS, lines, records
 from tests.fastpath.world import fast_calls, fresh_logging
 
 import logspool
@@ -87,7 +87,7 @@ def test_the_first_of_every_n_records_below_warning_is_kept(tmp_path: Path, fast
 @ROUTES
 def test_handlers_of_one_logger_keep_the_same_records(tmp_path: Path, fast: bool) -> None:
     rule: dict[str, Any] = {"sample": {"app": 10}}
-    with logs(tmp_path, fast=fast, a=rule, b=rule, all={}, other={"sample": {"app": 7}}) as (a, *_):
+    with logs(tmp_path, fast=fast, a=rule, b=rule, all={}, other={"sample": {"app": 7}}):
         on_the_way = logspool.SpoolHandler(tmp_path / "near.jsonl", **rule)
         logging.getLogger("app").addHandler(on_the_way)
 
@@ -162,7 +162,12 @@ def test_records_made_by_hand_are_sampled_by_their_own_logger_and_level(tmp_path
         for _ in range(20):
             a.handle(again)
             b.handle(again)
-        for odd in ({}, {"name": None, "levelno": 20}, {"name": "app", "levelno": None}, {"name": "app\udc80", "levelno": 20}):
+        for odd in (
+            {},
+            {"name": None, "levelno": 20},
+            {"name": "app", "levelno": None},
+            {"name": "app\udc80", "levelno": 20},
+        ):
             for _ in range(3):
                 a.handle(logging.makeLogRecord({"msg": "odd", **odd}))
     for name in "ab":
@@ -420,7 +425,9 @@ def test_what_sample_may_be(given_: Any, wanted: dict[str, str]) -> None:
     assert logspool._values.sample(given_) == wanted
 
 
-@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "often", "5/m", "/s", {"a": 0}, {"a.*": 2}, {"a.": 2}, {1: 2}, [2], len])
+@pytest.mark.parametrize(
+    "wrong", [0, -1, True, 1.5, "often", "5/m", "/s", {"a": 0}, {"a.*": 2}, {"a.": 2}, {1: 2}, [2], len]
+)
 def test_what_sample_may_not_be(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError), match="sample"):
         logspool.SpoolHandler(tmp_path / "a.jsonl", sample=wrong)
