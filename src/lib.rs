@@ -25,6 +25,7 @@ pub mod janitor;
 pub mod json;
 pub mod mapping;
 pub mod memtrap;
+pub mod payload;
 #[cfg(feature = "python")]
 mod python;
 pub mod redact;

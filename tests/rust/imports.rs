@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
-    &["json", "redact", "sample", "console"],
+    &["json", "redact", "sample", "console", "payload"],
     &["report"],
     &["segment", "spool"],
     &["writer", "query", "ship", "cli", "janitor", "engine"],
@@ -31,6 +31,7 @@ const BESIDE: &[(&str, &str)] = &[
     ("writer", "janitor"),
     // What may not stand as it is, in a file or on a terminal, is said in one place.
     ("console", "json"),
+    ("payload", "json"),
     ("engine", "writer"),
     ("engine", "janitor"),
     ("cli", "query"),
