@@ -27,6 +27,7 @@ pub mod json;
 pub mod mapping;
 pub mod memtrap;
 pub mod noise;
+pub mod payload;
 #[cfg(feature = "python")]
 mod python;
 pub mod redact;
