@@ -267,8 +267,11 @@ def test_a_function_that_is_interrupted_keeps_the_record_and_the_interrupt(logge
         raise KeyboardInterrupt
 
     def write(log: logging.Logger) -> None:
-        with pytest.raises(KeyboardInterrupt):
+        # It comes where Python code runs again, after the record is kept.
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
             log.info("the message")
+            for _ in range(1000):
+                pass
 
     (record,) = logged(write, redact={"functions": {"mine": interrupted}})
     assert record["event"] == "***(redaction failed: mine)"
