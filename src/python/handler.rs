@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::open::Open;
+use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
 use crate::report;
 use crate::spool::producer::Appended;
@@ -277,6 +278,7 @@ impl NativeHandler {
             text_line(
                 record,
                 formatter,
+                &open.encoder,
                 open.log.spool.max_line(),
                 &mut line.bytes,
             )?
@@ -284,7 +286,7 @@ impl NativeHandler {
         if let Some(mirror) = &open.mirror
             && level >= mirror.level
         {
-            mirror.show(record, level);
+            mirror.show(record, level, &open.encoder);
         }
         slf.get().commit(open, &mut line.bytes, level, caller)
     }
@@ -338,10 +340,11 @@ impl NativeHandler {
     }
 }
 
-/// A line of text as the formatter made it.
+/// A line of text as the formatter made it, without what is secret in it.
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
+    encoder: &RecordEncoder,
     largest: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
@@ -351,6 +354,7 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
+    let text = encoder.redact_text(&text).map_or(text, Into::into);
     let kept = if text.len() < largest {
         text.len()
     } else {
