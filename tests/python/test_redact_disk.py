@@ -27,7 +27,7 @@ from tests.faults.stall import stalled
 
 PROGRAM = Path(__file__).parent / "redaction" / "program.py"
 # Small segments, so that there are many, and some compressed.
-COMMON: dict[str, Any] = {"maxBytes": "64KB", "backupCount": 0, "block_timeout": None, "spool_bytes": "1MB"}
+COMMON: dict[str, Any] = {"maxBytes": "32KB", "backupCount": 0, "block_timeout": None, "spool_bytes": "1MB"}
 ROUTES: dict[str, dict[str, Any]] = {
     "fast": {"fast": True, "console": False},
     "standard": {"fast": False, "console": True, "console_level": "DEBUG"},

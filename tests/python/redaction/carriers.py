@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus, urlencode
 from redaction.kinds import ALNUM, HEX, Secret, draw
 
 WORDS = (
-    ("password",), ("passwd",), ("pwd",), ("passphrase",), ("secret",), ("client", "secret"), ("secret", "key"),
+    ("password",), ("passwd",), ("db", "pwd"), ("passphrase",), ("secret",), ("client", "secret"), ("secret", "key"),
     ("api", "key"), ("apikey",), ("access", "token"), ("refresh", "token"), ("id", "token"), ("auth", "token"),
     ("bearer", "token"), ("session", "token"), ("api", "token"), ("token",), ("private", "key"), ("credential",),
     ("credentials",), ("secret", "access", "key"), ("user", "password"), ("db", "password"), ("new", "password"),
@@ -189,7 +189,7 @@ def fits(secret: Secret, carrier: str) -> bool:
         return "\n" not in text or carrier.startswith(("json", "repr", "query", "form"))
     if carrier in ALONE:
         return "\n" not in text or carrier in ("alone", "newline", "json-value", "list", "markup")
-    if re.search(r"[\s'\"\\&{}]", text):
+    if re.search(r"[\s'\"\\&{}<>]", text):
         return False
     if carrier.startswith(("cookie", "set-cookie")):
         return not re.search(r"[;,]", text)
