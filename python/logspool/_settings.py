@@ -64,8 +64,8 @@ _HANDLER: dict[str, _Row] = {
     "src": ("src", _values.boolean, True, ()),
     "max_field": ("max_field", _values.size_above_zero, 16 * 1024, ("LOG_MAX_FIELD",)),
     "max_record": ("max_record", _values.record_size, 256 * 1024, ("LOG_MAX_RECORD",)),
-    # Checked, and without effect until redaction, sampling and truncation by key are there.
-    "redact": (_NO_CORE, _values.redact, True, ("LOG_REDACT",)),
+    "redact": ("redact", _values.redact, True, ("LOG_REDACT",)),
+    # Checked, and without effect until sampling and truncation by key are there.
     "sample": (_NO_CORE, _values.sample, 1, ("LOG_SAMPLE_HTTP",)),
     "truncate": (_NO_CORE, _values.truncate, None, ()),
     # What FileHandler and RotatingFileHandler take besides.

@@ -1,5 +1,6 @@
 //! What the Python face calls: see `python/logspool/_core.pyi`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::engine::{FORK_WAIT, engine};
 use crate::python::record::RecordEncoder;
 use crate::python::{handler, mirror};
+use crate::redact;
 use crate::report;
 use crate::stats::Stats;
 use crate::thread::await_gone;
@@ -66,6 +68,8 @@ struct All {
     #[serde(flatten)]
     stats: Stats,
     console: Console,
+    /// How often each rule struck.
+    redacted: BTreeMap<String, u64>,
 }
 
 /// Counters of this process since its start.
@@ -79,6 +83,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             written: mirrored.written,
             dropped: mirrored.dropped,
         },
+        redacted: redact::counts(),
     };
     Ok(pythonize::pythonize(py, &all)?)
 }

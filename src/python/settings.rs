@@ -14,7 +14,7 @@ use crate::config::{
 use crate::segment::when::When;
 
 /// What cannot be deserialised: Python objects the core only holds.
-const OBJECTS: [&str; 2] = ["static", "console_format"];
+const OBJECTS: [&str; 3] = ["static", "console_format", "redact"];
 
 #[derive(Deserialize)]
 struct Raw {

@@ -196,6 +196,7 @@ impl Redactor {
         let Ok(mut done) = done else {
             return Some(Self::failed("built-in"));
         };
+        let mut called = false;
         for function in &self.functions {
             let name = function.name();
             if !self.is_named_on(name) {
@@ -206,11 +207,19 @@ impl Redactor {
                 Ok(Some(changed)) => {
                     Counter::named(name).add();
                     done = Some(changed);
+                    called = true;
                 }
                 Err(Failed) => return Some(Self::failed(name)),
             }
         }
-        done
+        // What a function puts in is looked at like everything else.
+        let Some(changed) = done.as_deref().filter(|_| called) else {
+            return done;
+        };
+        let again = catch_unwind(AssertUnwindSafe(|| self.by_rules(changed)));
+        again
+            .unwrap_or_else(|_| Some(Self::failed("built-in")))
+            .or(done)
     }
 
     fn call(function: &dyn Function, text: &str) -> std::result::Result<Option<String>, Failed> {
