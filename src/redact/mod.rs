@@ -191,11 +191,7 @@ impl Redactor {
     /// `text` with everything secret in it replaced, and counted; `None` where there is nothing. Takes time proportional to
     /// the text's length. Where a rule fails, `***(redaction failed: NAME)` stands for the whole text.
     pub fn text(&self, text: &str) -> Option<String> {
-        // No state of ours outlives a panic: only the text is lost.
-        let done = catch_unwind(AssertUnwindSafe(|| self.by_rules(text)));
-        let Ok(mut done) = done else {
-            return Some(Self::failed("built-in"));
-        };
+        let mut done = self.text_by_rules(text);
         let mut called = false;
         for function in &self.functions {
             let name = function.name();
@@ -216,10 +212,14 @@ impl Redactor {
         let Some(changed) = done.as_deref().filter(|_| called) else {
             return done;
         };
-        let again = catch_unwind(AssertUnwindSafe(|| self.by_rules(changed)));
-        again
+        self.text_by_rules(changed).or(done)
+    }
+
+    /// The same, without the user's functions.
+    pub fn text_by_rules(&self, text: &str) -> Option<String> {
+        // No state of ours outlives a panic: only the text is lost.
+        catch_unwind(AssertUnwindSafe(|| self.by_rules(text)))
             .unwrap_or_else(|_| Some(Self::failed("built-in")))
-            .or(done)
     }
 
     fn call(function: &dyn Function, text: &str) -> std::result::Result<Option<String>, Failed> {
