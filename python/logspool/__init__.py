@@ -6,9 +6,10 @@ SIGKILL, and native threads write them to rotating, gzipped segments.
 
 from __future__ import annotations
 
-from logspool import _config, _core, cost
+from logspool import _config, _core, context, cost
 from logspool._basicconfig import basicConfig
 from logspool._core import Logger, __version__, flush, log_cost, shutdown, stats
+from logspool.context import bind, bound, clear, unbind
 from logspool.handler import SpoolHandler
 from logspool.logger import install, uninstall
 
@@ -23,11 +24,16 @@ __all__ = [
     "SpoolHandler",
     "__version__",
     "basicConfig",
+    "bind",
+    "bound",
+    "clear",
+    "context",
     "flush",
     "install",
     "log_cost",
     "shutdown",
     "stats",
+    "unbind",
     "uninstall",
 ]
 

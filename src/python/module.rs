@@ -8,6 +8,8 @@ use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
 
 use crate::engine::{FORK_WAIT, engine};
+use crate::python::attach::Attached;
+use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
 use crate::python::{handler, mirror};
 use crate::redact;
@@ -40,10 +42,19 @@ pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     handler::flush(py, timeout)
 }
 
+/// Writes what blocks keep back: the process ends.
+#[pyfunction]
+pub fn write_kept(py: Python<'_>) -> PyResult<()> {
+    let mut caller = Attached::new(py);
+    let written = context::write_kept(py, &mut caller);
+    caller.raised.map_or(written, Err)
+}
+
 /// Flushes, and waits within `timeout` seconds for compression under way; later records are written by who logs them.
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    write_kept(py)?;
     let flushed = handler::shutdown(py, timeout)?;
     py.detach(|| {
         // The threads start again with the next word.
@@ -70,6 +81,7 @@ struct All {
     console: Console,
     /// How often each rule struck.
     redacted: BTreeMap<String, u64>,
+    tail: TailStats,
 }
 
 /// Counters of this process since its start.
@@ -84,6 +96,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             dropped: mirrored.dropped,
         },
         redacted: redact::counts(),
+        tail: context::tail_stats(py),
     };
     Ok(pythonize::pythonize(py, &all)?)
 }

@@ -1,5 +1,6 @@
 //! Tokens by their shape, JSON Web Tokens, private keys in PEM form.
 
+use super::prefilter;
 use super::rules::{JWT, OPENAI, PEM};
 use super::scan::{Ahead, Class, Scan, Why};
 use super::shapes::{Look, SK, Shape};
@@ -18,7 +19,7 @@ pub(super) fn token(scan: &mut Scan<'_>, shape: &Shape, at: usize) {
     let mut rule = shape.rule;
     let mut start = at;
     let cut = scan.cut_at(end);
-    let long_enough = end - body >= shape.least || cut;
+    let long_enough = end - body >= shape.least && end - at >= prefilter::RUN || cut;
     let is = match shape.look {
         Look::Plain => long_enough && scan.begins(at),
         Look::Opaque => {
@@ -43,7 +44,9 @@ pub(super) fn token(scan: &mut Scan<'_>, shape: &Shape, at: usize) {
             let (found, least, distinctive) = sk(&scan.bytes[body..end]);
             rule = found;
             let rest = &scan.bytes[body + least..end];
-            let fits = rest.len() >= shape.least && (distinctive || values::is_key_material(rest));
+            let fits = rest.len() >= shape.least
+                && end - at >= prefilter::RUN
+                && (distinctive || values::is_key_material(rest));
             scan.begins(at) && (fits || cut)
         }
     };
@@ -104,7 +107,10 @@ pub(super) fn jwt(scan: &mut Scan<'_>, at: usize) {
     let first = parts.next().map_or(0, <[u8]>::len);
     let second = parts.next().map(<[u8]>::len);
     let third = parts.next();
-    let whole = first >= 10 && second.is_some_and(|len| len == 0 || len >= 8) && third.is_some();
+    let whole = end - at >= prefilter::RUN
+        && first >= 10
+        && second.is_some_and(|len| len == 0 || len >= 8)
+        && third.is_some();
     if whole || first >= 8 && scan.cut_at(end) {
         let end = trimmed(scan, at, end);
         scan.report(at..end, JWT, Why::Rule);

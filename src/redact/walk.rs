@@ -2,9 +2,10 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::scan::Scan;
+use super::prefilter::{self, Behind, Prefilter, Word};
+use super::scan::{Class, Scan};
 use super::schemes::{self, SCHEMES};
-use super::shapes::SHAPES;
+use super::shapes::{SHAPES, Shape};
 use super::{Redactor, pairs, tokens, urls};
 
 /// What to look at where an anchor stands.
@@ -63,6 +64,17 @@ const OTHERS: &[(&str, Look)] = &[
     ("--user ", Look::Curl),
 ];
 
+/// How the escapes begin that JSON has for characters that are not seen.
+const ESCAPES: &[&str] = &["\\u0", "\\u1", "\\u2", "\\ud", "\\uf"];
+
+/// Whether a token of this shape is one run of the characters that the prefilter takes for a token's.
+fn is_run(shape: &Shape) -> bool {
+    matches!(
+        shape.class,
+        Class::Alnum | Class::Upper | Class::Word | Class::Dotted
+    ) && shape.begins.bytes().all(prefilter::is_token)
+}
+
 /// The automaton, and what each of its words stands for.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -104,9 +116,42 @@ impl Walk {
         }
     }
 
-    /// In lower case: every text in which there is something to replace holds one of them, in any case.
+    #[cfg(test)]
     pub(super) fn anchors(&self) -> &[String] {
         &self.words
+    }
+
+    /// The pass over lines that finds all of them, as they stand in JSON, and escapes of what may hide one.
+    pub(super) fn prefilter(&self) -> Prefilter {
+        let (mut words, mut tokens) = (Vec::new(), Vec::new());
+        for (word, look) in self.words.iter().zip(&self.looks) {
+            let behind = match look {
+                Look::Pair | Look::Scheme(_) => Behind::Value,
+                Look::Url => Behind::Userinfo,
+                Look::Jwt => {
+                    tokens.push("eyJ");
+                    continue;
+                }
+                Look::Shape(i) if is_run(&SHAPES[*i]) => {
+                    tokens.push(SHAPES[*i].begins);
+                    continue;
+                }
+                Look::Pem | Look::EncodedUrl | Look::Oracle | Look::Curl | Look::Shape(_) => {
+                    Behind::Any
+                }
+            };
+            words.push((word.as_str(), behind));
+        }
+        words.extend(ESCAPES.iter().map(|&escape| (escape, Behind::Any)));
+        // What holds another word is found by that.
+        words.sort_by_key(|(word, _)| word.len());
+        let mut least: Vec<Word> = Vec::new();
+        for (word, behind) in words {
+            if !least.iter().any(|known| known.covers(word, behind)) {
+                least.extend(Word::new(word, behind));
+            }
+        }
+        Prefilter::new(least, &tokens)
     }
 
     /// Looks at each anchor of the text.

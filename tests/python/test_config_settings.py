@@ -46,6 +46,8 @@ def test_defaults_are_the_documented_ones() -> None:
         "max_field": 16 * 1024,
         "max_record": 256 * 1024,
         "redact": True,
+        "sample": {},
+        "collapse": None,
         "console_level": None,
         "console_format": None,
     }
