@@ -355,7 +355,7 @@ pub(super) fn is_opaque(value: &[u8], least: usize) -> bool {
         .filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
         .count();
     turns >= 3 && value.len() >= 10 && turns * 6 >= value.len()
-        || letters == value.len() && letters >= 28
+        || letters == value.len() && letters > 20
 }
 
 /// `12ms`, `30s`, `1.5x`, `4096KiB`.
