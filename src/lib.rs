@@ -12,7 +12,7 @@
 //! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
 //!
 //! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`segment`], [`spool`] → [`json`],
-//! [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
+//! [`redact`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
 pub mod cli;
 pub mod config;
@@ -27,6 +27,7 @@ pub mod mapping;
 pub mod memtrap;
 #[cfg(feature = "python")]
 mod python;
+pub mod redact;
 pub mod report;
 pub mod segment;
 pub mod spool;

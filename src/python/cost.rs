@@ -76,7 +76,7 @@ impl RecordEncoder {
         out: &mut Vec<u8>,
     ) {
         let Ok(names) = Names::get(py) else { return };
-        let mut encoder = Encoder::new(py, names, self.limits(out));
+        let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
         let bill = encoder.bill(call);
         let mut promoted = Promoted::default();
         let mut nested = None;
@@ -208,8 +208,8 @@ impl RecordEncoder {
         }
         for (key, value) in extras {
             out.push(b',');
-            encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         out.push(b'}');
         encoder.check(out)

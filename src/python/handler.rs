@@ -17,6 +17,7 @@ use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::context;
 use crate::python::open::Open;
+use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
 use crate::report;
 use crate::spool::producer::Appended;
@@ -278,6 +279,7 @@ impl NativeHandler {
             text_line(
                 record,
                 formatter,
+                &open.encoder,
                 open.log.spool.max_line(),
                 &mut line.bytes,
             )?
@@ -285,7 +287,7 @@ impl NativeHandler {
         if let Some(mirror) = &open.mirror
             && level >= mirror.level
         {
-            mirror.show(record, level);
+            mirror.show(record, level, &open.encoder);
         }
         if context::keep(&held, &line.bytes, level, caller)? {
             return Ok(());
@@ -342,10 +344,11 @@ impl NativeHandler {
     }
 }
 
-/// A line of text as the formatter made it.
+/// A line of text as the formatter made it, without what is secret in it.
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
+    encoder: &RecordEncoder,
     largest: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
@@ -355,6 +358,7 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
+    let text = encoder.redact_text(&text).map_or(text, Into::into);
     let kept = if text.len() < largest {
         text.len()
     } else {

@@ -8,6 +8,7 @@ use pyo3::types::PyDict;
 
 use crate::console::{Console, ConsoleStats};
 use crate::fork;
+use crate::python::record::RecordEncoder;
 
 /// Shows records on standard error from a level on.
 pub struct Mirror {
@@ -32,7 +33,7 @@ impl Mirror {
     }
 
     /// Shows a record; what cannot be rendered or shown is counted, never raised.
-    pub fn show(&self, record: &Bound<'_, PyAny>, level: i64) {
+    pub(super) fn show(&self, record: &Bound<'_, PyAny>, level: i64, encoder: &RecordEncoder) {
         let py = record.py();
         let text = match &self.format {
             Some(format) => format
@@ -45,6 +46,7 @@ impl Mirror {
             return;
         };
         let text = text.unwrap_or_else(|e| format!("<record cannot be shown: {e}>"));
+        let text = encoder.redact_text(&text).unwrap_or(text);
         // Dropped lines are counted by the console.
         let _ = console.send(
             format!("{text}\n").into_bytes(),

@@ -33,6 +33,7 @@ mod structures;
 mod task;
 mod text;
 mod traceback;
+mod verdict;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

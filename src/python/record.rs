@@ -1,17 +1,20 @@
 //! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 
 use super::context::{self, Ambient, Around, Encoded};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
 use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
+use super::verdict::Verdicts;
 use crate::json;
+use crate::redact::Redactor;
 
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
 pub(super) const MIN_MAX_RECORD: usize = 1024;
@@ -48,6 +51,8 @@ pub(crate) struct RecordEncoder {
     pub(super) src: bool,
     /// Encoders of one kind write the same of a bound context.
     pub(super) kind: u32,
+    pub(super) verdicts: &'static Verdicts,
+    redactor: Option<Arc<Redactor>>,
     max_field: usize,
     max_record: usize,
 }
@@ -98,7 +103,13 @@ impl RecordEncoder {
             depth: MAX_DEPTH,
             end: max_record / 2,
         };
-        let encoder = Encoder::new(py, names, limits);
+        let redact = settings.get_item("redact")?;
+        let off = redact
+            .as_ref()
+            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
+        let redactor = (!off).then(|| Arc::new(Redactor::default()));
+        let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
+        let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
             let name = key
@@ -107,8 +118,9 @@ impl RecordEncoder {
             let name = name.to_string_lossy().into_owned();
             let (mut escaped, mut json) = (Vec::new(), Vec::new());
             json::write_escaped(&mut escaped, name.as_bytes());
+            let mark = verdicts.judge(name.as_bytes());
             if encoder
-                .write_value(&mut json, value.as_borrowed(), &Nest::TOP)
+                .write_under(&mut json, value.as_borrowed(), mark, &Nest::TOP)
                 .is_err()
             {
                 return Err(PyValueError::new_err(format!(
@@ -117,13 +129,14 @@ impl RecordEncoder {
             }
             fixed.push((escaped, json));
         }
-        let redact = settings.get_item("redact")?;
         let kind = context::kind(max_field, &fixed, redact.as_ref())?;
         Ok(RecordEncoder {
             identity,
             kind,
             fixed,
             src: setting("src")?.is_truthy()?,
+            verdicts,
+            redactor,
             max_field,
             max_record,
         })
@@ -141,7 +154,7 @@ impl RecordEncoder {
         let Ok(names) = Names::get(py) else {
             return 0;
         };
-        let mut encoder = Encoder::new(py, names, self.limits(out));
+        let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
         let mut parts = Parts {
             ambient: Ambient::here(py),
             ..Parts::default()
@@ -181,11 +194,36 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
-        if write(encoder, Keep::All, out).is_err() {
+        if write(encoder, Keep::All, out).is_err() || self.redact(encoder, out, start).is_err() {
             out.truncate(start);
             self.write_tighter(encoder, out, write);
         }
         out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    /// Takes out of the line that begins at `start` what patterns find in it.
+    #[inline]
+    pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
+        if let Some(redactor) = &self.redactor
+            && redactor.line(out, start, self.max_field)
+        {
+            // What is put in a secret's place may be longer.
+            return encoder.check(out);
+        }
+        Ok(())
+    }
+
+    /// Whether a template says that an argument is secret: `password=%s`.
+    #[cold]
+    fn introduces_secret(&self, template: &str) -> bool {
+        // As if each argument were some opaque word.
+        let filled = template.replace('%', "Xq7");
+        self.redact_text(&filled).is_some()
+    }
+
+    /// A text without what is secret in it; `None` if that is the same.
+    pub(super) fn redact_text(&self, text: &str) -> Option<String> {
+        self.redactor.as_ref()?.text(text)
     }
 
     #[cold]
@@ -210,7 +248,7 @@ impl RecordEncoder {
                 depth,
                 end,
             };
-            if write(encoder, keep, out).is_ok() {
+            if write(encoder, keep, out).is_ok() && self.redact(encoder, out, start).is_ok() {
                 break;
             }
             out.truncate(start);
@@ -352,10 +390,10 @@ impl RecordEncoder {
         let mut odd = Keys::default();
         for (key, value) in &parts.extras {
             separate(out, open);
-            if !encoder.write_plain_key(out, key.as_borrowed()) {
-                encoder.write_odd_key(out, key.as_borrowed(), &mut odd);
-            }
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder
+                .write_plain_key(out, key.as_borrowed())
+                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut odd));
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         out.push(b'}');
         encoder.check(out)
@@ -376,7 +414,10 @@ impl RecordEncoder {
         let mut keys = Keys::default();
         for (key, _) in &parts.extras {
             let mut plain = Vec::new();
-            if encoder.write_plain_key(&mut plain, key.as_borrowed()) {
+            if encoder
+                .write_plain_key(&mut plain, key.as_borrowed())
+                .is_some()
+            {
                 keys.take(&plain[1..plain.len() - 2]);
             }
         }
@@ -403,15 +444,15 @@ impl RecordEncoder {
         encoder.check(out)?;
         for (key, value) in &parts.extras {
             separate(out, open);
-            if !encoder.write_plain_key(out, key.as_borrowed()) {
-                encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            }
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder
+                .write_plain_key(out, key.as_borrowed())
+                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut keys));
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         for (key, value) in &nested {
             separate(out, open);
-            encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         if let Some(error) = error {
             separate(out, open);
@@ -420,7 +461,15 @@ impl RecordEncoder {
             if let Some(args) = parts.slot(Slot::Args) {
                 out.push(b',');
                 keys.write_note_key(out, "format_args");
-                encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                let template = parts.slot(Slot::Msg).map(PyAnyMethods::str);
+                if template
+                    .and_then(|msg| encoder.ok(msg))
+                    .is_some_and(|msg| self.introduces_secret(&msg.to_string_lossy()))
+                {
+                    out.extend_from_slice(b"\"***\"");
+                } else {
+                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                }
             }
         }
         out.push(b'}');

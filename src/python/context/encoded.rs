@@ -169,7 +169,7 @@ impl RecordEncoder {
         let Ok(names) = Names::get(py) else {
             return bound;
         };
-        let mut encoder = Encoder::new(py, names, self.limits(&[]));
+        let mut encoder = Encoder::new(py, names, self.limits(&[]), self.verdicts);
         let limits = encoder.limits;
         let mut fields = Vec::new();
         let mut nested = None;

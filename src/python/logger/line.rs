@@ -141,7 +141,7 @@ impl RecordEncoder {
         let Ok(names) = Names::get(py) else {
             return;
         };
-        let mut encoder = Encoder::new(py, names, self.limits(&[]));
+        let mut encoder = Encoder::new(py, names, self.limits(&[]), self.verdicts);
         let task = task_name(&encoder);
         if let Ok(true) = self.write_call(&encoder, record, task.as_ref(), out) {
             out.extend_from_slice(json::SEQ_PLACEHOLDER);
@@ -225,6 +225,8 @@ impl RecordEncoder {
         } else if around.encoded.is_none() && !self.fixed.is_empty() {
             self.write_fixed(out);
         }
+        // Not where it was called: that is the program's own text.
+        self.redact(encoder, out, 0)?;
         if self.src && !record.caller.write(encoder, out) {
             return Ok(false);
         }
