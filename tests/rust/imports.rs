@@ -29,11 +29,9 @@ const BESIDE: &[(&str, &str)] = &[
     ("config", "error"),
     ("stats", "error"),
     ("spool", "segment"),
-    // It works on finished lines.
     // Without the feature `failpoints` it does not.
     ("sync", "failpoint"),
     ("writer", "janitor"),
-    // What may not stand as it is, in a file or on a terminal, is said in one place.
     ("engine", "writer"),
     ("engine", "janitor"),
     ("cli", "query"),
