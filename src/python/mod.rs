@@ -6,6 +6,7 @@ mod bill;
 mod buffer;
 mod command;
 mod cost;
+mod cut;
 mod direct;
 mod encode;
 mod entry;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::engine::{FORK_WAIT, engine};
 use crate::python::record::RecordEncoder;
-use crate::python::{handler, mirror};
+use crate::python::{cut, handler, mirror};
 use crate::report;
 use crate::stats::Stats;
 use crate::thread::await_gone;
@@ -66,6 +66,7 @@ struct All {
     #[serde(flatten)]
     stats: Stats,
     console: Console,
+    truncated: cut::Truncated,
 }
 
 /// Counters of this process since its start.
@@ -79,6 +80,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             written: mirrored.written,
             dropped: mirrored.dropped,
         },
+        truncated: cut::truncated(),
     };
     Ok(pythonize::pythonize(py, &all)?)
 }
