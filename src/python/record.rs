@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 
+use super::context::{self, Ambient, Around, Encoded};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
 use super::names::{Names, Slot};
@@ -50,8 +51,10 @@ pub(crate) struct RecordEncoder {
     pub(super) src: bool,
     pub(super) verdicts: &'static Verdicts,
     redactor: Option<Arc<Redactor>>,
+    /// Encoders of one kind write the same of a bound context.
+    pub(super) kind: u32,
     max_field: usize,
-    max_record: usize,
+    pub(super) max_record: usize,
 }
 
 /// What an attempt keeps of a record.
@@ -101,7 +104,9 @@ impl RecordEncoder {
             end: max_record / 2,
         };
         let redact = settings.get_item("redact")?;
-        let off = redact.is_some_and(|redact| redact.is(PyBool::new(py, false)));
+        let off = redact
+            .as_ref()
+            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
         let redactor = (!off).then(|| Arc::new(Redactor::default()));
         let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
         let encoder = Encoder::new(py, names, limits, verdicts);
@@ -124,8 +129,10 @@ impl RecordEncoder {
             }
             fixed.push((escaped, json));
         }
+        let kind = context::kind(max_field, &fixed, redact.as_ref())?;
         Ok(RecordEncoder {
             identity,
+            kind,
             fixed,
             src: setting("src")?.is_truthy()?,
             verdicts,
@@ -148,7 +155,10 @@ impl RecordEncoder {
             return 0;
         };
         let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
-        let mut parts = Parts::default();
+        let mut parts = Parts {
+            ambient: Ambient::here(py),
+            ..Parts::default()
+        };
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
@@ -254,11 +264,16 @@ impl RecordEncoder {
     ) -> Written {
         // Most lines fit, so that the buffer is not grown piece by piece.
         out.reserve(USUAL);
+        let around = parts.ambient.encoded(encoder.py, self);
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
             encoder.write_as_text(out, category);
             out.push(b',');
+        } else if keep == Keep::Core {
+            out.extend_from_slice(around.short_category());
+        } else {
+            out.extend_from_slice(around.category());
         }
         out.extend_from_slice(b"\"ts\":");
         let at = parts
@@ -295,10 +310,10 @@ impl RecordEncoder {
                 encoder.write_repeated(out, value);
             }
         }
-        encoder.write_ids(out, &parts.promoted);
+        encoder.write_ids(out, &parts.promoted, around);
         encoder.check(out)?;
         if keep == Keep::All {
-            self.write_fields(encoder, parts, out)?;
+            self.write_fields(encoder, parts, around, out)?;
         } else {
             self.write_dropped_note(out);
         }
@@ -348,6 +363,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         out: &mut Vec<u8>,
     ) -> Written {
         let error = parts
@@ -355,14 +371,21 @@ impl RecordEncoder {
             .get()
             .and_then(|message| message.error.as_ref());
         // Names can meet only where the call's own are not all there is.
-        if !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some() {
-            return self.write_mixed_fields(encoder, parts, error, out);
+        let bound = around.encoded;
+        let meet = match bound {
+            None => !self.fixed.is_empty(),
+            Some(bound) => encoder.limits.items != usize::MAX || bound.meets_any(&parts.extras),
+        };
+        if meet || parts.nested.is_some() || parts.odd_keys || error.is_some() {
+            return self.write_mixed_fields(encoder, parts, around, error, out);
         }
-        if parts.extras.is_empty() {
+        let bound = bound.map_or(&[][..], Encoded::fields);
+        if parts.extras.is_empty() && bound.is_empty() {
             return Ok(());
         }
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
+        out.extend_from_slice(bound);
         // For those that are cut: two may then read alike.
         let mut odd = Keys::default();
         for (key, value) in &parts.extras {
@@ -382,6 +405,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         error: Option<&String>,
         out: &mut Vec<u8>,
     ) -> Written {
@@ -402,18 +426,20 @@ impl RecordEncoder {
             .as_ref()
             .and_then(|nested| encoder.pairs_of(nested))
             .unwrap_or_default();
-        for (escaped, value) in &self.fixed {
+        let mut written = Vec::new();
+        for (escaped, value, _) in around.fields(self) {
             let overridden = keys.holds(escaped)
                 || nested
                     .iter()
                     .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
             if !overridden {
                 separate(out, open);
-                out.push(b'"');
-                out.extend_from_slice(escaped);
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(value);
+                context::write_field(out, escaped, value, encoder.limits);
+                written.push(escaped);
             }
+        }
+        for escaped in written {
+            keys.take(escaped);
         }
         encoder.check(out)?;
         for (key, value) in &parts.extras {
