@@ -192,8 +192,14 @@ impl<'py> Encoder<'py> {
             self.tally.note_payloads(*count);
             told
         });
-        let text = text.trim_end_matches('\n');
+        let mut text = text.trim_end_matches('\n');
         let limit = self.limits.text.saturating_mul(STACK_FIELDS);
+        let redacted;
+        if text.len() > limit {
+            // Before it is cut: the second half of a secret looks like nothing at all.
+            redacted = self.verdicts.redact(text);
+            text = redacted.as_deref().unwrap_or(text);
+        }
         out.push(b'"');
         if text.len() <= limit {
             write_lines(out, text.as_bytes());

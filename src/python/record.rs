@@ -217,7 +217,7 @@ impl RecordEncoder {
     #[inline]
     pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
         if let Some(redactor) = &self.redactor
-            && redactor.line(out, start, self.max_field)
+            && redactor.line(out, start, encoder.limits.text)
         {
             // What is put in a secret's place may be longer.
             return encoder.check(out);

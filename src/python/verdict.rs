@@ -74,6 +74,11 @@ impl Verdicts {
         })
     }
 
+    /// A text without what is secret in it; `None` if that is the same.
+    pub(super) fn redact(&self, text: &str) -> Option<String> {
+        self.redactor.as_ref()?.text(text)
+    }
+
     /// The verdict on a name, in UTF-8.
     #[inline(never)]
     pub(super) fn judge(&self, name: &[u8]) -> Mark {
