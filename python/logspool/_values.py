@@ -318,7 +318,7 @@ def _redact_mapping(value: Any) -> bool | dict[str, Any]:
         try:
             found[name] = parsers[name](value[name])
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{name}: {error}") from None
+            raise type(error)(f"{error} for {name}") from None
     return found or True
 
 

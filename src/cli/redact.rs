@@ -33,8 +33,7 @@ pub fn command() -> Command {
         .about("Shows what redaction would take out of a text, by line and rule. Changes nothing.")
         .long_about(
             "Shows what redaction would take out of a text, by line and rule, as redact=True does with what is logged. Of \
-             secrets of 16 characters and more the last four are shown, of others nothing. Changes nothing. Exit status 1 \
-             says that something was found.",
+             secrets of 16 characters and more the last four are shown, of others nothing. Changes nothing.",
         )
         .arg(
             Arg::new("test")
@@ -83,11 +82,7 @@ pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<Ended, String> {
     } else {
         total(file, &text, lines, &rules, out);
     }
-    Ok(if lines == 0 {
-        Ended::Fine
-    } else {
-        Ended::Wrong
-    })
+    Ok(Ended::Fine)
 }
 
 fn total(file: &str, text: &str, found: u64, rules: &BTreeMap<String, u64>, out: &mut Out) {
