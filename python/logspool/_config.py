@@ -45,7 +45,7 @@ def say_once(message: str) -> None:
     state.said.add(message)
     try:
         if sys.stderr is not None:
-            sys.stderr.write(f"logspool: {message}\n")
+            sys.stderr.write(f"logspool: {_core.one_line(message)}\n")
             sys.stderr.flush()
     except (OSError, ValueError):  # closed, or a broken pipe: there is nobody to tell
         pass

@@ -26,6 +26,7 @@ __all__ = [
     "fork_parent",
     "log_cost",
     "main",
+    "one_line",
     "set_cost_handler",
     "set_cost_opener",
     "shutdown",
@@ -57,7 +58,7 @@ class NativeHandler:
     def _set_plain(self, plain: bool, formats: bool = False) -> None: ...
     def handle(self, record: logging.LogRecord) -> bool: ...
     def emit(self, record: logging.LogRecord) -> None: ...
-    def _flush(self, timeout: float | None) -> bool: ...
+    def _flush(self, timeout: float | None, closing: bool = False) -> bool: ...
     def _path(self) -> str: ...
     def _close(self) -> None: ...
 
@@ -123,8 +124,12 @@ def shutdown(timeout: float | None = None) -> bool:
     Called at exit by itself. Returns False if the time was not enough; what is left is taken up by the next process.
     """
 
+def one_line(text: str) -> str: ...
 def stats() -> dict[str, Any]:
-    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
+    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always.
+
+    Beside these: `sampled_out` (`total`, and by rule in `rules`) and `collapsed` records, which are not in `emitted`.
+    """
 
 def main(argv: list[str], configured: dict[str, Any] | None = None) -> int:
     """The `logspool` command: its exit status. `argv` begins with the program's name; `configured` is `_origins.configured()`."""

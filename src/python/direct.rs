@@ -10,6 +10,7 @@ use super::handler::NativeHandler;
 use super::held::Held;
 use super::open::Open;
 use super::record::RecordEncoder;
+use crate::noise::LogNoise;
 
 /// What a handler makes of a record that does not exist yet.
 pub(super) enum Reach<'a, 'py> {
@@ -40,6 +41,12 @@ impl Direct<'_, '_> {
         &self.open().encoder
     }
 
+    /// What keeps its noise down, if anything does.
+    #[inline]
+    pub(super) fn noise(&self) -> Option<&LogNoise> {
+        self.open().noise.as_deref()
+    }
+
     /// Commits a line. Raises only what a signal handler raised while it waited for room.
     #[inline]
     pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
@@ -47,7 +54,8 @@ impl Direct<'_, '_> {
         // SAFETY: as in `open`.
         let open = unsafe { self.open.cast_unchecked::<Open>() };
         if !context::keep(open, line, level, &mut caller)? {
-            self.native.commit(self.open(), line, level, &mut caller)?;
+            self.native
+                .commit(self.open(), line, level, None, &mut caller)?;
         }
         caller.raised.map_or(Ok(()), Err)
     }

@@ -11,11 +11,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
+use crate::console::sanitise;
 use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::context;
+use crate::python::noise::{self, Text};
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
@@ -183,9 +185,18 @@ impl NativeHandler {
     }
 
     /// Waits until everything accepted before the call is in segments; false when `timeout` (seconds) passed first.
-    #[pyo3(name = "_flush")]
-    #[allow(clippy::unused_self)] // A method of a handler, though all logs are flushed together.
-    fn wait_flushed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    /// All logs are flushed together; with `closing` this one also says what was sampled out of it.
+    #[pyo3(name = "_flush", signature = (timeout, closing=false))]
+    fn wait_flushed(&self, py: Python<'_>, timeout: Option<f64>, closing: bool) -> PyResult<bool> {
+        if closing {
+            let noise = self.inner.with(py, |inner| {
+                inner
+                    .open
+                    .as_ref()
+                    .and_then(|open| open.get().noise.clone())
+            });
+            py.detach(|| noise.iter().for_each(|noise| noise.announce()));
+        }
         flush(py, timeout)
     }
 
@@ -260,6 +271,11 @@ impl NativeHandler {
             Err(e) => return unopened(py, &e),
         };
         let open = held.get();
+        if let Some(noise) = &open.noise
+            && !noise::keeps(noise, record)
+        {
+            return Ok(());
+        }
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
                 inner.formatter.as_ref().map(|f| f.clone_ref(py)),
@@ -292,18 +308,31 @@ impl NativeHandler {
         if context::keep(&held, &line.bytes, level, caller)? {
             return Ok(());
         }
-        slf.get().commit(open, &mut line.bytes, level, caller)
+        let text = match &open.noise {
+            Some(noise) if !open.settings.json && noise.collapse().is_some() => {
+                Some(Text::of(record, &line.bytes))
+            }
+            _ => None,
+        };
+        slf.get()
+            .commit(open, &mut line.bytes, level, text.as_ref(), caller)
     }
 
-    /// Commits a finished line.
+    /// Commits a finished line, unless it repeats a recent one. `text` is of a line of text.
     #[inline]
     pub(super) fn commit(
         &self,
         open: &Open,
         line: &mut [u8],
         level: i64,
+        text: Option<&Text>,
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
+        if let Some(noise) = &open.noise
+            && noise::repeats(open, noise, line, text, caller)
+        {
+            return Ok(());
+        }
         let json = open.settings.json;
         if !open.log.is_inherited()
             && open.log.append(line, json, level >= ERROR, caller) != Appended::Forked
@@ -359,14 +388,15 @@ fn text_line(
     let text = text.str()?;
     let text = text.to_string_lossy();
     let text = encoder.redact_text(&text).map_or(text, Into::into);
-    let kept = if text.len() < largest {
-        text.len()
-    } else {
-        text.floor_char_boundary(largest.saturating_sub(MAX_CUT_NOTE))
-    };
-    out.extend_from_slice(&text.as_bytes()[..kept]);
-    if kept < text.len() {
-        let cut = text[kept..].chars().count();
+    let start = out.len();
+    sanitise::record(text.as_bytes(), out);
+    if out.len() - start >= largest {
+        let kept =
+            sanitise::character_boundary(&out[start..], largest.saturating_sub(MAX_CUT_NOTE));
+        let cut = String::from_utf8_lossy(&out[start + kept..])
+            .chars()
+            .count();
+        out.truncate(start + kept);
         out.extend_from_slice(format!("…(truncated, {cut} chars)").as_bytes());
     }
     out.push(b'\n');

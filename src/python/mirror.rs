@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
-use crate::console::{Console, ConsoleStats};
+use crate::console::{Console, ConsoleStats, sanitise};
 use crate::fork;
 use crate::python::record::RecordEncoder;
 
@@ -148,6 +148,12 @@ pub fn started() -> Option<&'static Console> {
     (owned.forks == fork::forks())
         .then_some(owned.console.as_ref())
         .flatten()
+}
+
+/// A sentence as one line that cannot steer a terminal: for what the Python face says on standard error.
+#[pyfunction]
+pub fn one_line(text: &Bound<'_, PyString>) -> String {
+    sanitise::one_line(&text.to_string_lossy()).into_owned()
 }
 
 /// Lines mirrored and dropped.

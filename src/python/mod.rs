@@ -1,5 +1,6 @@
 //! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
-//! [`context`] adds what is bound, [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
+//! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
+//! [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;
@@ -22,6 +23,7 @@ mod message;
 mod mirror;
 mod module;
 mod names;
+mod noise;
 mod objects;
 mod open;
 mod parts;
@@ -71,6 +73,8 @@ mod _core {
     use super::ledger::{encode_cost, set_cost_handler, set_cost_opener};
     #[pymodule_export]
     use super::logger::{fast_calls, install};
+    #[pymodule_export]
+    use super::mirror::one_line;
     #[pymodule_export]
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,

@@ -49,12 +49,12 @@ pub(crate) struct RecordEncoder {
     /// Static fields: the escaped name, and the value in JSON.
     pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) src: bool,
-    /// Encoders of one kind write the same of a bound context.
-    pub(super) kind: u32,
     pub(super) verdicts: &'static Verdicts,
     redactor: Option<Arc<Redactor>>,
+    /// Encoders of one kind write the same of a bound context.
+    pub(super) kind: u32,
     max_field: usize,
-    max_record: usize,
+    pub(super) max_record: usize,
 }
 
 /// What an attempt keeps of a record.

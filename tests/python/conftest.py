@@ -138,8 +138,8 @@ class Routed:
 def routed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Routed]:
     """A logger at DEBUG with a log of its own, once as the standard library makes it and once on the fast path."""
     fast = request.param == "fast"
-    if fast:
-        logspool.install()
+    # An earlier test's basicConfig may have left the loggers' class exchanged.
+    (logspool.install if fast else logspool.uninstall)()
     own = logging.getLogger(f"routed.{request.node.name}")
     own.setLevel(logging.DEBUG)
     own.propagate = False

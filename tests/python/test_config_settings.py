@@ -45,6 +45,8 @@ def test_defaults_are_the_documented_ones() -> None:
         "src": True,
         "max_field": 16 * 1024,
         "max_record": 256 * 1024,
+        "sample": {},
+        "collapse": None,
         "console_level": None,
         "console_format": None,
     }

@@ -23,7 +23,8 @@ use crate::python::encode::class_of;
 use crate::python::handler::NativeHandler;
 use crate::python::held::Held;
 use crate::python::record::USUAL;
-use crate::python::text::small_int;
+use crate::python::text::{small_int, utf8};
+use crate::sample::{Covered, Decisions, Rules, WARNING};
 
 /// Calls that went either way, for tests: only attached threads count.
 pub(super) static FAST: AtomicU64 = AtomicU64::new(0);
@@ -71,6 +72,8 @@ struct Begun<'py> {
     /// Microseconds since the epoch.
     created: i64,
     name: Held<'py>,
+    /// Which rules cover the logger, where they are those with this number.
+    covered: (u64, Covered),
     /// `{"ts":…,"level":…,"logger":…`, or nothing.
     line: Buffer,
 }
@@ -203,6 +206,7 @@ fn follow<'py>(
         Begun {
             created,
             name: Held::new(plan.name.bind(py).as_any().as_borrowed()),
+            covered: plan.covered.get(),
             line,
         }
     };
@@ -245,6 +249,7 @@ fn write<'a, 'py: 'a>(
     let Begun {
         created,
         name,
+        covered,
         mut line,
     } = begun;
     // Otherwise it has just been found.
@@ -263,7 +268,21 @@ fn write<'a, 'py: 'a>(
         extra,
         ambient,
     };
+    let mut decisions = None;
     for direct in logs {
+        if let Some(noise) = direct.noise()
+            && method.level < WARNING
+            && let Some(rules) = noise.rules()
+            && let Some(place) =
+                covered_by(rules, covered, arguments, &record.name).rule(method.level)
+            && !noise.keeps(
+                decisions.get_or_insert_with(Decisions::default),
+                place,
+                created,
+            )
+        {
+            continue;
+        }
         direct.encoder().encode_call(&record, &mut line.bytes);
         if let Err(raised) = direct.append(&mut line.bytes, method.level) {
             return Outcome::Raised(raised);
@@ -273,6 +292,23 @@ fn write<'a, 'py: 'a>(
     }
     count(&FAST);
     Outcome::Done
+}
+
+/// Which of a log's rules cover the logger: as its plan knows, or found and noted there.
+#[inline(never)]
+fn covered_by(
+    rules: &Rules,
+    known: (u64, Covered),
+    arguments: Arguments<'_, '_>,
+    name: &Held<'_>,
+) -> Covered {
+    if known.0 == rules.id() {
+        return known.1;
+    }
+    let name = utf8(name.as_borrowed()).and_then(|name| std::str::from_utf8(name).ok());
+    let found = name.map_or_else(Covered::default, |name| rules.find(name));
+    plan::note_covered(arguments.py, arguments.logger.as_ptr(), (rules.id(), found));
+    found
 }
 
 /// What `_log` makes of a true `exc_info`, a tuple. `None` where that takes the standard library.
