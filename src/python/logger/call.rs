@@ -165,8 +165,15 @@ fn follow<'py>(
     method: Method<'_, 'py>,
     told: Option<(u64, bool)>,
 ) -> Way<'py> {
+    let disabled = || {
+        if plan.patched {
+            Way::Standard
+        } else {
+            Way::Disabled
+        }
+    };
     if plan.disabled {
-        return Way::Disabled;
+        return disabled();
     }
     if let (Some(place), Some(told)) = (method.place, told) {
         plan.remember(place, told);
@@ -177,7 +184,7 @@ fn follow<'py>(
     };
     match known {
         Some(true) => {}
-        Some(false) => return Way::Disabled,
+        Some(false) => return disabled(),
         None => return Way::Ask(plan.ask(py)),
     }
     // SAFETY: the plan is good: the lists hold these objects now.
