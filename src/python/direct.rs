@@ -7,6 +7,7 @@ use pyo3::types::PyList;
 use super::attach::Attached;
 use super::handler::NativeHandler;
 use super::held::Held;
+use super::noise;
 use super::open::Open;
 use super::record::RecordEncoder;
 use crate::noise::LogNoise;
@@ -50,8 +51,21 @@ impl Direct<'_, '_> {
     #[inline]
     pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
         let mut caller = Attached::new(self.open.py());
-        self.native
-            .commit(self.open(), line, level, None, &mut caller)?;
+        self.native.commit(self.open(), line, level, &mut caller)?;
+        caller.raised.map_or(Ok(()), Err)
+    }
+}
+
+impl Direct<'_, '_> {
+    /// Commits a line, unless it repeats a recent one.
+    pub(super) fn append_unless_repeated(&self, line: &mut [u8], level: i64) -> PyResult<()> {
+        let mut caller = Attached::new(self.open.py());
+        let repeats = self
+            .noise()
+            .is_some_and(|noise| noise::repeats_line(self.open(), noise, line, &mut caller));
+        if !repeats {
+            self.native.commit(self.open(), line, level, &mut caller)?;
+        }
         caller.raised.map_or(Ok(()), Err)
     }
 }

@@ -109,7 +109,7 @@ fn created(record: &Bound<'_, PyAny>) -> i64 {
 }
 
 /// What is known of a line of text beside it.
-pub(super) struct Text {
+struct Text {
     /// Level and logger.
     about: Vec<u8>,
     time: Option<std::ops::Range<usize>>,
@@ -117,7 +117,7 @@ pub(super) struct Text {
 
 impl Text {
     /// Looks at the record that a formatter has just made `line` of: it leaves the time it wrote there.
-    pub(super) fn of(record: &Bound<'_, PyAny>, line: &[u8]) -> Self {
+    fn of(record: &Bound<'_, PyAny>, line: &[u8]) -> Self {
         let py = record.py();
         let text = |name: &Bound<'_, PyString>| {
             let value = record.getattr(name).and_then(|value| value.str());
@@ -155,9 +155,33 @@ fn time_in(line: &[u8], time: &[u8]) -> Option<std::ops::Range<usize>> {
     Some(start..end + milliseconds)
 }
 
-/// Whether a finished line repeats a recent one and was only counted. Writes the counts that are due before it.
+/// Whether a record's finished line repeats a recent one and was only counted.
 #[inline(never)]
-pub(super) fn repeats(
+pub(super) fn repeats_record(
+    open: &Open,
+    noise: &LogNoise,
+    line: &[u8],
+    record: &Bound<'_, PyAny>,
+    caller: &mut Attached<'_>,
+) -> bool {
+    let text = !open.settings.json && noise.collapse().is_some();
+    let text = text.then(|| Text::of(record, line));
+    repeats(open, noise, line, text.as_ref(), caller)
+}
+
+/// Whether a finished line of JSON repeats a recent one and was only counted.
+#[inline(never)]
+pub(super) fn repeats_line(
+    open: &Open,
+    noise: &LogNoise,
+    line: &[u8],
+    caller: &mut Attached<'_>,
+) -> bool {
+    repeats(open, noise, line, None, caller)
+}
+
+/// Whether a line was only counted. Writes the counts that are due before it.
+fn repeats(
     open: &Open,
     noise: &LogNoise,
     line: &[u8],
