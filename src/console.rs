@@ -6,7 +6,7 @@
 //! be written within a bounded time is dropped and counted, and the reader is told how many are missing as soon as it
 //! reads again. The thread is never joined at exit. This is a mirror: the records themselves are in the log.
 
-mod sanitise;
+pub mod sanitise;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -232,7 +232,7 @@ impl Shared {
             );
         }
         let notice = line.len();
-        sanitise::neutralise(text, &mut line);
+        sanitise::record(text, &mut line);
         if line.last() != Some(&b'\n') {
             line.push(b'\n');
         }

@@ -2,12 +2,16 @@
 
 use std::{fmt, io};
 
+use rustix::io::Errno;
+
 /// What went wrong, with which path or setting, and why.
 #[derive(Debug)]
 pub struct Error {
     what: &'static str,
     path: String,
     cause: io::Error,
+    /// The operating system's number for a refusal of ours.
+    number: Option<i32>,
 }
 
 /// The result of everything that can fail for a reason a user can act on.
@@ -20,6 +24,20 @@ impl Error {
             what,
             path: path.into(),
             cause: cause.into(),
+            number: None,
+        }
+    }
+
+    /// What the operating system would have allowed and we do not: `number` is what it would have said, `why` a sentence.
+    pub fn refused(
+        what: &'static str,
+        path: impl Into<String>,
+        number: Errno,
+        why: impl Into<String>,
+    ) -> Self {
+        Self {
+            number: Some(number.raw_os_error()),
+            ..Self::new(what, path, io::Error::other(why.into()))
         }
     }
 
@@ -41,7 +59,11 @@ impl Error {
     /// The operating system's error number, where there is one.
     #[must_use]
     pub fn errno(&self) -> Option<i32> {
-        self.cause.raw_os_error()
+        // A sentence of ours may stand for what the system would have said.
+        let denied = self.cause.kind() == io::ErrorKind::PermissionDenied;
+        self.number
+            .or_else(|| self.cause.raw_os_error())
+            .or_else(|| denied.then(|| Errno::PERM.raw_os_error()))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Everything appends to a `Vec<u8>` and nothing fails. Text comes in as UTF-8, or as UTF-8 in which lone surrogates stand in
 //! their three-byte form (what Python's `surrogatepass` gives); it goes out as UTF-8 with quote, backslash, C0, DEL, C1,
-//! U+2028, U+2029 and lone surrogates escaped, so that a line is one line in every reader and harmless in a terminal.
+//! lone surrogates and whatever is not seen or steers what is ([`is_unseen`]) escaped, so that a line is one line in every
+//! reader, harmless in a terminal, and reads as what it is.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -39,33 +40,91 @@ fn zero(word: u64) -> u64 {
     word.wrapping_sub(LOW) & !word
 }
 
-/// High bit set in the first byte (in memory order) that may need escaping; bits after that one mean nothing.
+/// High bit set in the first ASCII byte (in memory order) that needs escaping; bits after that one mean nothing.
 #[inline]
-fn special(word: u64) -> u64 {
+fn ascii_special(word: u64) -> u64 {
     let control = word.wrapping_sub(LOW * 0x20) & !word;
     let quote = zero(word ^ (LOW * 0x22));
     let backslash = zero(word ^ (LOW * 0x5c));
     let delete = zero(word ^ (LOW * 0x7f));
-    (control | quote | backslash | delete | word) & HIGH
+    control | quote | backslash | delete
 }
 
-/// Bytes that may begin something to escape. C2, E2 and ED lead C1 controls, U+2028/9 and surrogates.
-static ODD: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = byte < 0x20 || matches!(byte, 0x22 | 0x5c | 0x7f | 0xc2 | 0xe2 | 0xed);
-        byte += 1;
+/// High bit set in the first byte (in memory order) that needs escaping or is not ASCII; bits after that one mean nothing.
+#[inline]
+fn special(word: u64) -> u64 {
+    (ascii_special(word) | word) & HIGH
+}
+
+/// The same, not of every byte beyond ASCII but of those that may begin a character to escape ([`odd`]): where the first byte does
+/// not say, by the second. A word's last byte is marked for its own sake.
+#[inline]
+fn wide_special(word: u64) -> u64 {
+    if word & HIGH == 0 {
+        return ascii_special(word) & HIGH;
     }
-    table
-};
+    let second = |marks: u64| (marks & HIGH) >> 8 | 0x80 << 56;
+    let is = |byte: u64| zero(word ^ (LOW * byte));
+    // C2 and E2 differ in one bit, and so do BB and BF.
+    let latin_or_marks = zero(word & !(LOW * 0x20) ^ (LOW * 0xc2));
+    let arabic = is(0xd8) & second(is(0x9c));
+    let mongolian = is(0xe1) & second(is(0xa0));
+    let specials = is(0xef) & second(zero(word & !(LOW * 0x04) ^ (LOW * 0xbb)));
+    (ascii_special(word) | latin_or_marks | arabic | mongolian | specials | is(0xed) | is(0xf3))
+        & HIGH
+}
+
+/// Whether a character is not seen, or changes the order, the line or the place in which others are shown: controls but for
+/// ASCII's own, bidirectional marks and overrides, zero-width characters, separators of lines, tags. The joiner of emoji and of
+/// some scripts is one of them.
+#[must_use]
+pub fn is_unseen(character: char) -> bool {
+    matches!(character,
+        // C1; soft hyphen; Arabic letter mark; Mongolian vowel separator.
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}'
+        // Zero width; left-to-right and right-to-left marks.
+        | '\u{200b}'..='\u{200f}'
+        // Separators of lines and paragraphs; embeddings and overrides.
+        | '\u{2028}'..='\u{202e}'
+        // Word joiner, invisible operators, isolates, deprecated format characters.
+        | '\u{2060}'..='\u{206f}'
+        // Byte order mark, interlinear annotation.
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        // Tags (an invisible ASCII), selectors of variants without an end, and what is reserved to be ignored like them.
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The code point and the length of the character that `text` begins with, if it is beyond ASCII and must be escaped: a lone
+/// surrogate, or one of [`is_unseen`].
+#[inline]
+fn odd(text: &[u8]) -> Option<(u32, usize)> {
+    let found = match *text {
+        [0xc2, low @ (0x80..=0x9f | 0xad), ..] => (u32::from(low), 2),
+        [0xd8, 0x9c, ..] => (0x61c, 2),
+        [0xe1, 0xa0, 0x8e, ..] => (0x180e, 3),
+        [0xe2, 0x80, low @ (0x8b..=0x8f | 0xa8..=0xae), ..] => (0x2000 | u32::from(low & 0x3f), 3),
+        [0xe2, 0x81, low @ 0xa0..=0xaf, ..] => (0x2040 | u32::from(low & 0x3f), 3),
+        [0xed, middle @ 0xa0..=0xbf, low, ..] => (
+            0xd000 | u32::from(middle & 0x3f) << 6 | u32::from(low & 0x3f),
+            3,
+        ),
+        [0xef, 0xbb, 0xbf, ..] => (0xfeff, 3),
+        [0xef, 0xbf, low @ 0xb9..=0xbb, ..] => (0xffc0 | u32::from(low & 0x3f), 3),
+        [0xf3, 0xa0, third @ 0x80..=0xbf, low, ..] => (
+            0xe_0000 | u32::from(third & 0x3f) << 6 | u32::from(low & 0x3f),
+            4,
+        ),
+        _ => return None,
+    };
+    Some(found)
+}
 
 /// Appends UTF-8 (lone surrogates allowed) escaped, without quotes.
 #[inline]
 pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
     // Room for the text unescaped and for one whole word stored past the end of it.
     out.reserve(text.len() + 8);
-    let clean = copy_clean(out, text, |_| 0);
+    let clean = copy_clean(out, text, special);
     if clean < text.len() {
         write_escaped_from(out, &text[clean..]);
     }
@@ -75,7 +134,9 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
 #[inline]
 pub fn write_to_percent(out: &mut Vec<u8>, text: &[u8]) -> usize {
     out.reserve(text.len() + 8);
-    let clean = copy_clean(out, text, |word| zero(word ^ (LOW * 0x25)) & HIGH);
+    let clean = copy_clean(out, text, |word| {
+        special(word) | zero(word ^ (LOW * 0x25)) & HIGH
+    });
     match text.get(clean) {
         None | Some(b'%') => clean,
         Some(_) => {
@@ -87,10 +148,10 @@ pub fn write_to_percent(out: &mut Vec<u8>, text: &[u8]) -> usize {
     }
 }
 
-/// Copies whole words and then the rest, up to the first byte that may need escaping; returns how many bytes. `out` has room
-/// for `text` and eight bytes more. `also` marks more bytes to stop at, as [`special`] does.
+/// Copies whole words and then the rest, up to the first byte that `marks` marks, as [`special`] does; returns how many bytes.
+/// `out` has room for `text` and eight bytes more.
 #[inline]
-fn copy_clean(out: &mut Vec<u8>, text: &[u8], also: impl Fn(u64) -> u64) -> usize {
+fn copy_clean(out: &mut Vec<u8>, text: &[u8], marks: impl Fn(u64) -> u64) -> usize {
     debug_assert!(out.capacity() - out.len() >= text.len() + 8);
     let mut at = 0;
     loop {
@@ -99,7 +160,7 @@ fn copy_clean(out: &mut Vec<u8>, text: &[u8], also: impl Fn(u64) -> u64) -> usiz
             Some(word) => (u64::from_le_bytes(*word), 8),
             None => (last_word(rest), rest.len()),
         };
-        let hit = special(word) | also(word);
+        let hit = marks(word);
         let clean = if hit == 0 {
             whole
         } else {
@@ -179,10 +240,16 @@ static ESCAPES: [Escape; 128] = {
     escapes
 };
 
-/// The same as [`write_escaped`], of text that begins with a byte that is odd or not ASCII.
+/// The same as [`write_escaped`], of text that may begin with a byte that is odd or not ASCII.
 fn write_escaped_from(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
-    while let Some(&byte) = rest.first() {
+    loop {
+        // Room for all of it as it is and for what `copy_clean` stores past the end.
+        out.reserve(rest.len() + 8);
+        rest = &rest[copy_clean(out, rest, wide_special)..];
+        let Some(&byte) = rest.first() else {
+            return;
+        };
         let used = match ESCAPES.get(usize::from(byte)) {
             Some((len, bytes)) => {
                 out.reserve(8);
@@ -194,50 +261,65 @@ fn write_escaped_from(out: &mut Vec<u8>, text: &[u8]) {
                 }
                 1
             }
-            None => write_wide(out, rest),
+            None => write_first(out, rest),
         };
         rest = &rest[used..];
-        // Room for all of it as it is and for what `copy_clean` stores past the end.
-        out.reserve(rest.len() + 8);
-        rest = &rest[copy_clean(out, rest, |_| 0)..];
     }
 }
 
-/// Appends the characters at the start of `text` that are not ASCII, or the first of them if that needs an escape; returns how many bytes.
-#[cold]
-fn write_wide(out: &mut Vec<u8>, text: &[u8]) -> usize {
-    let run = text
-        .iter()
-        .position(|&byte| ODD[usize::from(byte)] || byte.is_ascii())
-        .unwrap_or(text.len());
-    if run == 0 {
-        return write_odd(out, text);
+/// Appends the character at the start of `text`, which is beyond ASCII: escaped where it must be, else its first byte, or all of it
+/// where that is sure; returns how many bytes.
+fn write_first(out: &mut Vec<u8>, text: &[u8]) -> usize {
+    if let Some((code, used)) = odd(text) {
+        write_code(out, code);
+        return used;
     }
-    out.extend_from_slice(&text[..run]);
-    run
-}
-
-/// Appends the first character of `text`, which is not ASCII, escaped where it must be, and returns how many bytes it has.
-fn write_odd(out: &mut Vec<u8>, text: &[u8]) -> usize {
-    let code = match *text {
-        [0xc2, low @ 0x80..=0x9f, ..] => (u16::from(low), 2),
-        [0xe2, 0x80, low @ (0xa8 | 0xa9), ..] => (0x2000 | u16::from(low & 0x3f), 3),
-        [0xed, middle @ 0xa0..=0xbf, low, ..] => (
-            0xd000 | u16::from(middle & 0x3f) << 6 | u16::from(low & 0x3f),
-            3,
-        ),
-        [byte, ..] => {
-            out.push(byte);
-            return 1;
-        }
-        [] => return 0,
+    let len = match text {
+        [0xc2..=0xdf, 0x80..=0xbf, ..] => 2,
+        [0xe0..=0xef, 0x80..=0xbf, 0x80..=0xbf, ..] => 3,
+        _ => 1,
     };
-    let (code, used) = code;
-    out.extend_from_slice(b"\\u");
-    for shift in [12, 8, 4, 0] {
-        out.push(b"0123456789abcdef"[usize::from(code >> shift & 0xf)]);
+    out.extend_from_slice(&text[..len]);
+    len
+}
+
+/// Appends `\uXXXX`, twice for what is beyond the basic plane.
+fn write_code(out: &mut Vec<u8>, code: u32) {
+    let mut unit = |code: u32| {
+        out.extend_from_slice(b"\\u");
+        for shift in [12, 8, 4, 0] {
+            out.push(b"0123456789abcdef"[(code >> shift & 0xf) as usize]);
+        }
+    };
+    if let Some(beyond) = code.checked_sub(0x1_0000) {
+        unit(0xd800 | beyond >> 10);
+        unit(0xdc00 | beyond & 0x3ff);
+    } else {
+        unit(code);
     }
-    used
+}
+
+/// JSON text from elsewhere with whatever this writer would have escaped escaped: it reads back as the same.
+#[must_use]
+pub fn harmless(json: &str) -> String {
+    let mut out = Vec::with_capacity(json.len());
+    let mut rest = json.as_bytes();
+    while let Some(&byte) = rest.first() {
+        let used = match byte {
+            // Stands in strings only, as all below.
+            0x7f => {
+                write_code(&mut out, 0x7f);
+                1
+            }
+            0..0x7f => {
+                out.push(byte);
+                1
+            }
+            _ => write_first(&mut out, rest),
+        };
+        rest = &rest[used..];
+    }
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Copies the first and the last `N` of `len` bytes.

@@ -12,7 +12,7 @@
 //! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
 //!
 //! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`noise`] → [`segment`], [`spool`] → [`json`],
-//! [`sample`], [`collapse`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
+//! [`redact`], [`sample`], [`collapse`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
 pub mod cli;
 pub mod collapse;
@@ -27,8 +27,10 @@ pub mod json;
 pub mod mapping;
 pub mod memtrap;
 pub mod noise;
+pub mod payload;
 #[cfg(feature = "python")]
 mod python;
+pub mod redact;
 pub mod report;
 pub mod sample;
 pub mod segment;

@@ -45,7 +45,7 @@ def say_once(message: str) -> None:
     state.said.add(message)
     try:
         if sys.stderr is not None:
-            sys.stderr.write(f"logspool: {message}\n")
+            sys.stderr.write(f"logspool: {_core.one_line(message)}\n")
             sys.stderr.flush()
     except (OSError, ValueError):  # closed, or a broken pipe: there is nobody to tell
         pass
@@ -65,6 +65,7 @@ def _at_exit() -> None:
     # Runs before logging.shutdown (hooks run last in, first out), and does not depend on logging's list of handlers,
     # which dictConfig empties. Records of later hooks and finalisers are written by the thread that makes them.
     state.exiting = True
+    _core.write_kept()
     flushed = _core.flush(EXIT_FLUSH_SECONDS)
     _core.shutdown(EXIT_COMPRESSION_SECONDS if flushed else 0.0)
 

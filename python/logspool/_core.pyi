@@ -1,16 +1,20 @@
 """The native core. Use `logspool`; the classes and functions here that it does not re-export are for its own modules."""
 
+import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Context",
     "Logger",
     "NativeHandler",
     "RootLogger",
+    "Tail",
     "__version__",
+    "_context_variable",
     "_fast_calls",
     "_install",
     "_stack_traces",
@@ -22,10 +26,12 @@ __all__ = [
     "fork_parent",
     "log_cost",
     "main",
+    "one_line",
     "set_cost_handler",
     "set_cost_opener",
     "shutdown",
     "stats",
+    "write_kept",
 ]
 
 __version__: str
@@ -55,6 +61,27 @@ class NativeHandler:
     def _flush(self, timeout: float | None, closing: bool = False) -> bool: ...
     def _path(self) -> str: ...
     def _close(self) -> None: ...
+
+_context_variable: contextvars.ContextVar[Context]
+
+@final
+class Context:
+    """What is bound: immutable."""
+
+    def __new__(cls, outer: Context | None, values: dict[str, object], tail: Tail | None = None) -> Self: ...
+    def without(self, names: tuple[str, ...]) -> Context | None: ...
+    def cleared(self) -> Context | None: ...
+    def values(self) -> dict[str, Any]: ...
+
+@final
+class Tail:
+    """The records that a block keeps back: at most `records` of `level` and below, of `bytes` together."""
+
+    def __new__(cls, outer: Context | None, level: int, records: int, bytes: int) -> Self: ...
+    def end(self, failed: bool) -> None: ...
+
+def write_kept() -> None:
+    """Write what all blocks keep back, and keep nothing back from now on: the process ends."""
 
 def log_cost(
     tier_id: str | None = None,
@@ -97,6 +124,7 @@ def shutdown(timeout: float | None = None) -> bool:
     Called at exit by itself. Returns False if the time was not enough; what is left is taken up by the next process.
     """
 
+def one_line(text: str) -> str: ...
 def stats() -> dict[str, Any]:
     """Counters of this process since its start. `emitted == written + dropped + in_flight`, always.
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use crate::console::sanitise;
 use out::Out;
 
 pub use doctor::{Configured, Setting};
@@ -36,10 +37,11 @@ where
     I: IntoIterator<Item = OsString>,
 {
     let mut out = Out::new();
-    let ended = match command().try_get_matches_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let ended = match command().try_get_matches_from(&arguments) {
         Ok(matches) => run(&matches, configured, &mut out),
         Err(e) if e.use_stderr() => {
-            out.error(e.to_string().trim_end());
+            out.errors(&unbroken(e.to_string().trim_end(), &arguments));
             Ended::Usage
         }
         Err(e) => {
@@ -48,6 +50,22 @@ where
         }
     };
     if out.failed() { 1 } else { ended as i32 }
+}
+
+/// What clap says about arguments, which it quotes as they are, with each of them on one line.
+fn unbroken(said: &str, arguments: &[OsString]) -> String {
+    let mut said = said.to_owned();
+    for argument in arguments.iter().map(|a| a.to_string_lossy()) {
+        for part in [
+            Some(&*argument),
+            argument.split_once('=').map(|(_, value)| value),
+        ] {
+            if let Some(part) = part.filter(|part| part.contains('\n')) {
+                said = said.replace(part, &sanitise::one_line(part));
+            }
+        }
+    }
+    said
 }
 
 fn run(matches: &ArgMatches, configured: Option<&Configured>, out: &mut Out) -> Ended {
@@ -140,6 +158,9 @@ fn quoted(path: &std::path::Path) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text
+    } else if text.contains(sanitise::is_control) {
+        let text = text.replace('\\', r"\\").replace('\'', r"\'");
+        format!("$'{}'", sanitise::one_line(&text))
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }

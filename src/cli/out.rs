@@ -1,8 +1,14 @@
 //! Standard output and standard error of the command. A reader that has gone (`| head`) is no error.
+//!
+//! Names of files, settings and whatever else is shown may have been chosen by somebody who means harm: all of it goes through
+//! [`sanitise`] here, at the only way out.
 
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
 use serde_json::Value;
+
+use crate::console::sanitise;
+use crate::json;
 
 /// Where a command writes.
 pub struct Out {
@@ -21,24 +27,34 @@ impl Out {
         }
     }
 
-    /// Text as it is.
+    /// Text of several lines.
     pub fn text(&mut self, text: &str) {
-        self.write(text);
+        self.write(&lines(text));
     }
 
     /// A line.
     pub fn line(&mut self, text: &str) {
-        self.write(text);
+        self.write(&sanitise::one_line(text));
         self.write("\n");
     }
 
     /// The answer for machines.
     pub fn json(&mut self, value: &Value) {
-        self.line(&value.to_string());
+        self.write(&json::harmless(&value.to_string()));
+        self.write("\n");
     }
 
     /// A line on standard error.
     pub fn error(&mut self, text: &str) {
+        self.tell(&sanitise::one_line(text));
+    }
+
+    /// Several lines on standard error.
+    pub fn errors(&mut self, text: &str) {
+        self.tell(&lines(text));
+    }
+
+    fn tell(&mut self, text: &str) {
         self.flush();
         // Who cannot be told cannot be told so either.
         let _ = writeln!(io::stderr(), "{text}");
@@ -76,4 +92,11 @@ impl Out {
             let _ = writeln!(io::stderr(), "logspool: cannot write standard output: {e}");
         }
     }
+}
+
+/// Text whose newlines are ours.
+fn lines(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    sanitise::neutralise(text.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
 }

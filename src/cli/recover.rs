@@ -134,6 +134,10 @@ fn why_left(ring: &RingReport, before: &Survey) -> Option<String> {
              it right, and run this again"
                 .to_owned(),
         ),
+        Fate::Exposed => Some(
+            "other users may write to it, and may have put their records in it; if nobody did, chmod 600 it, and run this again"
+                .to_owned(),
+        ),
         Fate::OtherVersion(version) => Some(format!(
             "its format has version {version}; run the `logspool recover` of the logspool that wrote it"
         )),
@@ -170,6 +174,7 @@ fn what_happened(ring: &RingReport) -> String {
         Fate::OtherVersion(_)
         | Fate::Copy
         | Fate::Linked
+        | Fate::Exposed
         | Fate::Foreign
         | Fate::Unfinished
         | Fate::Failed => {
@@ -218,6 +223,7 @@ fn as_json(path: &std::path::Path, report: &Report, left: &[String]) -> Value {
         Fate::Held => "living",
         Fate::Gone => "gone",
         Fate::Linked => "linked",
+        Fate::Exposed => "exposed",
         Fate::Foreign => "foreign",
         Fate::OtherVersion(_) => "other_version",
         Fate::Copy => "copy",

@@ -1,16 +1,58 @@
-//! Text that cannot steer a terminal.
+//! Text that cannot steer a terminal, nor pass for something else: for whatever people read.
+//!
+//! | who | what |
+//! |---|---|
+//! | [`neutralise`] | a whole output; its newlines are ours |
+//! | [`record`] | a record as text: it may have several lines, and none but its first looks like a record's first |
+//! | [`one_line`] | a file name, a setting, a sentence: one line, whatever is in it |
 
+use std::borrow::Cow;
 use std::fmt::Write;
+
+use crate::json;
+
+/// How each further line of a record begins. Collectors that join lines go by white space there, too.
+const CONTINUED: &[u8] = b"    ";
 
 /// Appends `text` to `out` with every character that could move the cursor, change the terminal's state, or show text in an order or
 /// place other than it has replaced by its escape (`\x1b`, `\u202e`). Newline and tab stay. Bytes that are not UTF-8 become `\xff`.
-pub(super) fn neutralise(text: &[u8], out: &mut Vec<u8>) {
+pub fn neutralise(text: &[u8], out: &mut Vec<u8>) {
+    replace(text, out, |c| !matches!(c, '\n' | '\t') && is_control(c));
+}
+
+/// The same of one record, whose lines after the first begin with four spaces: what stands in a message or an exception's text, a newline
+/// among it, never looks like another record. Newlines at the end stay as they are.
+pub fn record(text: &[u8], out: &mut Vec<u8>) {
+    let end = text.len() - text.iter().rev().take_while(|b| **b == b'\n').count();
+    for (at, line) in text[..end].split(|b| *b == b'\n').enumerate() {
+        if at > 0 {
+            out.push(b'\n');
+            out.extend_from_slice(CONTINUED);
+        }
+        neutralise(line, out);
+    }
+    out.extend_from_slice(&text[end..]);
+}
+
+/// The same of what has to stay one line: a newline is written as `\n`.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len() + 16);
+    replace(text.as_bytes(), &mut out, is_control);
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Replaces characters by their escapes.
+fn replace(text: &[u8], out: &mut Vec<u8>, is_replaced: impl Fn(char) -> bool) {
     for chunk in text.utf8_chunks() {
         let valid = chunk.valid();
         // What is copied as it stands, up to the next character that is not.
         let mut from = 0;
         for (at, character) in valid.char_indices() {
-            if is_control(character) {
+            if is_replaced(character) {
                 out.extend_from_slice(&valid.as_bytes()[from..at]);
                 from = at + character.len_utf8();
                 escape(u32::from(character), out);
@@ -27,6 +69,7 @@ fn escape(code: u32, out: &mut Vec<u8>) {
     let mut text = String::with_capacity(10);
     // Writing to a string cannot fail.
     let _ = match code {
+        0x0a => write!(text, "\\n"),
         0..=0xff => write!(text, "\\x{code:02x}"),
         0x100..=0xffff => write!(text, "\\u{code:04x}"),
         _ => write!(text, "\\U{code:08x}"),
@@ -34,25 +77,10 @@ fn escape(code: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn is_control(character: char) -> bool {
-    match character {
-        '\n' | '\t' => false,
-        // C0, DEL, C1.
-        '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        // Soft hyphen, Arabic letter mark, Mongolian vowel separator: shown as nothing.
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'
-        // Zero width, left-to-right and right-to-left marks.
-        | '\u{200b}'..='\u{200f}'
-        // Line and paragraph separators, embeddings and overrides.
-        | '\u{2028}'..='\u{202e}'
-        // Word joiner, invisible operators, isolates, deprecated format characters.
-        | '\u{2060}'..='\u{206f}'
-        // Byte order mark, interlinear annotation.
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        // Tags: invisible ASCII.
-        | '\u{e0000}'..='\u{e007f}' => true,
-        _ => false,
-    }
+/// Whether a character is a control of ASCII or [`json::is_unseen`].
+#[must_use]
+pub fn is_control(character: char) -> bool {
+    character.is_ascii_control() || json::is_unseen(character)
 }
 
 /// Where to cut `text` so that the first piece has at most `most` bytes and ends with a whole character, after a newline if there is
@@ -64,6 +92,12 @@ pub(super) fn boundary(text: &[u8], most: usize) -> usize {
     if let Some(newline) = memchr::memrchr(b'\n', &text[..most]) {
         return newline + 1;
     }
+    character_boundary(text, most)
+}
+
+/// Where to cut `text`, which is longer than `most` bytes, so that the first piece has no more and ends with a whole character.
+#[must_use]
+pub fn character_boundary(text: &[u8], most: usize) -> usize {
     let is_start = |&at: &usize| text[at] & 0xc0 != 0x80;
     (1..=most).rev().find(is_start).unwrap_or(most)
 }
@@ -99,11 +133,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_line_of_a_record_but_its_first_begins_where_a_record_does() {
+        let shown = |text: &str| {
+            let mut out = Vec::new();
+            record(text.as_bytes(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown("one\n"), "one\n");
+        assert_eq!(
+            shown("one\r\n2026 ERROR forged\n"),
+            "one\\x0d\n    2026 ERROR forged\n"
+        );
+        assert_eq!(
+            shown("\n\nTraceback\n  File\n\n"),
+            "\n    \n    Traceback\n      File\n\n"
+        );
+        assert_eq!(shown(""), "");
+        assert_eq!(one_line("a\nb\t\u{1b}[0m"), "a\\nb\\x09\\x1b[0m");
+        assert_eq!(one_line("Grüße.jsonl"), "Grüße.jsonl");
+    }
+
     proptest! {
         #[test]
         fn nothing_that_is_shown_is_a_control(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let text = shown(&text);
-            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
+            prop_assert!(!text.chars().any(|c| is_control(c) && c != '\n' && c != '\t'), "{text:?}");
         }
 
         #[test]

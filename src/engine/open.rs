@@ -27,7 +27,7 @@ impl Engine {
     /// When the path cannot hold a log: a full disk is not a reason, as records then wait in the spool.
     pub fn open(&self, path: &Path, settings: &LogSettings, spool: &SpoolSettings) -> Result<Log> {
         let (parent, name) = split(path)?;
-        let dir = LogDir::open(&parent, settings.dir_mode)?;
+        let dir = LogDir::open_for(&parent, settings.dir_mode, &name)?;
         let _one_at_a_time = self.opening.lock();
         let spool = self.spool_for(dir, spool)?;
         self.enter(spool, &name, settings, false)
@@ -219,9 +219,6 @@ fn split(path: &Path) -> Result<(PathBuf, String)> {
         .ok_or_else(|| refuse("the file name is not UTF-8"))?
         .to_owned();
     naming::check_name(&name).map_err(|why| refuse(&why))?;
-    if path.is_dir() {
-        return Err(refuse("it is a directory; give a file name in it"));
-    }
     let parent = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::attach::Attached;
+use super::context;
 use super::handler::NativeHandler;
 use super::held::Held;
 use super::noise;
@@ -51,7 +52,11 @@ impl Direct<'_, '_> {
     #[inline]
     pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
         let mut caller = Attached::new(self.open.py());
-        self.native.commit(self.open(), line, level, &mut caller)?;
+        // SAFETY: as in `open`.
+        let open = unsafe { self.open.cast_unchecked::<Open>() };
+        if !context::keep(open, line, level, &mut caller)? {
+            self.native.commit(self.open(), line, level, &mut caller)?;
+        }
         caller.raised.map_or(Ok(()), Err)
     }
 }
@@ -60,10 +65,13 @@ impl Direct<'_, '_> {
     /// Commits a line, unless it repeats a recent one.
     pub(super) fn append_unless_repeated(&self, line: &mut [u8], level: i64) -> PyResult<()> {
         let mut caller = Attached::new(self.open.py());
-        let repeats = self
-            .noise()
-            .is_some_and(|noise| noise::repeats_line(self.open(), noise, line, &mut caller));
-        if !repeats {
+        // SAFETY: as in `open`.
+        let open = unsafe { self.open.cast_unchecked::<Open>() };
+        let settled = context::keep(open, line, level, &mut caller)?
+            || self
+                .noise()
+                .is_some_and(|noise| noise::repeats_line(self.open(), noise, line, &mut caller));
+        if !settled {
             self.native.commit(self.open(), line, level, &mut caller)?;
         }
         caller.raised.map_or(Ok(()), Err)

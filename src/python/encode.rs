@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use super::keys::Keys;
 use super::names::Names;
 use super::text::{small_int, utf8};
+use super::verdict::{Mark, Verdicts};
 use crate::json;
 
 /// The line has grown beyond what it may have: encode it again with tighter [`Limits`].
@@ -60,6 +61,7 @@ pub(super) struct Encoder<'py> {
     pub(super) py: Python<'py>,
     pub(super) names: &'static Names,
     pub(super) limits: Limits,
+    pub(super) verdicts: &'static Verdicts,
     interrupted: Cell<bool>,
 }
 
@@ -71,11 +73,17 @@ pub(super) fn class_of(value: Borrowed<'_, '_, PyAny>) -> *mut ffi::PyTypeObject
 }
 
 impl<'py> Encoder<'py> {
-    pub(super) fn new(py: Python<'py>, names: &'static Names, limits: Limits) -> Self {
+    pub(super) fn new(
+        py: Python<'py>,
+        names: &'static Names,
+        limits: Limits,
+        verdicts: &'static Verdicts,
+    ) -> Self {
         Encoder {
             py,
             names,
             limits,
+            verdicts,
             interrupted: Cell::new(false),
         }
     }
@@ -320,7 +328,7 @@ impl<'py> Encoder<'py> {
                 let item = unsafe { Borrowed::from_ptr_or_opt(self.py, get(index)) }
                     .map(Borrowed::to_owned);
                 if let Some(item) = item {
-                    self.write_value(out, item.as_borrowed(), &nest)?;
+                    self.write_item(out, item.as_borrowed(), &nest)?;
                 } else {
                     self.swallow(&PyErr::fetch(self.py));
                     out.extend_from_slice(b"null");
@@ -393,18 +401,21 @@ impl<'py> Encoder<'py> {
                 break;
             }
             count += 1;
-            let start = out.len();
-            if !(self.write_plain_key(out, key) && self.write_plain(out, value)) {
+            let mut mark = self.write_plain_key(out, key);
+            if !(mark == Some(Mark::NONE) && self.write_plain(out, value)) {
                 // Read once more, for the try may have run the garbage collector; and held this time.
                 let Some((key, value)) = entry(&mut here) else {
                     break;
                 };
                 let (key, value) = (key.to_owned(), value.to_owned());
-                if out.len() == start && !self.write_plain_key(out, key.as_borrowed()) {
-                    keys.reserve_text_keys(dict);
-                    self.write_odd_key(out, key.as_borrowed(), &mut keys);
+                if mark.is_none() {
+                    mark = self.write_plain_key(out, key.as_borrowed());
                 }
-                self.write_value(out, value.as_borrowed(), nest)?;
+                let mark = mark.unwrap_or_else(|| {
+                    keys.reserve_text_keys(dict);
+                    self.write_odd_key(out, key.as_borrowed(), &mut keys)
+                });
+                self.write_under(out, value.as_borrowed(), mark, nest)?;
                 // Only here can code have run.
                 if size() != length {
                     out.extend_from_slice(",\"…\":\"<changed while it was logged>\"".as_bytes());

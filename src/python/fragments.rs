@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::attach::AttachedCell;
 use super::parts::Role;
+use super::verdict::{Mark, Verdicts};
 
 /// Two to a set: a pair that shares a set does not push itself out.
 const WAYS: usize = 2;
@@ -24,6 +25,9 @@ struct Entry {
     /// Bytes used, from `"` to `":`.
     len: u8,
     role: Role,
+    /// As a key: whose verdict `mark` is, and the verdict.
+    judge: u8,
+    mark: Mark,
     bytes: [u8; ROOM],
 }
 
@@ -42,6 +46,8 @@ static TABLE: AttachedCell<Table> = AttachedCell::new(Table {
                 text: None,
                 len: 0,
                 role: Role::Extra,
+                judge: 0,
+                mark: Mark::NONE,
                 bytes: [0; ROOM],
             }
         }; WAYS]
@@ -58,8 +64,8 @@ fn set_of(text: *mut ffi::PyObject) -> usize {
 
 impl Table {
     #[inline]
-    fn find(&self, text: *mut ffi::PyObject) -> Option<&Entry> {
-        self.sets[set_of(text)].iter().find(|entry| {
+    fn find(&mut self, text: *mut ffi::PyObject) -> Option<&mut Entry> {
+        self.sets[set_of(text)].iter_mut().find(|entry| {
             entry
                 .text
                 .as_ref()
@@ -68,15 +74,26 @@ impl Table {
     }
 }
 
-/// Appends `"text":` if the text is known and has at most `limit` characters; `false`, with nothing written, otherwise.
+/// Appends `"text":` if the text is known and has at most `limit` characters, and gives the verdict on it; `None`, with nothing written,
+/// otherwise.
 #[inline]
 pub(super) fn write_key(
     py: Python<'_>,
     out: &mut Vec<u8>,
     text: *mut ffi::PyObject,
     limit: usize,
-) -> bool {
-    write(py, out, text, limit, 0)
+    verdicts: &Verdicts,
+) -> Option<Mark> {
+    TABLE.with(py, |table| {
+        let entry = table.find(text)?;
+        if !entry.write(out, limit, 0) {
+            return None;
+        }
+        if entry.judge != verdicts.id || entry.judge == 0 {
+            entry.judge_again(verdicts);
+        }
+        Some(entry.mark)
+    })
 }
 
 /// The same without the colon.
@@ -87,22 +104,18 @@ pub(super) fn write_quoted(
     text: *mut ffi::PyObject,
     limit: usize,
 ) -> bool {
-    write(py, out, text, limit, 1)
+    TABLE.with(py, |table| {
+        table
+            .find(text)
+            .is_some_and(|entry| entry.write(out, limit, 1))
+    })
 }
 
-#[inline]
-fn write(
-    py: Python<'_>,
-    out: &mut Vec<u8>,
-    text: *mut ffi::PyObject,
-    limit: usize,
-    without: usize,
-) -> bool {
-    TABLE.with(py, |table| {
-        let Some(entry) = table.find(text) else {
-            return false;
-        };
-        let len = usize::from(entry.len);
+impl Entry {
+    /// Appends all of it but the last `without` bytes, if the text has at most `limit` characters.
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>, limit: usize, without: usize) -> bool {
+        let len = usize::from(self.len);
         if len - 3 > limit {
             return false;
         }
@@ -113,11 +126,18 @@ fn write(
             out.as_mut_ptr()
                 .add(end)
                 .cast::<[u8; ROOM]>()
-                .write(entry.bytes);
+                .write(self.bytes);
             out.set_len(end + len - without);
         }
         true
-    })
+    }
+
+    #[cold]
+    fn judge_again(&mut self, verdicts: &Verdicts) {
+        self.judge = verdicts.id;
+        // Nothing in it is escaped.
+        self.mark = verdicts.judge(&self.bytes[1..usize::from(self.len) - 2]);
+    }
 }
 
 /// What an attribute of this name is to a record, if the name is known.
@@ -149,6 +169,8 @@ pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
         text: Some(text.to_owned().unbind()),
         len: u8::try_from(escaped.len()).unwrap_or(0),
         role: Role::of(plain),
+        judge: 0,
+        mark: Mark::NONE,
         bytes,
     };
     let old = TABLE.with(text.py(), |table| {

@@ -11,12 +11,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
+use crate::console::sanitise;
 use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
+use crate::python::context;
 use crate::python::noise;
 use crate::python::open::Open;
+use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
 use crate::report;
 use crate::spool::producer::Appended;
@@ -263,11 +266,11 @@ impl NativeHandler {
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
         let py = record.py();
-        let open = match slf.get().current(py) {
+        let held = match slf.get().current(py) {
             Ok(open) => open,
             Err(e) => return unopened(py, &e),
         };
-        let open = open.get();
+        let open = held.get();
         if let Some(noise) = &open.noise
             && !noise::keeps(noise, record)
         {
@@ -292,6 +295,7 @@ impl NativeHandler {
             text_line(
                 record,
                 formatter,
+                &open.encoder,
                 open.log.spool.max_line(),
                 &mut line.bytes,
             )?
@@ -299,7 +303,10 @@ impl NativeHandler {
         if let Some(mirror) = &open.mirror
             && level >= mirror.level
         {
-            mirror.show(record, level);
+            mirror.show(record, level, &open.encoder);
+        }
+        if context::keep(&held, &line.bytes, level, caller)? {
+            return Ok(());
         }
         if let Some(noise) = &open.noise
             && noise::repeats_record(open, noise, &line.bytes, record, caller)
@@ -358,10 +365,11 @@ impl NativeHandler {
     }
 }
 
-/// A line of text as the formatter made it.
+/// A line of text as the formatter made it, without what is secret in it.
 fn text_line(
     record: &Bound<'_, PyAny>,
     formatter: Option<&Bound<'_, PyAny>>,
+    encoder: &RecordEncoder,
     largest: usize,
     out: &mut Vec<u8>,
 ) -> PyResult<i64> {
@@ -371,14 +379,16 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
-    let kept = if text.len() < largest {
-        text.len()
-    } else {
-        text.floor_char_boundary(largest.saturating_sub(MAX_CUT_NOTE))
-    };
-    out.extend_from_slice(&text.as_bytes()[..kept]);
-    if kept < text.len() {
-        let cut = text[kept..].chars().count();
+    let text = encoder.redact_text(&text).map_or(text, Into::into);
+    let start = out.len();
+    sanitise::record(text.as_bytes(), out);
+    if out.len() - start >= largest {
+        let kept =
+            sanitise::character_boundary(&out[start..], largest.saturating_sub(MAX_CUT_NOTE));
+        let cut = String::from_utf8_lossy(&out[start + kept..])
+            .chars()
+            .count();
+        out.truncate(start + kept);
         out.extend_from_slice(format!("…(truncated, {cut} chars)").as_bytes());
     }
     out.push(b'\n');

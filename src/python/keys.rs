@@ -9,45 +9,51 @@ use pyo3::prelude::*;
 use super::encode::{Encoder, Nest, class_of};
 use super::fragments;
 use super::text::utf8;
+use super::verdict::Mark;
 use crate::json;
 
 impl<'py> Encoder<'py> {
-    /// Appends `"key":` if the key is an ordinary string; `false`, with nothing written, otherwise.
+    /// Appends `"key":` if the key is an ordinary string, and gives the verdict on it; `None`, with nothing written, otherwise.
     #[inline]
-    pub(super) fn write_plain_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
-        fragments::write_key(self.py, out, key.as_ptr(), self.limits.text)
-            || self.write_new_key(out, key)
+    pub(super) fn write_plain_key(
+        &self,
+        out: &mut Vec<u8>,
+        key: Borrowed<'_, 'py, PyAny>,
+    ) -> Option<Mark> {
+        match fragments::write_key(self.py, out, key.as_ptr(), self.limits.text, self.verdicts) {
+            None => self.write_new_key(out, key),
+            known => known,
+        }
     }
 
     /// The same for a key that is not known yet.
     #[inline(never)]
-    fn write_new_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> bool {
+    fn write_new_key(&self, out: &mut Vec<u8>, key: Borrowed<'_, 'py, PyAny>) -> Option<Mark> {
         if class_of(key) != &raw mut ffi::PyUnicode_Type {
-            return false;
+            return None;
         }
-        match utf8(key) {
-            Some(text) if text.len() <= self.limits.text => {
-                json::write_quoted(out, text);
-                out.push(b':');
-                fragments::remember(key, text);
-                true
-            }
-            _ => false,
-        }
+        let text = utf8(key).filter(|text| text.len() <= self.limits.text)?;
+        json::write_quoted(out, text);
+        out.push(b':');
+        fragments::remember(key, text);
+        Some(self.verdicts.judge(text))
     }
 
-    /// Appends `"key":` for a key of any kind; one that would stand for a second time gets `#2`, `#3` … appended.
+    /// Appends `"key":` for a key of any kind, and gives the verdict on it; one that would stand for a second time gets `#2`, `#3` …
+    /// appended.
     #[inline(never)]
     pub(super) fn write_odd_key(
         &self,
         out: &mut Vec<u8>,
         key: Borrowed<'_, 'py, PyAny>,
         keys: &mut Keys,
-    ) {
+    ) -> Mark {
         let text = self.text_of(key);
         out.push(b'"');
         out.extend_from_slice(&keys.unique(&text));
         out.extend_from_slice(b"\":");
+        // Escapes have no part in what a name is recognised by.
+        self.verdicts.judge(&text)
     }
 
     /// The text that stands for an object where JSON wants a string: escaped, without quotes. A scalar as its JSON value reads,

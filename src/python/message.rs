@@ -149,6 +149,8 @@ impl<'py> Encoder<'py> {
         let Some(args) = args else {
             return Rendered { text, error };
         };
+        let shown = self.shown_arguments(args);
+        let args = shown.as_ref().unwrap_or(args);
         // SAFETY: `text` is a str; a new reference or null with an error comes back. A class derived from str may override `%`.
         let result = unsafe {
             let formatted = if class_of(text.as_borrowed()) == &raw mut ffi::PyUnicode_Type {

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
-use crate::console::{Console, ConsoleStats};
+use crate::console::{Console, ConsoleStats, sanitise};
 use crate::fork;
+use crate::python::record::RecordEncoder;
 
 /// Shows records on standard error from a level on.
 pub struct Mirror {
@@ -32,7 +33,7 @@ impl Mirror {
     }
 
     /// Shows a record; what cannot be rendered or shown is counted, never raised.
-    pub fn show(&self, record: &Bound<'_, PyAny>, level: i64) {
+    pub(super) fn show(&self, record: &Bound<'_, PyAny>, level: i64, encoder: &RecordEncoder) {
         let py = record.py();
         let text = match &self.format {
             Some(format) => format
@@ -45,6 +46,7 @@ impl Mirror {
             return;
         };
         let text = text.unwrap_or_else(|e| format!("<record cannot be shown: {e}>"));
+        let text = encoder.redact_text(&text).unwrap_or(text);
         // Dropped lines are counted by the console.
         let _ = console.send(
             format!("{text}\n").into_bytes(),
@@ -146,6 +148,12 @@ pub fn started() -> Option<&'static Console> {
     (owned.forks == fork::forks())
         .then_some(owned.console.as_ref())
         .flatten()
+}
+
+/// A sentence as one line that cannot steer a terminal: for what the Python face says on standard error.
+#[pyfunction]
+pub fn one_line(text: &Bound<'_, PyString>) -> String {
+    sanitise::one_line(&text.to_string_lossy()).into_owned()
 }
 
 /// Lines mirrored and dropped.

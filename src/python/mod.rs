@@ -1,10 +1,12 @@
 //! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
-//! [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
+//! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
+//! [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;
 mod buffer;
 mod command;
+mod context;
 mod cost;
 mod direct;
 mod encode;
@@ -33,6 +35,7 @@ mod structures;
 mod task;
 mod text;
 mod traceback;
+mod verdict;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -56,11 +59,14 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::refuse_subinterpreters(module.py())?;
         super::logger::set_up(module)?;
+        super::context::set_up(module)?;
         super::entry::install(module)
     }
 
     #[pymodule_export]
     use super::command::main;
+    #[pymodule_export]
+    use super::context::{Context, Tail};
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
@@ -68,8 +74,10 @@ mod _core {
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]
+    use super::mirror::one_line;
+    #[pymodule_export]
     use super::module::{
-        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
+        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };
     #[pymodule_export]
     use super::traceback::stack_traces;

@@ -66,7 +66,7 @@ impl<'py> Encoder<'py> {
         } else if flags & ffi::Py_TPFLAGS_LIST_SUBCLASS != 0 {
             return self.write_list(out, value, nest);
         } else if flags & ffi::Py_TPFLAGS_TUPLE_SUBCLASS != 0 {
-            return self.write_tuple(out, value, nest);
+            return self.write_named(out, value, nest);
         } else if flags & ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS != 0 {
             self.write_exception_value(out, value);
         } else if flags & ffi::Py_TPFLAGS_TYPE_SUBCLASS != 0 {

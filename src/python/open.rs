@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::context;
 use super::handler::to_python;
 use super::mirror::Mirror;
 use super::record::RecordEncoder;
@@ -35,6 +36,8 @@ impl Open {
             .map_err(|e| to_python(&e))?;
         // A line larger than the spool can hold is cut, with a note, rather than dropped.
         let encoder = RecordEncoder::new(settings)?.within(log.spool.max_line());
+        let encoder = Arc::new(encoder);
+        context::set_usual(py, &encoder);
         let noise = log.quieten(
             &opened.noise,
             opened.json,
@@ -44,7 +47,7 @@ impl Open {
         Ok(Self {
             noise,
             log,
-            encoder: Arc::new(encoder),
+            encoder,
             settings: Arc::new(opened),
             mirror,
         })

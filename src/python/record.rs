@@ -1,16 +1,20 @@
 //! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBool, PyDict, PyString};
 
+use super::context::{self, Ambient, Around, Encoded};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
 use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
+use super::verdict::Verdicts;
 use crate::json;
+use crate::redact::Redactor;
 
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
 pub(super) const MIN_MAX_RECORD: usize = 1024;
@@ -45,6 +49,10 @@ pub(crate) struct RecordEncoder {
     /// Static fields: the escaped name, and the value in JSON.
     pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) src: bool,
+    pub(super) verdicts: &'static Verdicts,
+    redactor: Option<Arc<Redactor>>,
+    /// Encoders of one kind write the same of a bound context.
+    pub(super) kind: u32,
     max_field: usize,
     pub(super) max_record: usize,
 }
@@ -95,7 +103,13 @@ impl RecordEncoder {
             depth: MAX_DEPTH,
             end: max_record / 2,
         };
-        let encoder = Encoder::new(py, names, limits);
+        let redact = settings.get_item("redact")?;
+        let off = redact
+            .as_ref()
+            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
+        let redactor = (!off).then(|| Arc::new(Redactor::default()));
+        let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
+        let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
             let name = key
@@ -104,8 +118,9 @@ impl RecordEncoder {
             let name = name.to_string_lossy().into_owned();
             let (mut escaped, mut json) = (Vec::new(), Vec::new());
             json::write_escaped(&mut escaped, name.as_bytes());
+            let mark = verdicts.judge(name.as_bytes());
             if encoder
-                .write_value(&mut json, value.as_borrowed(), &Nest::TOP)
+                .write_under(&mut json, value.as_borrowed(), mark, &Nest::TOP)
                 .is_err()
             {
                 return Err(PyValueError::new_err(format!(
@@ -114,10 +129,14 @@ impl RecordEncoder {
             }
             fixed.push((escaped, json));
         }
+        let kind = context::kind(max_field, &fixed, redact.as_ref())?;
         Ok(RecordEncoder {
             identity,
+            kind,
             fixed,
             src: setting("src")?.is_truthy()?,
+            verdicts,
+            redactor,
             max_field,
             max_record,
         })
@@ -135,8 +154,11 @@ impl RecordEncoder {
         let Ok(names) = Names::get(py) else {
             return 0;
         };
-        let mut encoder = Encoder::new(py, names, self.limits(out));
-        let mut parts = Parts::default();
+        let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
+        let mut parts = Parts {
+            ambient: Ambient::here(py),
+            ..Parts::default()
+        };
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
@@ -172,11 +194,36 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
-        if write(encoder, Keep::All, out).is_err() {
+        if write(encoder, Keep::All, out).is_err() || self.redact(encoder, out, start).is_err() {
             out.truncate(start);
             self.write_tighter(encoder, out, write);
         }
         out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    /// Takes out of the line that begins at `start` what patterns find in it.
+    #[inline]
+    pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
+        if let Some(redactor) = &self.redactor
+            && redactor.line(out, start, self.max_field)
+        {
+            // What is put in a secret's place may be longer.
+            return encoder.check(out);
+        }
+        Ok(())
+    }
+
+    /// Whether a template says that an argument is secret: `password=%s`.
+    #[cold]
+    fn introduces_secret(&self, template: &str) -> bool {
+        // As if each argument were some opaque word.
+        let filled = template.replace('%', "Xq7");
+        self.redact_text(&filled).is_some()
+    }
+
+    /// A text without what is secret in it; `None` if that is the same.
+    pub(super) fn redact_text(&self, text: &str) -> Option<String> {
+        self.redactor.as_ref()?.text(text)
     }
 
     #[cold]
@@ -201,7 +248,7 @@ impl RecordEncoder {
                 depth,
                 end,
             };
-            if write(encoder, keep, out).is_ok() {
+            if write(encoder, keep, out).is_ok() && self.redact(encoder, out, start).is_ok() {
                 break;
             }
             out.truncate(start);
@@ -217,11 +264,16 @@ impl RecordEncoder {
     ) -> Written {
         // Most lines fit, so that the buffer is not grown piece by piece.
         out.reserve(USUAL);
+        let around = parts.ambient.encoded(encoder.py, self);
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
             encoder.write_as_text(out, category);
             out.push(b',');
+        } else if keep == Keep::Core {
+            out.extend_from_slice(around.short_category());
+        } else {
+            out.extend_from_slice(around.category());
         }
         out.extend_from_slice(b"\"ts\":");
         let at = parts
@@ -258,10 +310,10 @@ impl RecordEncoder {
                 encoder.write_repeated(out, value);
             }
         }
-        encoder.write_ids(out, &parts.promoted);
+        encoder.write_ids(out, &parts.promoted, around);
         encoder.check(out)?;
         if keep == Keep::All {
-            self.write_fields(encoder, parts, out)?;
+            self.write_fields(encoder, parts, around, out)?;
         } else {
             self.write_dropped_note(out);
         }
@@ -311,6 +363,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         out: &mut Vec<u8>,
     ) -> Written {
         let error = parts
@@ -318,22 +371,29 @@ impl RecordEncoder {
             .get()
             .and_then(|message| message.error.as_ref());
         // Names can meet only where the call's own are not all there is.
-        if !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some() {
-            return self.write_mixed_fields(encoder, parts, error, out);
+        let bound = around.encoded;
+        let meet = match bound {
+            None => !self.fixed.is_empty(),
+            Some(bound) => encoder.limits.items != usize::MAX || bound.meets_any(&parts.extras),
+        };
+        if meet || parts.nested.is_some() || parts.odd_keys || error.is_some() {
+            return self.write_mixed_fields(encoder, parts, around, error, out);
         }
-        if parts.extras.is_empty() {
+        let bound = bound.map_or(&[][..], Encoded::fields);
+        if parts.extras.is_empty() && bound.is_empty() {
             return Ok(());
         }
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
+        out.extend_from_slice(bound);
         // For those that are cut: two may then read alike.
         let mut odd = Keys::default();
         for (key, value) in &parts.extras {
             separate(out, open);
-            if !encoder.write_plain_key(out, key.as_borrowed()) {
-                encoder.write_odd_key(out, key.as_borrowed(), &mut odd);
-            }
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder
+                .write_plain_key(out, key.as_borrowed())
+                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut odd));
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         out.push(b'}');
         encoder.check(out)
@@ -345,6 +405,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         error: Option<&String>,
         out: &mut Vec<u8>,
     ) -> Written {
@@ -353,7 +414,10 @@ impl RecordEncoder {
         let mut keys = Keys::default();
         for (key, _) in &parts.extras {
             let mut plain = Vec::new();
-            if encoder.write_plain_key(&mut plain, key.as_borrowed()) {
+            if encoder
+                .write_plain_key(&mut plain, key.as_borrowed())
+                .is_some()
+            {
                 keys.take(&plain[1..plain.len() - 2]);
             }
         }
@@ -362,31 +426,33 @@ impl RecordEncoder {
             .as_ref()
             .and_then(|nested| encoder.pairs_of(nested))
             .unwrap_or_default();
-        for (escaped, value) in &self.fixed {
+        let mut written = Vec::new();
+        for (escaped, value, _) in around.fields(self) {
             let overridden = keys.holds(escaped)
                 || nested
                     .iter()
                     .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
             if !overridden {
                 separate(out, open);
-                out.push(b'"');
-                out.extend_from_slice(escaped);
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(value);
+                context::write_field(out, escaped, value, encoder.limits);
+                written.push(escaped);
             }
+        }
+        for escaped in written {
+            keys.take(escaped);
         }
         encoder.check(out)?;
         for (key, value) in &parts.extras {
             separate(out, open);
-            if !encoder.write_plain_key(out, key.as_borrowed()) {
-                encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            }
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder
+                .write_plain_key(out, key.as_borrowed())
+                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut keys));
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         for (key, value) in &nested {
             separate(out, open);
-            encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            encoder.write_value(out, value.as_borrowed(), &Nest::TOP)?;
+            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         if let Some(error) = error {
             separate(out, open);
@@ -395,7 +461,15 @@ impl RecordEncoder {
             if let Some(args) = parts.slot(Slot::Args) {
                 out.push(b',');
                 keys.write_note_key(out, "format_args");
-                encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                let template = parts.slot(Slot::Msg).map(PyAnyMethods::str);
+                if template
+                    .and_then(|msg| encoder.ok(msg))
+                    .is_some_and(|msg| self.introduces_secret(&msg.to_string_lossy()))
+                {
+                    out.extend_from_slice(b"\"***\"");
+                } else {
+                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
+                }
             }
         }
         out.push(b'}');

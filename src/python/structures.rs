@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyFrozenSet, PySet, PyString, PyTuple, PyType};
 use super::encode::{Encoder, Nest, Overflow};
 use super::keys::Keys;
 use super::names::LazyType;
+use super::verdict::Mark;
 use crate::json;
 
 static MAPPING: LazyType = LazyType::new("collections.abc", "Mapping");
@@ -142,15 +143,15 @@ impl<'py> Encoder<'py> {
         };
         let mut object = Object::new(out);
         for name in names {
-            if !object.next(self, out, name.as_borrowed()) {
+            let Some(mark) = object.next(self, out, name.as_borrowed()) else {
                 break;
-            }
+            };
             match name
                 .cast::<PyString>()
                 .ok()
                 .and_then(|name| self.ok(value.getattr(name)))
             {
-                Some(field) => self.write_value(out, field.as_borrowed(), &nest)?,
+                Some(field) => self.write_under(out, field.as_borrowed(), mark, &nest)?,
                 None => out.extend_from_slice(b"\"<unreadable>\""),
             }
             self.check(out)?;
@@ -187,10 +188,10 @@ impl<'py> Encoder<'py> {
                 object.note(out, "<changed while it was logged>");
                 break;
             };
-            if !object.next(self, out, key.as_borrowed()) {
+            let Some(mark) = object.next(self, out, key.as_borrowed()) else {
                 break;
-            }
-            self.write_value(out, item.as_borrowed(), &nest)?;
+            };
+            self.write_under(out, item.as_borrowed(), mark, &nest)?;
             self.check(out)?;
         }
         out.push(b'}');
@@ -220,7 +221,7 @@ impl<'py> Encoder<'py> {
                 break;
             }
             match self.ok(item) {
-                Some(item) => self.write_value(out, item.as_borrowed(), &nest)?,
+                Some(item) => self.write_item(out, item.as_borrowed(), &nest)?,
                 None if count == 0 => {
                     out.truncate(start);
                     return Ok(None);
@@ -295,23 +296,22 @@ impl Object {
         }
     }
 
-    /// Appends the next key; `false` after writing a note where the limit is reached.
+    /// Appends the next key and gives the verdict on it; `None` after writing a note where the limit is reached.
     fn next<'py>(
         &mut self,
         encoder: &Encoder<'py>,
         out: &mut Vec<u8>,
         key: Borrowed<'_, 'py, PyAny>,
-    ) -> bool {
+    ) -> Option<Mark> {
         if self.count >= encoder.limits.items {
             self.note(out, "…(more)");
-            return false;
+            return None;
         }
         if self.count > 0 {
             out.push(b',');
         }
         self.count += 1;
-        encoder.write_odd_key(out, key, &mut self.keys);
-        true
+        Some(encoder.write_odd_key(out, key, &mut self.keys))
     }
 
     fn note(&mut self, out: &mut Vec<u8>, note: &str) {

@@ -320,6 +320,7 @@ impl<'a> Temp<'a> {
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         failpoint::step();
         let file = fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR)?;
+        fs::fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         let lock = Lock::try_on(file)?.ok_or(io::ErrorKind::WouldBlock)?;
         Ok(Self {
             dir,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, openat, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -79,6 +79,14 @@ impl Store {
     fn keep_plain(&mut self, current: Current) -> io::Result<()> {
         match link::standing(self.dir.fd(), &self.name)? {
             Some(plain) if plain.id == current.id || plain.neighbours => return Ok(()),
+            Some(plain) if plain.planted => {
+                report::say(&format!(
+                    "{} belongs to another user, who put it where every user may put one; have it removed. The log is in {}",
+                    self.dir.path().join(&self.name).display(),
+                    naming::segment_name(&self.name, current.number)
+                ));
+                return Ok(());
+            }
             _ => {}
         }
         if self.adopt_plain()? {
@@ -97,7 +105,12 @@ impl Store {
     fn adopt_plain(&self) -> io::Result<bool> {
         let current = self.state.current();
         match link::standing(self.dir.fd(), &self.name)? {
-            Some(plain) if plain.id != current.id && plain.has_text && !plain.neighbours => {
+            Some(plain)
+                if plain.id != current.id
+                    && plain.has_text
+                    && !plain.neighbours
+                    && !plain.planted =>
+            {
                 link::adopt_plain(self.dir.fd(), &self.name, self.settings.file_mode, current)
             }
             _ => Ok(false),
@@ -196,7 +209,10 @@ impl Store {
         failpoint::point("state-switched");
         // Not fatal: the segment stands and is current, and the name is tried again whenever the lock is taken.
         let name = naming::segment_name(&self.name, number);
-        let pointed = kept.and_then(|_| link::point_plain(&self.dir, &self.name, &name));
+        let pointed = kept.and_then(|_| match link::standing(self.dir.fd(), &self.name)? {
+            Some(plain) if plain.planted => Ok(()), // Said when the lock is taken next.
+            _ => link::point_plain(&self.dir, &self.name, &name),
+        });
         self.say_unlinked(pointed);
         failpoint::point("link-made");
         Ok(())
@@ -215,24 +231,30 @@ impl Store {
     /// somebody else's.
     fn reuse_created(&self, number: u64) -> io::Result<Option<TrackedFd>> {
         let name = naming::segment_name(&self.name, number);
-        let ours = || {
-            let stat = statat(self.dir.fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok::<_, Errno>(
-                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                    && stat.st_size == 0
-                    && stat.st_nlink == 1
-                    && stat.st_uid == geteuid().as_raw(),
-            )
+        let ours = |stat: &Stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && stat.st_size == 0
+                && stat.st_nlink == 1
+                && stat.st_uid == geteuid().as_raw()
         };
-        if number == 0 || !ours().unwrap_or(false) {
+        // Before it is opened, which may do something to what is no file, and after, when it can be nothing else any more.
+        let named = || statat(self.dir.fd(), &name, AtFlags::SYMLINK_NOFOLLOW);
+        if number == 0 || !named().is_ok_and(|stat| ours(&stat)) {
             return Ok(None);
         }
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match openat(self.dir.fd(), &name, flags, Mode::empty()) {
-            Ok(file) if fstat(&file)?.st_size == 0 => Ok(Some(TrackedFd::new(file))),
-            Ok(_) | Err(Errno::NOENT | Errno::LOOP) => Ok(None),
-            Err(e) => Err(e.into()),
+        let flags =
+            OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match openat(self.dir.fd(), &name, flags, Mode::empty()) {
+            Ok(file) => TrackedFd::new(file),
+            Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        if !ours(&fstat(&file)?) {
+            return Ok(None);
         }
+        // Who made it may have been killed before it had its mode.
+        fchmod(&file, Mode::from_raw_mode(self.settings.file_mode))?;
+        Ok(Some(file))
     }
 
     fn create_numbered(&self, mut number: u64) -> io::Result<(u64, TrackedFd)> {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::failpoint;
+use crate::segment::trust;
 
 /// The name of our own directory beside the logs.
 pub const OWN_DIR: &str = ".logspool";
@@ -35,9 +36,28 @@ impl LogDir {
     /// # Errors
     /// When it cannot be created, opened, or holds no usable `.logspool/`.
     pub fn open(path: &Path, mode: u32) -> Result<Self> {
+        Self::open_unless(path, mode, |_| Ok(()))
+    }
+
+    /// The same for the log `name` in it, if that may stand there.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and where something that is no log's stands under the name: see [`trust`].
+    pub fn open_for(path: &Path, mode: u32, name: &str) -> Result<Self> {
+        Self::open_unless(path, mode, |fd| trust::check_plain(fd, path, name))
+    }
+
+    fn open_unless(
+        path: &Path,
+        mode: u32,
+        check: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<Self> {
         let shown = path.display().to_string();
+        trust::check_links(path)?;
         create_all(path, mode).context("cannot create the log directory", &shown)?;
         let fd = open_dir(CWD, path).context("cannot open the log directory", &shown)?;
+        trust::check_directory(fd.as_fd(), path)?;
+        check(fd.as_fd())?;
         Self::from_fd(fd, path.to_owned())
     }
 
@@ -167,7 +187,10 @@ fn open_dir(at: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Creates `path` and its missing parents, each with `mode` whatever the umask; what exists is left alone.
-fn create_all(path: &Path, mode: u32) -> io::Result<()> {
+///
+/// # Errors
+/// When one cannot be made.
+pub fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
@@ -177,9 +200,13 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     failpoint::step();
     match mkdirat(CWD, path, Mode::RWXU) {
         Ok(()) => {
-            let fd = open_dir(CWD, path)?;
-            failpoint::step();
-            fchmod(&fd, Mode::from_raw_mode(mode))?;
+            // Who may write above it may have put something else there meanwhile, which is not ours to change.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let fd = openat(CWD, path, flags, Mode::empty())?;
+            if fstat(&fd)?.st_uid == rustix::process::geteuid().as_raw() {
+                failpoint::step();
+                fchmod(&fd, Mode::from_raw_mode(mode))?;
+            }
             Ok(())
         }
         Err(Errno::EXIST) if path.is_dir() => Ok(()),
@@ -187,10 +214,10 @@ fn create_all(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Opens or creates a private directory `name` in `at`: 0700, ours, no symlink.
+/// Opens or creates a private directory `name` in `at`: 0700, ours, no symlink. One of ours that others were let into is closed to them.
 ///
 /// # Errors
-/// When it cannot be made or is not a directory.
+/// When it cannot be made, is not a directory, or belongs to another user.
 pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
     failpoint::step();
     let made = match mkdirat(at, name, Mode::RWXU) {
@@ -204,11 +231,46 @@ pub fn private_dir(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    if made {
+    let stat = fstat(&fd)?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(foreign(name, "directory", stat.st_uid));
+    }
+    if made || stat.st_mode & 0o077 != 0 {
         failpoint::step();
         fchmod(&fd, Mode::RWXU)?;
     }
     Ok(fd)
+}
+
+/// Opens or creates a private file `name` in `at`, for reading and writing: 0600 whatever the umask, regular, ours, under one name.
+///
+/// # Errors
+/// When it cannot be made or opened, or is another kind of thing, another user's, or has another name somewhere.
+pub fn private_file(at: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = openat(at, name, flags, mode)?;
+    let stat = fstat(&fd)?;
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(foreign(name, "file", stat.st_uid));
+    }
+    if !FileType::from_raw_mode(stat.st_mode).is_file() || stat.st_nlink > 1 {
+        let why = format!("{name} is no file of its own; remove it");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    if stat.st_mode & 0o777 != mode.as_raw_mode() {
+        failpoint::step();
+        fchmod(&fd, mode)?;
+    }
+    Ok(fd)
+}
+
+fn foreign(name: &str, kind: &str, uid: u32) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("the {kind} {name} belongs to user {uid}; have it removed, or use another place"),
+    )
 }
 
 /// `.logspool/`, or `.logspool.<uid>/` where another user's stands in the way.

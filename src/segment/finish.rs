@@ -2,8 +2,9 @@
 
 use std::io;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fdatasync, fstat, openat, statat};
+use rustix::fs::{FileType, Mode, OFlags, fdatasync, fstat, openat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::config::Fsync;
 use crate::failpoint;
@@ -116,14 +117,13 @@ impl Store {
         let Ok(file) = openat(self.dir.fd(), &name, flags, Mode::empty()) else {
             return Ok(false);
         };
-        let (file, stat) = (
-            TrackedFd::new(file),
-            statat(self.dir.fd(), &name, AtFlags::SYMLINK_NOFOLLOW)?,
-        );
+        let stat = fstat(&file)?;
+        let file = TrackedFd::new(file);
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let held = usize::try_from(size.saturating_sub(intent.offset)).unwrap_or(usize::MAX);
         let staged = &self.state.staged(len)[skip..];
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
+            || stat.st_uid != geteuid().as_raw()
             || !(1..=staged.len()).contains(&held)
             || equal(&file, intent.offset, &staged[..held])? < held
         {

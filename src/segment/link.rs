@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, chmodat, linkat, openat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, Stat, fchmod, fstat, linkat, openat, renameat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -16,6 +17,7 @@ use crate::segment::dir::LogDir;
 use crate::segment::naming::{self, Segment};
 use crate::segment::state::Current;
 use crate::segment::store::now;
+use crate::segment::trust;
 
 /// A plain name that belongs to another user's segment is left to it for so long after its last record, in seconds: two
 /// users' processes that log under one name would otherwise take it from each other with every record.
@@ -30,6 +32,8 @@ pub struct Standing {
     pub has_text: bool,
     /// Whether it is the segment of another user who has written to it a moment ago.
     pub neighbours: bool,
+    /// Whether another user put it where every user may put something, and it is no segment of theirs.
+    pub planted: bool,
 }
 
 /// Looks at what stands under the plain name; `None` when nothing does.
@@ -37,8 +41,14 @@ pub struct Standing {
 /// # Errors
 /// When it cannot be looked at.
 pub fn standing(dir: BorrowedFd<'_>, name: &str) -> io::Result<Option<Standing>> {
+    let planted = |stat: &Stat| {
+        trust::is_strangers(stat)
+            && stat.st_nlink == 1
+            && fstat(dir).is_ok_and(|directory| trust::is_planted(stat, &directory))
+    };
     match statat(dir, name, AtFlags::empty()) {
         Ok(stat) => Ok(Some(Standing {
+            planted: planted(&stat),
             id: (stat.st_dev, stat.st_ino),
             has_text: stat.st_size > 0,
             neighbours: stat.st_uid != geteuid().as_raw()
@@ -94,12 +104,7 @@ pub fn adopt_plain(
         let segment = naming::segment_name(name, number);
         failpoint::step();
         match linkat(dir, name, dir, &segment, AtFlags::empty()) {
-            Ok(()) => {
-                // Its contents are a log too: it gets the mode logs have. Failing that, it keeps its own.
-                failpoint::step();
-                let _ = chmodat(dir, &segment, Mode::from_raw_mode(mode), AtFlags::empty());
-                return Ok(true);
-            }
+            Ok(()) => return set_mode(dir, &segment, mode, (stat.st_dev, stat.st_ino)),
             Err(Errno::EXIST) => number = naming::following(number),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
                 // No hard links here: a rename keeps it just as well.
@@ -110,6 +115,29 @@ pub fn adopt_plain(
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// Gives an adopted file the mode logs have, for its contents are a log too; failing that, it keeps its own. False where it is not the
+/// file `id` that was looked at, but what somebody put in its place a moment later: then it is let go again.
+fn set_mode(dir: BorrowedFd<'_>, segment: &str, mode: u32, id: (u64, u64)) -> io::Result<bool> {
+    failpoint::step();
+    if !is_it(dir, segment, id) {
+        unlinkat(dir, segment, AtFlags::empty())?;
+        return Ok(false);
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if let Ok(file) = openat(dir, segment, flags, Mode::empty())
+        && fstat(&file).is_ok_and(|s| (s.st_dev, s.st_ino) == id)
+    {
+        let _ = fchmod(&file, Mode::from_raw_mode(mode));
+    }
+    Ok(true)
+}
+
+/// Whether what stands under the plain name is one of the plain segments of the log.
+pub(super) fn is_segment(dir: BorrowedFd<'_>, name: &str, stat: &Stat) -> bool {
+    naming::list(dir, name)
+        .is_ok_and(|listing| is_listed(dir, name, &listing, (stat.st_dev, stat.st_ino)))
 }
 
 /// Whether the file `id` is one of the plain segments in `listing`.

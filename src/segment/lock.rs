@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::fork::TrackedFd;
+use crate::segment::dir::private_file;
 
 /// An exclusive lock, released when dropped.
 #[derive(Debug)]
@@ -40,8 +41,7 @@ impl Lock {
     /// # Errors
     /// The file cannot be opened or made, or the file system has no locks.
     pub fn try_named(dir: BorrowedFd<'_>, name: &str) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Self::try_on(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?)
+        Self::try_on(private_file(dir, name)?)
     }
 }
 

@@ -11,4 +11,5 @@ pub mod reserve;
 pub mod retain;
 pub mod state;
 pub mod store;
+pub mod trust;
 pub mod when;

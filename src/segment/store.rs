@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, fdatasync, flock, openat};
+use rustix::fs::{FlockOperation, fdatasync, flock};
 use rustix::io::Errno;
 
 use crate::config::{Fsync, LogSettings};
@@ -16,7 +16,7 @@ use crate::error::{Context, Result};
 use crate::failpoint;
 use crate::fork::TrackedFd;
 use crate::report;
-use crate::segment::dir::LogDir;
+use crate::segment::dir::{LogDir, private_file};
 use crate::segment::state::{Intent, Reached, STAGING, State};
 
 /// Bytes staged before an append is worth making; one longer record may exceed it.
@@ -124,11 +124,9 @@ impl Store {
             return Ok(());
         }
         failpoint::step();
-        let file = TrackedFd::new(openat(
+        let file = TrackedFd::new(private_file(
             self.dir.own(),
-            format!("{}.users", self.name),
-            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::RUSR | Mode::WUSR,
+            &format!("{}.users", self.name),
         )?);
         let alone = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => true,

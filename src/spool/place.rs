@@ -8,9 +8,11 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 
 use crate::config::SpoolPlace;
 use crate::error::{Context, Result};
-use crate::segment::dir::{LogDir, private_dir};
+use crate::segment::dir::{LogDir, create_all, private_dir};
 
 const SHM: &str = "/dev/shm";
+/// Our directory below one of the user's choice.
+const BELOW: &str = "logspool";
 
 /// Opens (and creates) the directory where rings for `dir` stand.
 ///
@@ -25,8 +27,8 @@ pub fn open(dir: &LogDir, place: &SpoolPlace) -> Result<OwnedFd> {
         }
         SpoolPlace::Shm => (SHM, shm_name()),
         SpoolPlace::Directory(path) => {
-            std::fs::create_dir_all(path).context(what, path)?;
-            (path.as_str(), "logspool".to_owned())
+            create_all(Path::new(path), 0o700).context(what, path)?;
+            (path.as_str(), name_below(Path::new(path)))
         }
     };
     let parent = openat(
@@ -50,15 +52,21 @@ pub fn existing_shm(dir: &LogDir) -> Option<OwnedFd> {
 /// Where rings stand for the log directory of this device and inode, with its path; `None` where no spool was made.
 #[must_use]
 pub fn existing(place: &SpoolPlace, id: (u64, u64)) -> Option<(PathBuf, OwnedFd)> {
-    let path = match place {
+    let found = match place {
         SpoolPlace::BesideLogs => return None,
-        SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
-        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
-    }
-    .join(key(id));
+        SpoolPlace::Shm => vec![Path::new(SHM).join(shm_name())],
+        SpoolPlace::Directory(path) => {
+            let base = Path::new(path);
+            // Root looks into another user's, where it has none of its own.
+            vec![base.join(name_below(base)), base.join(BELOW)]
+        }
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(CWD, &path, flags, Mode::empty()).ok()?;
-    Some((path, fd))
+    found.into_iter().find_map(|ours| {
+        let path = ours.join(key(id));
+        let fd = openat(CWD, &path, flags, Mode::empty()).ok()?;
+        Some((path, fd))
+    })
 }
 
 /// Removes the place of `dir` where it is empty and was made for it alone. A process that has just opened it finds out when
@@ -67,9 +75,17 @@ pub fn tidy(dir: &LogDir, place: &SpoolPlace) {
     let parent = match place {
         SpoolPlace::BesideLogs => return,
         SpoolPlace::Shm => Path::new(SHM).join(shm_name()),
-        SpoolPlace::Directory(path) => Path::new(path).join("logspool"),
+        SpoolPlace::Directory(path) => Path::new(path).join(name_below(Path::new(path))),
     };
     let _ = unlinkat(CWD, parent.join(key(dir.id())), AtFlags::REMOVEDIR);
+}
+
+/// What the directory for rings is called below `base`: `logspool`, or `logspool.<uid>` where another user's stands in the way.
+fn name_below(base: &Path) -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let own = format!("{BELOW}.{uid}");
+    let foreign = rustix::fs::lstat(base.join(BELOW)).is_ok_and(|stat| stat.st_uid != uid);
+    if foreign { own } else { BELOW.to_owned() }
 }
 
 fn shm_name() -> String {

@@ -43,6 +43,8 @@ pub enum Fate {
     Gone,
     /// Left: it has another name somewhere, and its records would be written twice.
     Linked,
+    /// Left: other users may write to it, so that its records may be anybody's.
+    Exposed,
     /// Left: no file of this user's that can be opened: a link, a directory, another user's.
     Foreign,
     /// Left: written by a logspool of another format version.
@@ -186,11 +188,18 @@ fn adopt(
     let file = match lock_orphan(place, name)? {
         Ok(file) => file,
         Err(fate) => {
-            if fate == Fate::Linked {
-                report::say(&format!(
-                    "the spool file {shown} is left alone: it has another name somewhere, and its records would be written \
-                     twice. Remove one of the names"
-                ));
+            let why = match fate {
+                Fate::Linked => Some(
+                    "it has another name somewhere, and its records would be written twice. Remove one of the names".to_owned(),
+                ),
+                Fate::Exposed => Some(format!(
+                    "other users may write to it, and may have put their records in it. If nobody did, `chmod 600 {shown}` lets it be \
+                     recovered"
+                )),
+                _ => None,
+            };
+            if let Some(why) = why {
+                report::say(&format!("the spool file {shown} is left alone: {why}"));
             }
             done.fate = fate;
             return Ok(done);
@@ -333,14 +342,19 @@ fn lock_orphan(place: BorrowedFd<'_>, name: &str) -> io::Result<Result<TrackedFd
         Err(e) => return Err(e.into()),
     };
     let same = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino);
-    let usable = FileType::from_raw_mode(held.st_mode) == FileType::RegularFile
-        && held.st_uid == rustix::process::geteuid().as_raw();
-    Ok(match (usable, same) {
+    Ok(match (is_ours(&held), same) {
         (false, _) => Err(Fate::Foreign),
         (true, false) => Err(Fate::Gone),
         (true, true) if held.st_nlink != 1 => Err(Fate::Linked),
+        (true, true) if held.st_mode & 0o022 != 0 => Err(Fate::Exposed),
         (true, true) => Ok(file),
     })
+}
+
+/// Whether it is a regular file of this user's.
+fn is_ours(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
 fn remove_stale(place: BorrowedFd<'_>, name: &str) {
@@ -369,10 +383,17 @@ pub fn find_ring(place: BorrowedFd<'_>, id: [u8; 8]) -> io::Result<Option<Ring>>
     match openat(
         place,
         ring::file_name(id),
-        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK,
         Mode::empty(),
     ) {
-        Ok(file) => Ring::map(TrackedFd::new(file)),
+        Ok(file) => {
+            let file = TrackedFd::new(file);
+            let stat = fstat(&file)?;
+            if !is_ours(&stat) || stat.st_nlink != 1 {
+                return Ok(None);
+            }
+            Ring::map(file)
+        }
         Err(Errno::NOENT) => Ok(None),
         Err(e) => Err(e.into()),
     }

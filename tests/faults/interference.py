@@ -15,7 +15,7 @@ _SERVER = """
 import json
 
 if len(sys.argv) > 4:
-    os.setgroups([])
+    os.setgroups([int(sys.argv[5])])
     os.setgid(int(sys.argv[4]))
     os.setuid(int(sys.argv[4]))
 log = open_log(sys.argv[1], **json.loads(sys.argv[3]))
@@ -50,8 +50,12 @@ RING_VERSION, RING_CAPACITY, RING_SALT, RING_ID, RING_TAIL, RING_TABLE, RING_ENT
 ENTRY_NAME_LENGTH, ENTRY_DONE, ENTRY_SETTINGS, ENTRY_NAME = 0, 16, 64, 128
 
 
+#: What users may share a directory by.
+GROUP = 65500
+
+
 class Server:
-    """A program with one open log; its records are `<tag> 0`, `<tag> 1`, …"""
+    """A program with one open log; its records are `<tag> 0`, `<tag> 1`, … As user `uid` it is in `group`, too."""
 
     def __init__(
         self,
@@ -61,9 +65,10 @@ class Server:
         *,
         env: Mapping[str, str] | None = None,
         uid: int | None = None,
+        group: int = GROUP,
         **settings: object,
     ) -> None:
-        user = () if uid is None else (uid,)
+        user = () if uid is None else (uid, group)
         settings = {"backupCount": 0, "block_timeout": None, **settings}
         self.path, self.tag, self.count = path, tag, 0
         self.process = start(scratch, _SERVER, path, tag, json.dumps(settings), *user, env=env)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.interference import STATE_CREATING, Server, put
+from tests.faults.interference import GROUP, STATE_CREATING, Server, put
 from tests.faults.program import run
 from tests.faults.reading import events, lines, parse, segments
 
@@ -19,12 +19,13 @@ ALICE, BOB = 65501, 65502
 
 @pytest.fixture
 def shared() -> Iterator[Path]:
-    """A directory that everybody may write to; its parents let everybody through, as pytest's own do not."""
+    """A directory that all of a group may write to; its parents let everybody through, as pytest's own do not."""
     with tempfile.TemporaryDirectory(prefix="logspool-users-") as place:
         Path(place).chmod(0o755)
         logs = Path(place) / "logs"
         logs.mkdir()
-        logs.chmod(0o777)
+        os.chown(logs, 0, GROUP)
+        logs.chmod(0o775)
         yield logs
 
 
@@ -33,7 +34,7 @@ def owner(path: Path) -> int:
     return path.lstat().st_uid
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o1777], ids=["writable", "sticky"])
+@pytest.mark.parametrize("mode", [0o775, 0o1777], ids=["of-a-group", "sticky"])
 @pytest.mark.parametrize("second", [BOB, 0], ids=["another-user", "root"])
 def test_two_users_logging_to_one_name_lose_and_double_nothing(
     tmp_path: Path, shared: Path, mode: int, second: int

@@ -35,7 +35,7 @@ os._exit(0)
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
 @pytest.mark.parametrize("who", ["same", "forked"])
-@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o1777])
 def test_a_process_that_gives_up_its_rights_keeps_logging_or_says_why_not(who: str, mode: int) -> None:
     with tempfile.TemporaryDirectory(prefix="logspool-rights-") as place:
         os.chmod(place, 0o755)
@@ -48,7 +48,7 @@ def test_a_process_that_gives_up_its_rights_keeps_logging_or_says_why_not(who: s
         emitted, written, dropped = map(int, out.split())
         assert "Traceback" not in err, err
         found = [event for event in events(path.parent, path.name) if event.startswith("record ")]
-        if who == "forked" and mode != 0o777:
+        if who == "forked" and mode != 0o1777:
             # It has no descriptor to write to: a child opens its own.
             assert (emitted, written, dropped, found) == (100, 0, 100, [])
             assert "Permission denied" in err
@@ -58,5 +58,5 @@ def test_a_process_that_gives_up_its_rights_keeps_logging_or_says_why_not(who: s
             assert dropped == 0
             assert emitted == written
             assert found == [f"record {n}" for n in range(100)]
-        if who == "same" and mode != 0o777:
+        if who == "same" and mode != 0o1777:
             assert "Permission denied" in err

@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
-    &["json", "redact", "sample", "collapse", "console"],
+    &["json", "redact", "sample", "collapse", "console", "payload"],
     &["report"],
     &["segment", "spool"],
     // Writes what was counted to the spool.
@@ -33,6 +33,9 @@ const BESIDE: &[(&str, &str)] = &[
     // Without the feature `failpoints` it does not.
     ("sync", "failpoint"),
     ("writer", "janitor"),
+    // What may not stand as it is, in a file or on a terminal, is said in one place.
+    ("console", "json"),
+    ("payload", "json"),
     ("engine", "writer"),
     ("engine", "janitor"),
     ("cli", "query"),

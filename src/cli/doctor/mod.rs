@@ -117,11 +117,12 @@ fn show(told: Told, as_json: bool, out: &mut Out) -> Ended {
         for line in &told.lines {
             out.line(line);
         }
-        if fine {
-            out.line("\nNo problems found");
+        out.line("");
+        out.line(if fine {
+            "No problems found"
         } else {
-            out.line("\nProblems");
-        }
+            "Problems"
+        });
         for (n, problem) in told.problems.iter().enumerate() {
             out.line(&format!("  {}. {problem}", n + 1));
         }

@@ -18,6 +18,7 @@ use super::{plan, thread};
 use crate::json;
 use crate::noise::LogNoise;
 use crate::python::buffer::Buffer;
+use crate::python::context::Ambient;
 use crate::python::direct::{Direct, Reach};
 use crate::python::encode::class_of;
 use crate::python::handler::NativeHandler;
@@ -92,8 +93,10 @@ pub(super) fn log<'py>(
         return Outcome::Standard;
     }
     match way(world, arguments, method) {
-        Way::Disabled => Outcome::Done,
-        Way::Standard | Way::Ask(_) => Outcome::Standard,
+        Way::Disabled if arguments.is_plain() || !arguments.gives_twice(method.message) => {
+            Outcome::Done
+        }
+        Way::Disabled | Way::Standard | Way::Ask(_) => Outcome::Standard,
         Way::One(handler, begun) => {
             // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
@@ -231,6 +234,8 @@ fn write<'a, 'py: 'a>(
     if matches!(exc_info, Some(None)) {
         return Outcome::Standard;
     }
+    // Before the look at the extra: a span's code may run.
+    let ambient = Ambient::here(py);
     let extra = Extra::of(said.extra);
     if extra == Extra::Refused {
         return Outcome::Standard;
@@ -255,6 +260,7 @@ fn write<'a, 'py: 'a>(
         thread,
         caller,
         extra,
+        ambient,
     };
     let logs = logs.as_ref();
     if logs.iter().any(|direct| direct.noise().is_some()) {

@@ -9,15 +9,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, renameat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fchmod, openat, renameat, statat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{
     AT_CREATING, AT_CURRENT, AT_INTENTS, AT_MAGIC, AT_SEGMENT, AT_VERSION, HEADER, LEN, MAGIC,
     State, VERSION,
 };
 use crate::report;
-use crate::segment::dir::LogDir;
+use crate::segment::dir::{LogDir, private_file};
 use crate::segment::naming;
 
 /// A version beyond this is no version but damage.
@@ -104,6 +105,7 @@ impl State {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::RUSR | Mode::WUSR,
         )?;
+        fchmod(&copy, Mode::RUSR | Mode::WUSR)?;
         let mut bytes = self.map.bytes(0, LEN);
         while !bytes.is_empty() {
             match rustix::io::write(&copy, bytes) {
@@ -135,24 +137,33 @@ pub(super) fn shown(dir: &LogDir, file: &str) -> String {
     format!("{}/.logspool/{file}", dir.path().display())
 }
 
-/// Opens or creates a state file. What is no file (a link, a fifo, a directory) is renamed out of the way.
+/// Opens or creates a state file. What is none of ours (a link, a fifo, a directory, another user's file, another file's second name) is
+/// renamed out of the way.
 pub(super) fn open_file(dir: &LogDir, file: &str) -> io::Result<OwnedFd> {
     if let Ok(stat) = statat(dir.own(), file, AtFlags::SYMLINK_NOFOLLOW)
-        && !FileType::from_raw_mode(stat.st_mode).is_file()
+        && let Some(why) = distrust(&stat)
     {
         let kept = free_name(dir, file)?;
         renameat(dir.own(), file, dir.own(), &kept)?;
         report::say(&format!(
-            "{} was damaged by something other than logspool: it is not a file. It is kept as {kept} and made anew",
+            "{} was damaged by something other than logspool: {why}. It is kept as {kept} and made anew",
             shown(dir, file)
         ));
     }
-    Ok(openat(
-        dir.own(),
-        file,
-        OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-        Mode::RUSR | Mode::WUSR,
-    )?)
+    private_file(dir.own(), file)
+}
+
+/// Why a state is not used: what is written to it would be written to something else, or somebody else made it.
+fn distrust(stat: &Stat) -> Option<String> {
+    if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        Some("it is not a file".to_owned())
+    } else if stat.st_uid != geteuid().as_raw() {
+        Some(format!("it belongs to user {}", stat.st_uid))
+    } else if stat.st_nlink > 1 {
+        Some("it has another name somewhere (a hard link)".to_owned())
+    } else {
+        None
+    }
 }
 
 /// A name to keep something damaged under.
