@@ -3,18 +3,19 @@
 //! Data flows one way:
 //!
 //! ```text
-//! logging call ─► level ─► encode ─► spool ─► writer ─► segments ─► gzip, retention
-//! └──── calling thread, attached to Python ───┘ └──── native threads, never attached ────┘
+//! logging call ─► level ─► sample ─► encode ─► collapse ─► spool ─► writer ─► segments ─► gzip, retention
+//! └─────────── calling thread, attached to Python ────────────┘ └──── native threads, never attached ────┘
 //! ```
 //!
 //! Invariants: native threads never attach to Python; no Rust lock is held while Python code can run; every lost
 //! record is counted and announced; user data never makes logging raise; one encoding per record; compression never
 //! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
 //!
-//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`segment`], [`spool`] → [`json`],
-//! [`redact`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
+//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`noise`] → [`segment`], [`spool`] → [`json`],
+//! [`redact`], [`sample`], [`collapse`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
 pub mod cli;
+pub mod collapse;
 pub mod config;
 pub mod console;
 pub mod engine;
@@ -25,11 +26,13 @@ pub mod janitor;
 pub mod json;
 pub mod mapping;
 pub mod memtrap;
+pub mod noise;
 pub mod payload;
 #[cfg(feature = "python")]
 mod python;
 pub mod redact;
 pub mod report;
+pub mod sample;
 pub mod segment;
 pub mod spool;
 pub mod stats;

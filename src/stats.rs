@@ -1,5 +1,7 @@
 //! Counters as `stats()` shows them. `emitted == written + dropped + in_flight`, always.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// What became of records.
@@ -38,6 +40,32 @@ impl Totals {
         self.dropped_other += other.dropped_other;
         self.announced += other.announced;
         self.waits += other.waits;
+    }
+}
+
+/// Records that were not written because they are noise: in none of the [`Totals`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Quieted {
+    /// By sampling.
+    pub sampled_out: SampledOut,
+    /// Repeats that became one record with a count.
+    pub collapsed: u64,
+}
+
+/// Records that were sampled out, once for each log that would have had them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SampledOut {
+    /// All of them.
+    pub total: u64,
+    /// By the rule's name.
+    pub rules: BTreeMap<String, u64>,
+}
+
+impl Quieted {
+    /// Adds what a rule has sampled out.
+    pub fn sample_out(&mut self, rule: &str, count: u64) {
+        self.sampled_out.total += count;
+        *self.sampled_out.rules.entry(rule.to_owned()).or_default() += count;
     }
 }
 
@@ -88,6 +116,9 @@ pub struct Stats {
     /// Of all spools together.
     #[serde(flatten)]
     pub totals: Totals,
+    /// What sampling and collapse left out.
+    #[serde(flatten)]
+    pub quieted: Quieted,
     /// Records taken from dead processes' spools.
     pub recovered: u64,
     /// Whether the writer thread is there.

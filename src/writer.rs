@@ -10,6 +10,7 @@ use rustix::fs::fstat;
 
 use crate::fork;
 use crate::janitor::{Janitor, Job};
+use crate::noise::Noise;
 use crate::report;
 use crate::segment::dir::LogDir;
 use crate::spool::drain::{Pass, Source};
@@ -46,6 +47,8 @@ pub struct Shared {
     pub spools: Mutex<Vec<Arc<Spool>>>,
     /// Compression and retention.
     pub janitor: Arc<Janitor>,
+    /// Sampling and collapse.
+    pub noise: Arc<Noise>,
     /// Records recovered from dead processes' rings.
     pub recovered: AtomicU64,
     /// What spools that are gone had counted, and records that found none.
@@ -167,6 +170,7 @@ impl Shared {
                     return;
                 }
             }
+            self.noise.write_due();
             let mut busy = false;
             let mut more = false;
             for spool in &spools {

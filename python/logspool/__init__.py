@@ -4,9 +4,10 @@ Every `logging.getLogger(...)` call stays as it is. Records become lines of JSON
 SIGKILL, and native threads write them to rotating, gzipped segments.
 """
 
-from logspool import _config, _core, cost
+from logspool import _config, _core, context, cost
 from logspool._basicconfig import basicConfig
 from logspool._core import Logger, __version__, flush, log_cost, shutdown, stats
+from logspool.context import bind, bound, clear, unbind
 from logspool.handler import SpoolHandler
 from logspool.logger import install, uninstall
 
@@ -15,11 +16,16 @@ __all__ = [
     "SpoolHandler",
     "__version__",
     "basicConfig",
+    "bind",
+    "bound",
+    "clear",
+    "context",
     "flush",
     "install",
     "log_cost",
     "shutdown",
     "stats",
+    "unbind",
     "uninstall",
 ]
 

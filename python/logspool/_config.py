@@ -65,6 +65,7 @@ def _at_exit() -> None:
     # Runs before logging.shutdown (hooks run last in, first out), and does not depend on logging's list of handlers,
     # which dictConfig empties. Records of later hooks and finalisers are written by the thread that makes them.
     state.exiting = True
+    _core.write_kept()
     flushed = _core.flush(EXIT_FLUSH_SECONDS)
     _core.shutdown(EXIT_COMPRESSION_SECONDS if flushed else 0.0)
 

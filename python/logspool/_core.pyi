@@ -1,16 +1,20 @@
 """The native core. Use `logspool`; the classes and functions here that it does not re-export are for its own modules."""
 
+import contextvars
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, final
 
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Context",
     "Logger",
     "NativeHandler",
     "RootLogger",
+    "Tail",
     "__version__",
+    "_context_variable",
     "_fast_calls",
     "_install",
     "_stack_traces",
@@ -27,6 +31,7 @@ __all__ = [
     "set_cost_opener",
     "shutdown",
     "stats",
+    "write_kept",
 ]
 
 __version__: str
@@ -53,9 +58,30 @@ class NativeHandler:
     def _set_plain(self, plain: bool, formats: bool = False) -> None: ...
     def handle(self, record: logging.LogRecord) -> bool: ...
     def emit(self, record: logging.LogRecord) -> None: ...
-    def _flush(self, timeout: float | None) -> bool: ...
+    def _flush(self, timeout: float | None, closing: bool = False) -> bool: ...
     def _path(self) -> str: ...
     def _close(self) -> None: ...
+
+_context_variable: contextvars.ContextVar[Context]
+
+@final
+class Context:
+    """What is bound: immutable."""
+
+    def __new__(cls, outer: Context | None, values: dict[str, object], tail: Tail | None = None) -> Self: ...
+    def without(self, names: tuple[str, ...]) -> Context | None: ...
+    def cleared(self) -> Context | None: ...
+    def values(self) -> dict[str, Any]: ...
+
+@final
+class Tail:
+    """The records that a block keeps back: at most `records` of `level` and below, of `bytes` together."""
+
+    def __new__(cls, outer: Context | None, level: int, records: int, bytes: int) -> Self: ...
+    def end(self, failed: bool) -> None: ...
+
+def write_kept() -> None:
+    """Write what all blocks keep back, and keep nothing back from now on: the process ends."""
 
 def log_cost(
     tier_id: str | None = None,
@@ -100,7 +126,10 @@ def shutdown(timeout: float | None = None) -> bool:
 
 def one_line(text: str) -> str: ...
 def stats() -> dict[str, Any]:
-    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always."""
+    """Counters of this process since its start. `emitted == written + dropped + in_flight`, always.
+
+    Beside these: `sampled_out` (`total`, and by rule in `rules`) and `collapsed` records, which are not in `emitted`.
+    """
 
 def main(argv: list[str], configured: dict[str, Any] | None = None) -> int:
     """The `logspool` command: its exit status. `argv` begins with the program's name; `configured` is `_origins.configured()`."""

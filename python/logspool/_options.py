@@ -29,7 +29,8 @@ class HandlerOptions(TypedDict, total=False):
     max_field: int | str
     max_record: int | str
     redact: bool | Collection[str] | Mapping[str, Any] | Callable[..., Any] | None
-    sample: int | Mapping[str, int] | Callable[..., Any] | None
+    sample: int | str | Mapping[str, int | str] | None
+    collapse: float | str | None
     truncate: bool | int | Mapping[str, int] | None
     encoding: str | None
     errors: str | None

@@ -67,4 +67,6 @@ def _shown(name: str, value: Any) -> str:
         return logging.getLevelName(value)  # type: ignore[no-any-return]
     if name == "console" and value is None:
         return "auto"
+    if name == "sample":
+        return ", ".join(f"{logger}={rate}" for logger, rate in value.items()) or "none"
     return "none" if value is None else str(value)

@@ -64,9 +64,10 @@ _HANDLER: dict[str, _Row] = {
     "src": ("src", _values.boolean, True, ()),
     "max_field": ("max_field", _values.size_above_zero, 16 * 1024, ("LOG_MAX_FIELD",)),
     "max_record": ("max_record", _values.record_size, 256 * 1024, ("LOG_MAX_RECORD",)),
-    # Checked, and without effect until redaction and sampling are there.
+    "sample": ("sample", _values.sample, {}, ("LOG_SAMPLE_HTTP",)),
+    "collapse": ("collapse", _values.collapse, None, ("LOG_COLLAPSE",)),
+    # Checked, and without effect until redaction is there.
     "redact": (_NO_CORE, _values.redact, True, ("LOG_REDACT",)),
-    "sample": (_NO_CORE, _values.sample, 1, ("LOG_SAMPLE_HTTP",)),
     "truncate": ("truncate", _values.truncate, _values.TRUNCATED, ()),
     # What FileHandler and RotatingFileHandler take besides.
     "mode": (_NO_CORE, _values.filemode, "a", ()),
@@ -139,6 +140,10 @@ def handler_settings(arguments: Mapping[str, Any], warn: Callable[[str], None]) 
         found = parse(name, parser, argument) if argument is not UNSET else from_environment(names, parser, warn)
         if key:
             settings[key] = default if found is UNSET else found
+            if name == "sample" and hasattr(argument, "keys") and _values.HTTP not in found:
+                # The variable is about HTTP clients only, and stands beside rules for others.
+                of_http = from_environment(names, parser, warn)
+                settings[key] = {**({} if of_http is UNSET else of_http), **found}
     if settings["service"] is UNSET:
         settings["service"] = _paths.app_name()
     return settings

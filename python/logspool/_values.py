@@ -277,7 +277,7 @@ def filemode(value: Any) -> str:
     raise kind("expected 'a': a log is never truncated (delete the old files, or choose another filename)")
 
 
-# Shapes only: redaction and sampling by logger come later.
+# Shapes only: redaction comes later.
 
 
 def redact(value: Any) -> Any:
@@ -292,14 +292,48 @@ def redact(value: Any) -> Any:
         raise TypeError("expected true, false, names of keys, a mapping of rules or a callable") from None
 
 
-def sample(value: Any) -> Any:
-    """1 in N (N of 1 or more), or a mapping of logger names to N."""
-    if value is None or callable(value):
-        return value
-    allowed = "expected a whole number N of 1 or more (keep 1 in N), or a mapping of logger names to N"
-    if hasattr(value, "keys"):
-        return {str(name): _whole(value[name], 1, allowed) for name in value}
-    return _whole(value, 1, allowed)
+#: The sampling rule for the DEBUG records of HTTP clients.
+HTTP = "http"
+
+
+def sample(value: Any) -> dict[str, str]:
+    """Rates by logger prefix or `http`, as `N` or `N/s`, from such a mapping, its text (`http=10, app.db=5/s`), or a rate for `http`.
+
+    None: no sampling.
+    """
+    if value is None or _is_none(value):
+        return {}
+    if isinstance(value, str) and "=" in value:
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        value = {name.strip(): rate for name, _, rate in pairs}
+    if not hasattr(value, "keys"):
+        return {HTTP: _rate(value)}
+    rates = mapping(value)
+    for name in rates:
+        if "*" in name or name != name.strip() or name.endswith("."):
+            raise ValueError(
+                f"{name!r}: expected the name of a logger, which stands for its children, too; or http, or ''"
+            )
+    return {name: _rate(rate) for name, rate in rates.items()}
+
+
+def _rate(value: Any) -> str:
+    allowed = "expected N (keep 1 in N) or N/s (keep N a second), N a whole number of 1 or more, or a mapping of logger names to these"
+    if isinstance(value, str) and value.strip().endswith("/s"):
+        return f"{_whole(value.strip()[:-2], 1, allowed)}/s"
+    return str(_whole(value, 1, allowed))
+
+
+def collapse(value: Any) -> float | None:
+    """Seconds above 0, a day at most; None or 0: not at all."""
+    allowed = "expected seconds above 0 (a day at most), or none"
+    try:
+        number = seconds(value)
+    except (ValueError, TypeError) as error:
+        raise type(error)(allowed) from None
+    if number is not None and number > 86_400:
+        raise ValueError(allowed)
+    return number or None
 
 
 #: Keys whose values are summaries, of responses and results and of what was asked, and their characters.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::engine;
 use crate::fork;
+use crate::noise::{LogNoise, NoiseSettings};
 use crate::report;
 use crate::spool::producer::{Appended, Caller, Spool};
 use crate::writer::Shared;
@@ -120,6 +121,41 @@ impl Log {
                 ));
             }
             wait = Duration::from_millis(2);
+        }
+    }
+
+    /// Puts what keeps noise down in front of this log; `None` where nothing is asked for. `identity` is in every line of JSON, and
+    /// no line is longer than `longest`.
+    #[must_use]
+    pub fn quieten(
+        &self,
+        settings: &NoiseSettings,
+        json: bool,
+        identity: &[u8],
+        longest: usize,
+    ) -> Option<Arc<LogNoise>> {
+        let noise = LogNoise::new(settings, json, identity, longest, &self.shared.noise)?;
+        noise.move_to(&self.spool, self.slot);
+        Some(noise)
+    }
+
+    /// The same noise as before this log was opened again; a forked child begins to count anew.
+    #[must_use]
+    pub fn quieten_again(&self, before: &Arc<LogNoise>) -> Arc<LogNoise> {
+        let noise = if before.is_inherited() {
+            before.afresh(&self.shared.noise)
+        } else {
+            Arc::clone(before)
+        };
+        noise.move_to(&self.spool, self.slot);
+        noise
+    }
+
+    /// Sees to it that what was counted will be written.
+    #[inline]
+    pub fn awaken(&self) {
+        if !self.shared.is_running() {
+            self.shared.start();
         }
     }
 

@@ -2,6 +2,8 @@
 //! open one.
 
 mod log;
+#[cfg(test)]
+mod noise_tests;
 mod open;
 #[cfg(test)]
 mod succession_tests;
@@ -80,6 +82,17 @@ pub fn engine() -> &'static Engine {
 impl Engine {
     /// Waits until everything accepted before the call is in segments.
     pub fn flush(&self, timeout: Option<Duration>, caller: &mut dyn Caller) -> Flushed {
+        // After the end nobody announces anything by itself.
+        self.flush_counts(timeout, caller, self.is_finished())
+    }
+
+    /// The same; when `ending` also what was sampled out.
+    fn flush_counts(
+        &self,
+        timeout: Option<Duration>,
+        caller: &mut dyn Caller,
+        ending: bool,
+    ) -> Flushed {
         let spools = self.shared.spools.lock().clone();
         // Announces what there is room for. True while drops wait for it; asked before the heads are read, so that an
         // announcement the writer commits meanwhile lies before them.
@@ -87,7 +100,8 @@ impl Engine {
             for spool in &spools {
                 spool.announce_drops();
             }
-            spools.iter().any(|s| s.has_unannounced())
+            let owed = self.shared.noise.settle(ending);
+            owed || spools.iter().any(|s| s.has_unannounced())
         };
         let mut owed = announce();
         let mut targets: Vec<_> = spools.iter().map(|s| (s, s.head())).collect();
@@ -142,7 +156,7 @@ impl Engine {
     pub fn shutdown(&self, timeout: Option<Duration>, caller: &mut dyn Caller) -> Flushed {
         let deadline = timeout.map(|t| Instant::now() + t);
         let left = || deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        let flushed = self.flush(timeout, caller);
+        let flushed = self.flush_counts(timeout, caller, true);
         if flushed == Flushed::Interrupted || self.forks != fork::forks() {
             return flushed;
         }
@@ -217,6 +231,7 @@ impl Engine {
         let gzip = &self.shared.janitor.counters;
         Stats {
             totals,
+            quieted: self.shared.noise.counted(),
             recovered: self.shared.recovered.load(Ordering::Relaxed),
             writer_running: self.shared.is_running(),
             spools: spools

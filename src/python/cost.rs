@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::bill::Bill;
+use super::context::{self, Ambient, Around};
 use super::encode::{Encoder, Nest, Written};
 use super::keys::Keys;
 use super::logger;
@@ -53,7 +54,7 @@ pub(crate) struct CostCall<'a, 'py> {
 }
 
 /// The names in `fields` that are ours: a `**fields` member or a static field so named gives way.
-const OURS: [&[u8]; 10] = [
+pub(super) const OURS: [&[u8]; 10] = [
     b"provider",
     b"model",
     b"tier_id",
@@ -99,15 +100,21 @@ impl RecordEncoder {
             .request_id
             .map(Borrowed::to_owned)
             .or(promoted[REQUEST_ID].take());
+        let ambient = Ambient::here(py);
         let thread = encoder.thread_name();
         let task = task_name(&encoder);
         let now = logger::now();
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
+            let around = ambient.encoded(py, self);
             out.push(b'{');
             if let Some(category) = &promoted[CATEGORY] {
                 out.extend_from_slice(b"\"category\":");
                 encoder.write_as_text(out, category);
                 out.push(b',');
+            } else if keep == Keep::Core {
+                out.extend_from_slice(around.short_category());
+            } else {
+                out.extend_from_slice(around.category());
             }
             out.extend_from_slice(b"\"ts\":");
             json::write_time(out, now);
@@ -134,12 +141,17 @@ impl RecordEncoder {
                     encoder.write_repeated(out, value);
                 }
             }
-            encoder.write_ids(out, &promoted);
+            encoder.write_ids(out, &promoted, around);
             self.write_cost_fields(
                 encoder,
                 call,
                 &bill,
                 if keep == Keep::All { &extras } else { &[] },
+                if keep == Keep::All {
+                    around
+                } else {
+                    around.of_ids()
+                },
                 out,
             )?;
             if call.legacy_keys {
@@ -156,22 +168,22 @@ impl RecordEncoder {
         call: &CostCall<'_, 'py>,
         bill: &Bill<'py>,
         extras: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
+        around: Around<'_>,
         out: &mut Vec<u8>,
     ) -> Written {
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
-        if !self.fixed.is_empty() {
+        let mut before = around.fields(self).peekable();
+        let mut keys = Keys::default();
+        if before.peek().is_some() {
             let given: Vec<_> = extras
                 .iter()
                 .map(|(key, _)| encoder.text_of(key.as_borrowed()))
                 .collect();
-            for (escaped, value) in &self.fixed {
-                if !OURS.contains(&escaped.as_slice()) && !given.contains(escaped) {
+            for (escaped, value, of_cost) in before {
+                if !of_cost && !given.iter().any(|given| given == escaped) {
                     separate(out, open);
-                    out.push(b'"');
-                    out.extend_from_slice(escaped);
-                    out.extend_from_slice(b"\":");
-                    out.extend_from_slice(value);
+                    context::write_field(out, escaped, value, encoder.limits);
                 }
             }
         }
@@ -189,7 +201,6 @@ impl RecordEncoder {
         if call.pricing.is_some() {
             encoder.write_known_or_null(out, b",\"pricing\":", call.pricing)?;
         }
-        let mut keys = Keys::default();
         if !extras.is_empty() {
             for name in OURS {
                 keys.take(name);

@@ -5,10 +5,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::attach::Attached;
+use super::context;
 use super::handler::NativeHandler;
 use super::held::Held;
 use super::open::Open;
 use super::record::RecordEncoder;
+use crate::noise::LogNoise;
 
 /// What a handler makes of a record that does not exist yet.
 pub(super) enum Reach<'a, 'py> {
@@ -39,11 +41,22 @@ impl Direct<'_, '_> {
         &self.open().encoder
     }
 
+    /// What keeps its noise down, if anything does.
+    #[inline]
+    pub(super) fn noise(&self) -> Option<&LogNoise> {
+        self.open().noise.as_deref()
+    }
+
     /// Commits a line. Raises only what a signal handler raised while it waited for room.
     #[inline]
     pub(super) fn append(&self, line: &mut [u8], level: i64) -> PyResult<()> {
         let mut caller = Attached::new(self.open.py());
-        self.native.commit(self.open(), line, level, &mut caller)?;
+        // SAFETY: as in `open`.
+        let open = unsafe { self.open.cast_unchecked::<Open>() };
+        if !context::keep(open, line, level, &mut caller)? {
+            self.native
+                .commit(self.open(), line, level, None, &mut caller)?;
+        }
         caller.raised.map_or(Ok(()), Err)
     }
 }

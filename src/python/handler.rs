@@ -16,6 +16,8 @@ use crate::engine::{Flushed, engine};
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
+use crate::python::context;
+use crate::python::noise::{self, Text};
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
@@ -184,9 +186,18 @@ impl NativeHandler {
     }
 
     /// Waits until everything accepted before the call is in segments; false when `timeout` (seconds) passed first.
-    #[pyo3(name = "_flush")]
-    #[allow(clippy::unused_self)] // A method of a handler, though all logs are flushed together.
-    fn wait_flushed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    /// All logs are flushed together; with `closing` this one also says what was sampled out of it.
+    #[pyo3(name = "_flush", signature = (timeout, closing=false))]
+    fn wait_flushed(&self, py: Python<'_>, timeout: Option<f64>, closing: bool) -> PyResult<bool> {
+        if closing {
+            let noise = self.inner.with(py, |inner| {
+                inner
+                    .open
+                    .as_ref()
+                    .and_then(|open| open.get().noise.clone())
+            });
+            py.detach(|| noise.iter().for_each(|noise| noise.announce()));
+        }
         flush(py, timeout)
     }
 
@@ -256,11 +267,16 @@ impl NativeHandler {
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
         let py = record.py();
-        let open = match slf.get().current(py) {
+        let held = match slf.get().current(py) {
             Ok(open) => open,
             Err(e) => return unopened(py, &e),
         };
-        let open = open.get();
+        let open = held.get();
+        if let Some(noise) = &open.noise
+            && !noise::keeps(noise, record)
+        {
+            return Ok(());
+        }
         let (formatter, formats) = slf.get().inner.with(py, |inner| {
             (
                 inner.formatter.as_ref().map(|f| f.clone_ref(py)),
@@ -290,18 +306,34 @@ impl NativeHandler {
         {
             mirror.show(record, level, &open.encoder);
         }
-        slf.get().commit(open, &mut line.bytes, level, caller)
+        if context::keep(&held, &line.bytes, level, caller)? {
+            return Ok(());
+        }
+        let text = match &open.noise {
+            Some(noise) if !open.settings.json && noise.collapse().is_some() => {
+                Some(Text::of(record, &line.bytes))
+            }
+            _ => None,
+        };
+        slf.get()
+            .commit(open, &mut line.bytes, level, text.as_ref(), caller)
     }
 
-    /// Commits a finished line.
+    /// Commits a finished line, unless it repeats a recent one. `text` is of a line of text.
     #[inline]
     pub(super) fn commit(
         &self,
         open: &Open,
         line: &mut [u8],
         level: i64,
+        text: Option<&Text>,
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
+        if let Some(noise) = &open.noise
+            && noise::repeats(open, noise, line, text, caller)
+        {
+            return Ok(());
+        }
         let json = open.settings.json;
         if !open.log.is_inherited()
             && open.log.append(line, json, level >= ERROR, caller) != Appended::Forked

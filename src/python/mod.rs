@@ -1,10 +1,12 @@
 //! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
-//! [`settings`] reads configuration, [`module`] holds the functions, [`command`] is the `logspool` command's entry.
+//! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
+//! [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;
 mod buffer;
 mod command;
+mod context;
 mod cost;
 mod cut;
 mod direct;
@@ -22,6 +24,7 @@ mod message;
 mod mirror;
 mod module;
 mod names;
+mod noise;
 mod objects;
 mod open;
 mod parts;
@@ -57,11 +60,14 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::refuse_subinterpreters(module.py())?;
         super::logger::set_up(module)?;
+        super::context::set_up(module)?;
         super::entry::install(module)
     }
 
     #[pymodule_export]
     use super::command::main;
+    #[pymodule_export]
+    use super::context::{Context, Tail};
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
@@ -72,7 +78,7 @@ mod _core {
     use super::mirror::one_line;
     #[pymodule_export]
     use super::module::{
-        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
+        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };
     #[pymodule_export]
     use super::traceback::stack_traces;

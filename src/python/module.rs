@@ -7,6 +7,8 @@ use pyo3::types::{PyBytes, PyDict};
 use serde::Serialize;
 
 use crate::engine::{FORK_WAIT, engine};
+use crate::python::attach::Attached;
+use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
 use crate::python::{cut, handler, mirror};
 use crate::report;
@@ -38,10 +40,19 @@ pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     handler::flush(py, timeout)
 }
 
+/// Writes what blocks keep back: the process ends.
+#[pyfunction]
+pub fn write_kept(py: Python<'_>) -> PyResult<()> {
+    let mut caller = Attached::new(py);
+    let written = context::write_kept(py, &mut caller);
+    caller.raised.map_or(written, Err)
+}
+
 /// Flushes, and waits within `timeout` seconds for compression under way; later records are written by who logs them.
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    write_kept(py)?;
     let flushed = handler::shutdown(py, timeout)?;
     py.detach(|| {
         // The threads start again with the next word.
@@ -66,6 +77,7 @@ struct All {
     #[serde(flatten)]
     stats: Stats,
     console: Console,
+    tail: TailStats,
     truncated: cut::Truncated,
 }
 
@@ -80,6 +92,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             written: mirrored.written,
             dropped: mirrored.dropped,
         },
+        tail: context::tail_stats(py),
         truncated: cut::truncated(),
     };
     Ok(pythonize::pythonize(py, &all)?)

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use smallvec::SmallVec;
 
+use super::context::Ambient;
 use super::encode::{Encoder, class_of};
 use super::fragments;
 use super::held::Held;
@@ -20,7 +21,7 @@ use super::text::{small_int, utf8};
 use crate::json;
 
 /// Keys of `extra` that stand at the top of a line, in the order of the schema. `event` and `category` stand elsewhere.
-const PROMOTED: [&str; 8] = [
+pub(super) const PROMOTED: [&str; 8] = [
     "event",
     "session_id",
     "request_id",
@@ -32,6 +33,10 @@ const PROMOTED: [&str; 8] = [
 ];
 pub(super) const EVENT: usize = 0;
 pub(super) const REQUEST_ID: usize = 2;
+pub(super) const TRACE_ID: usize = 3;
+pub(super) const SPAN_ID: usize = 4;
+pub(super) const TRACE_FLAGS: usize = 5;
+pub(super) const TOOL: usize = 6;
 pub(super) const CATEGORY: usize = 7;
 
 /// The values of [`PROMOTED`] keys.
@@ -44,10 +49,10 @@ pub(super) fn promoted_place(name: &[u8]) -> Option<usize> {
         b"event" => Some(EVENT),
         b"session_id" => Some(1),
         b"request_id" => Some(REQUEST_ID),
-        b"trace_id" => Some(3),
-        b"span_id" => Some(4),
-        b"trace_flags" => Some(5),
-        b"tool" => Some(6),
+        b"trace_id" => Some(TRACE_ID),
+        b"span_id" => Some(SPAN_ID),
+        b"trace_flags" => Some(TRACE_FLAGS),
+        b"tool" => Some(TOOL),
         b"category" => Some(CATEGORY),
         _ => None,
     }
@@ -96,6 +101,8 @@ pub(super) struct Parts<'py> {
     pub(super) odd_keys: bool,
     /// Microseconds since the epoch, where that is known otherwise than by `created`.
     pub(super) at: Option<i64>,
+    /// The bound context and the active span.
+    pub(super) ambient: Ambient<'py>,
     /// What Python rendered, empty as long as the template can be written as it is.
     pub(super) message: OnceCell<Rendered<'py>>,
 }
@@ -381,28 +388,8 @@ impl<'py> Encoder<'py> {
         }
     }
 
-    /// Appends the correlation ids and the tool, those there are.
-    #[inline]
-    pub(super) fn write_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
-        if promoted[EVENT + 1..CATEGORY].iter().any(Option::is_some) {
-            self.write_some_ids(out, promoted);
-        }
-    }
-
-    #[inline(never)]
-    fn write_some_ids(&self, out: &mut Vec<u8>, promoted: &Promoted<'py>) {
-        for (name, value) in PROMOTED.iter().zip(promoted).take(CATEGORY).skip(EVENT + 1) {
-            if let Some(value) = value {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(name.as_bytes());
-                out.extend_from_slice(b"\":");
-                self.write_id(out, name, value);
-            }
-        }
-    }
-
     /// Appends a correlation id; OpenTelemetry's own ints as the hexadecimal text it writes for them.
-    fn write_id(&self, out: &mut Vec<u8>, name: &str, value: &Bound<'py, PyAny>) {
+    pub(super) fn write_id(&self, out: &mut Vec<u8>, name: &str, value: &Bound<'py, PyAny>) {
         let width = match name {
             "trace_id" => 32,
             "span_id" => 16,

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 
+use super::context::{self, Ambient, Around, Encoded};
 use super::cut::{self, KeyLimits};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
@@ -52,8 +53,10 @@ pub(crate) struct RecordEncoder {
     pub(super) src: bool,
     pub(super) verdicts: &'static Verdicts,
     redactor: Option<Arc<Redactor>>,
+    /// Encoders of one kind write the same of a bound context.
+    pub(super) kind: u32,
     max_field: usize,
-    max_record: usize,
+    pub(super) max_record: usize,
 }
 
 /// What an attempt keeps of a record.
@@ -111,7 +114,9 @@ impl RecordEncoder {
             None => KeyLimits::default(),
         };
         let redact = settings.get_item("redact")?;
-        let off = redact.is_some_and(|redact| redact.is(PyBool::new(py, false)));
+        let off = redact
+            .as_ref()
+            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
         let redactor = (!off).then(|| Arc::new(Redactor::default()));
         let verdicts = Verdicts::of(&format!("{off} {truncate:?}"), redactor.as_ref(), truncate);
         let encoder = Encoder::new(py, names, limits, verdicts);
@@ -134,8 +139,10 @@ impl RecordEncoder {
             }
             fixed.push((escaped, json));
         }
+        let kind = context::kind(max_field, &fixed, redact.as_ref())?;
         Ok(RecordEncoder {
             identity,
+            kind,
             fixed,
             src: setting("src")?.is_truthy()?,
             verdicts,
@@ -158,7 +165,10 @@ impl RecordEncoder {
             return 0;
         };
         let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
-        let mut parts = Parts::default();
+        let mut parts = Parts {
+            ambient: Ambient::here(py),
+            ..Parts::default()
+        };
         encoder.take_apart(record, &mut parts);
         encoder.render_message(record, formatter, &mut parts);
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
@@ -268,11 +278,16 @@ impl RecordEncoder {
     ) -> Written {
         // Most lines fit, so that the buffer is not grown piece by piece.
         out.reserve(USUAL);
+        let around = parts.ambient.encoded(encoder.py, self);
         out.push(b'{');
         if let Some(category) = &parts.promoted[CATEGORY] {
             out.extend_from_slice(b"\"category\":");
             encoder.write_as_text(out, category);
             out.push(b',');
+        } else if keep == Keep::Core {
+            out.extend_from_slice(around.short_category());
+        } else {
+            out.extend_from_slice(around.category());
         }
         out.extend_from_slice(b"\"ts\":");
         let at = parts
@@ -309,10 +324,10 @@ impl RecordEncoder {
                 encoder.write_repeated(out, value);
             }
         }
-        encoder.write_ids(out, &parts.promoted);
+        encoder.write_ids(out, &parts.promoted, around);
         encoder.check(out)?;
         if keep == Keep::All {
-            self.write_fields(encoder, parts, out)?;
+            self.write_fields(encoder, parts, around, out)?;
         } else {
             self.write_dropped_note(out);
         }
@@ -362,6 +377,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         out: &mut Vec<u8>,
     ) -> Written {
         let error = parts
@@ -369,14 +385,21 @@ impl RecordEncoder {
             .get()
             .and_then(|message| message.error.as_ref());
         // Names can meet only where the call's own are not all there is.
-        if !self.fixed.is_empty() || parts.nested.is_some() || parts.odd_keys || error.is_some() {
-            return self.write_mixed_fields(encoder, parts, error, out);
+        let bound = around.encoded;
+        let meet = match bound {
+            None => !self.fixed.is_empty(),
+            Some(bound) => encoder.limits.items != usize::MAX || bound.meets_any(&parts.extras),
+        };
+        if meet || parts.nested.is_some() || parts.odd_keys || error.is_some() {
+            return self.write_mixed_fields(encoder, parts, around, error, out);
         }
-        if parts.extras.is_empty() {
+        let bound = bound.map_or(&[][..], Encoded::fields);
+        if parts.extras.is_empty() && bound.is_empty() {
             return Ok(());
         }
         out.extend_from_slice(b",\"fields\":{");
         let open = out.len();
+        out.extend_from_slice(bound);
         // For those that are cut: two may then read alike.
         let mut odd = Keys::default();
         for (key, value) in &parts.extras {
@@ -396,6 +419,7 @@ impl RecordEncoder {
         &self,
         encoder: &Encoder<'py>,
         parts: &Parts<'py>,
+        around: Around<'_>,
         error: Option<&String>,
         out: &mut Vec<u8>,
     ) -> Written {
@@ -416,18 +440,20 @@ impl RecordEncoder {
             .as_ref()
             .and_then(|nested| encoder.pairs_of(nested))
             .unwrap_or_default();
-        for (escaped, value) in &self.fixed {
+        let mut written = Vec::new();
+        for (escaped, value, _) in around.fields(self) {
             let overridden = keys.holds(escaped)
                 || nested
                     .iter()
                     .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
             if !overridden {
                 separate(out, open);
-                out.push(b'"');
-                out.extend_from_slice(escaped);
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(value);
+                context::write_field(out, escaped, value, encoder.limits);
+                written.push(escaped);
             }
+        }
+        for escaped in written {
+            keys.take(escaped);
         }
         encoder.check(out)?;
         for (key, value) in &parts.extras {

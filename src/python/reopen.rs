@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::engine::engine;
+use crate::noise::LogNoise;
 use crate::python::handler::{NativeHandler, to_python};
 use crate::python::mirror::Mirror;
 use crate::python::open::Open;
@@ -21,6 +22,7 @@ pub(super) struct Shut {
     encoder: Arc<RecordEncoder>,
     settings: Arc<OpenSettings>,
     mirror: Option<Arc<Mirror>>,
+    noise: Option<Arc<LogNoise>>,
 }
 
 impl NativeHandler {
@@ -35,6 +37,7 @@ impl NativeHandler {
             encoder: Arc::clone(&open.encoder),
             settings: Arc::clone(&open.settings),
             mirror: open.mirror.clone(),
+            noise: open.noise.clone(),
         });
         let before = self.inner.with(py, |inner| inner.shut.replace(shut));
         drop(before);
@@ -42,6 +45,8 @@ impl NativeHandler {
             std::mem::forget(old);
             return;
         }
+        let noise = open.noise.clone();
+        py.detach(|| noise.iter().for_each(|noise| noise.leave()));
         drop(old);
         py.detach(|| engine().release());
     }
@@ -59,6 +64,7 @@ impl NativeHandler {
         let open = Bound::new(
             py,
             Open {
+                noise: shut.noise.as_ref().map(|noise| log.quieten_again(noise)),
                 log,
                 encoder: Arc::clone(&shut.encoder),
                 settings: Arc::clone(settings),

@@ -1,5 +1,6 @@
 //! Settings as the Python face resolved them, into the core's types.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use crate::config::{
     Fsync, LogSettings, MAX_SPOOL_BYTES, MIN_SPOOL_BYTES, SpoolPlace, SpoolSettings, WhenFull,
 };
+use crate::noise::NoiseSettings;
 use crate::segment::when::When;
 
 /// What cannot be deserialised: Python objects the core only holds.
@@ -35,6 +37,10 @@ struct Raw {
     queue_max: Option<u64>,
     json: bool,
     console_level: Option<i64>,
+    /// `10` or `10/s` by logger prefix.
+    sample: BTreeMap<String, String>,
+    /// Seconds.
+    collapse: Option<f64>,
 }
 
 /// Everything needed to open a log, and to open it again in a forked child.
@@ -50,6 +56,8 @@ pub struct OpenSettings {
     pub json: bool,
     /// From which level on records are mirrored to standard error.
     pub console_level: Option<i64>,
+    /// Sampling and collapse.
+    pub noise: NoiseSettings,
 }
 
 impl OpenSettings {
@@ -69,6 +77,14 @@ impl OpenSettings {
                 raw.spool_bytes
             )));
         }
+        let noise = NoiseSettings {
+            sample: raw
+                .sample
+                .into_iter()
+                .map(|(name, rate)| Ok((name, rate.parse().map_err(PyValueError::new_err)?)))
+                .collect::<PyResult<_>>()?,
+            collapse: raw.collapse.map(seconds),
+        };
         Ok(Self {
             path: PathBuf::from(raw.filename),
             log: LogSettings {
@@ -90,13 +106,16 @@ impl OpenSettings {
                     Some(path) => SpoolPlace::Directory(path),
                 },
                 when_full: raw.when_full,
-                block_timeout: raw
-                    .block_timeout
-                    .map(|s| Duration::try_from_secs_f64(s.clamp(0.0, 1e9)).unwrap_or_default()),
+                block_timeout: raw.block_timeout.map(seconds),
                 queue_max: raw.queue_max,
             },
             json: raw.json,
             console_level: raw.console_level,
+            noise,
         })
     }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 1e9)).unwrap_or_default()
 }

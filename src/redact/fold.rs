@@ -49,6 +49,21 @@ impl Folded {
         at < MAX_NAME && self.starts >> at & 1 == 1
     }
 
+    /// The longest word, if it is ASCII.
+    pub(super) fn longest_word(&self) -> Option<&str> {
+        let mut longest = 0..0;
+        let mut end = self.len;
+        while end > 0 {
+            let start = self.last_word(end);
+            if end - start >= longest.len() {
+                longest = start..end;
+            }
+            end = start;
+        }
+        let word = std::str::from_utf8(&self.bytes[longest]).ok()?;
+        (!word.is_empty() && word.is_ascii()).then_some(word)
+    }
+
     /// Where the last word before `end` begins.
     pub(super) fn last_word(&self, end: usize) -> usize {
         let before = if end >= MAX_NAME {

@@ -291,13 +291,17 @@ struct Named {
     name: Vec<u8>,
     any_before: bool,
     any_after: bool,
+    /// Its longest word, which every spelling holds.
+    anchor: Option<String>,
 }
 
 impl Named {
     fn new(pattern: &str) -> Self {
         let pattern = pattern.trim();
+        let folded = Folded::of(pattern.as_bytes());
         Self {
-            name: Folded::of(pattern.as_bytes()).compact().to_vec(),
+            name: folded.compact().to_vec(),
+            anchor: folded.longest_word().map(str::to_owned),
             any_before: pattern.starts_with('*'),
             any_after: pattern.ends_with('*'),
         }
@@ -329,6 +333,19 @@ impl KeyRules {
         }
     }
 
+    /// A word of each name that was added, by which it is found in a text.
+    pub(super) fn anchors(&self) -> impl Iterator<Item = String> {
+        self.added.iter().filter_map(|named| named.anchor.clone())
+    }
+
+    /// Whether the user took `name` away.
+    pub(super) fn allows(&self, name: &[u8]) -> bool {
+        !self.allowed.is_empty() && {
+            let folded = Folded::of(name);
+            self.allowed.iter().any(|n| n.fits(folded.compact()))
+        }
+    }
+
     /// Which rule holds for `name`.
     pub(super) fn rule(&self, name: &[u8]) -> Option<RuleId> {
         let folded = Folded::of(name);
@@ -345,6 +362,17 @@ impl KeyRules {
         }
         judge(&folded)
     }
+}
+
+/// Whether `name` names a secret.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    judge(&Folded::of(name)).is_some()
+}
+
+/// The same, and it is more than one word: a variable rather than a bad password.
+pub(super) fn is_compound_name(name: &[u8]) -> bool {
+    let folded = Folded::of(name);
+    folded.last_word(folded.compact().len()) > 0 && judge(&folded).is_some()
 }
 
 fn judge(folded: &Folded) -> Option<RuleId> {

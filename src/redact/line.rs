@@ -250,4 +250,25 @@ mod tests {
             prop_assert_eq!(decode(&escaped), text);
         }
     }
+
+    /// What rules are made for, and what stands around it.
+    const PIECES: &str = "password|api_key|Api-Key|token|secret|Cookie|Authorization|credentials|sig|--token|=|: |\": \"|%3D|'|\\\\|\n| is |&|\\?|/|@|://|:\
+        |%3A%2F%2F|%40|Bearer |Basic |Digest username=|basic |sk-|sk-proj-|ghp_|github_pat_|glpat-|AKIA|AIza|hf_|xoxb-|eyJ|whsec_|1//0|123456789:AA|hooks.slack.com/services/\
+        |-----BEGIN RSA PRIVATE KEY-----|-----END|jdbc:oracle:thin:| -u |--user |\u{200b}|\u{1b}\\[0m|\u{202e}|é|…|[A-Za-z0-9_-]{16,44}|[A-Z2-7]{16}|[a-z0-9./+=]{1,12}| ";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn a_line_is_redacted_wherever_its_texts_are(pieces in proptest::collection::vec(PIECES, 1..12), before in "[a-z \\\\\"]{0,40}") {
+            static REDACTOR: std::sync::LazyLock<Redactor> = std::sync::LazyLock::new(Redactor::default);
+            let text = format!("{before}{}", pieces.concat());
+            let mut line = br#"{"ts":"2026-11-21T11:03:27.639009Z","level":"INFO","event":""#.to_vec();
+            json::write_escaped(&mut line, text.as_bytes());
+            line.extend_from_slice(b"\",\"more\":1}");
+            let expected = REDACTOR.text(&text).unwrap_or(text);
+            REDACTOR.line(&mut line, 0, usize::MAX);
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            prop_assert_eq!(line["event"].as_str(), Some(expected.as_str()));
+        }
+    }
 }

@@ -17,7 +17,7 @@ pub(super) enum Behind {
     Any,
     /// More than the end of the text, and it is no key of an object.
     Value,
-    /// `://`: an `@` before the path.
+    /// `://`: an `@`, before the path.
     Userinfo,
 }
 
@@ -43,8 +43,8 @@ const ADDRESS: usize = 1024;
 const WORD: usize = 64;
 /// Bytes of a block.
 const LANES: usize = 32;
-/// A token may begin so far into a run: after what is left of an escape (`\n`, `\xff`, `%3D`).
-const ESCAPE: usize = 3;
+/// A token may begin so far into a run: after what is left of an escape (`\n`, `\xff`, `%3D`, `\u0022`).
+const ESCAPE: usize = 5;
 
 /// Which buckets have a byte at one place of their windows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +108,7 @@ const TOKEN: Place = {
 const FOLD: u8 = 0x20;
 
 #[inline]
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.of(byte) != 0
 }
 
@@ -186,6 +186,13 @@ impl Word {
         Some(Self { text, behind, at })
     }
 
+    /// Whether it is found wherever `text` is.
+    pub(super) fn covers(&self, text: &str, behind: Behind) -> bool {
+        let text = text.to_ascii_lowercase();
+        let at = memchr::memmem::find(text.as_bytes(), &self.text);
+        at.is_some() && (self.behind == Behind::Any || self.behind == behind)
+    }
+
     /// Whether it stands at `start`.
     fn stands(&self, line: &[u8], start: usize) -> bool {
         let Some(there) = line.get(start..start + self.text.len()) else {
@@ -211,12 +218,17 @@ fn has_value(rest: &[u8]) -> bool {
     word.is_none_or(|end| rest[end] != b'"')
 }
 
+/// Whether an `@` follows before the path, or behind a colon with more than a port, or the text was cut.
 fn has_userinfo(rest: &[u8]) -> bool {
+    let (mut colon, mut port) = (false, true);
     for &byte in rest.iter().take(ADDRESS) {
         match byte {
             b'@' => return true,
-            b'/' | b'?' | b'#' | b'"' | b'\\' | b' ' => return false,
-            _ => {}
+            b'"' | b'\\' | b' ' => return false,
+            b'/' | b'?' | b'#' if port => return false,
+            b':' if !colon => colon = true,
+            _ if !byte.is_ascii() => return true,
+            _ => port &= !colon || byte.is_ascii_digit(),
         }
     }
     rest.len() >= ADDRESS

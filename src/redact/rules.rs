@@ -25,9 +25,9 @@ macro_rules! rules {
     ($($id:ident $name:literal $reason:literal,)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[repr(u16)]
-        #[allow(dead_code)]
+
         enum Index { $($id,)* }
-        $(#[allow(dead_code)] pub(super) const $id: RuleId = RuleId(Index::$id as u16);)*
+        $(pub(super) const $id: RuleId = RuleId(Index::$id as u16);)*
         /// Name and reason of each rule there is without settings.
         pub(super) const BUILT_IN: &[(&str, &str)] = &[$(($name, $reason),)*];
     };

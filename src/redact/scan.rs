@@ -94,7 +94,7 @@ pub(super) enum Ahead {
     At,
     Less,
     Newline,
-    PemEnd,
+    Dashes,
 }
 const AHEADS: usize = 4;
 
@@ -151,7 +151,7 @@ impl<'t> Scan<'t> {
             Ahead::At => memchr::memchr(b'@', rest),
             Ahead::Less => memchr::memchr(b'<', rest),
             Ahead::Newline => memchr::memchr2(b'\n', b'\r', rest),
-            Ahead::PemEnd => memchr::memmem::find(rest, b"-----END"),
+            Ahead::Dashes => memchr::memmem::find(rest, b"-----"),
         };
         self.step(found.unwrap_or(rest.len()) + 1);
         let found = found.map(|offset| at + offset);
@@ -159,13 +159,15 @@ impl<'t> Scan<'t> {
         found
     }
 
-    #[inline]
-    pub(super) fn step(&mut self, _bytes: usize) {
-        #[cfg(test)]
-        {
-            self.steps += _bytes;
-        }
+    #[cfg(test)]
+    pub(super) fn step(&mut self, bytes: usize) {
+        self.steps += bytes;
     }
+
+    #[cfg(not(test))]
+    #[inline]
+    #[allow(clippy::unused_self)] // Only a test counts.
+    pub(super) fn step(&mut self, _: usize) {}
 
     /// Whether a token may begin at `at`: no letter or digit stands before it, other than one that ends an escape
     /// (`\n`, `\u0022`, `\x1b`, `%3D`).

@@ -17,8 +17,10 @@ pub(super) enum Look {
     Exact,
     /// Begins with `sk-`: many providers'.
     Sk,
-    /// The beginning stands in the middle: `123456:AA…`.
+    /// The beginning stands after a bot's number: `123456:AA…`.
     Telegram,
+    /// The beginning stands after three characters.
+    Azure,
     /// The beginning is a path of a URL, and stays.
     Webhook,
 }
@@ -86,7 +88,11 @@ pub(super) const SHAPES: &[Shape] = &[
     plain("e2b_", LLM, Alnum, 32),
     plain("sbp_", SERVICE, Alnum, 32),
     plain("sb_secret_", SERVICE, Word, 20),
-    plain("gh", GITHUB, Word, 20),
+    plain("ghp_", GITHUB, Word, 20),
+    plain("gho_", GITHUB, Word, 20),
+    plain("ghu_", GITHUB, Word, 20),
+    plain("ghs_", GITHUB, Word, 20),
+    plain("ghr_", GITHUB, Word, 20),
     plain("github_pat_", GITHUB, Word, 20),
     plain("glpat-", GITLAB, Dotted, 16),
     plain("gldt-", GITLAB, Dotted, 16),
@@ -147,7 +153,7 @@ pub(super) const SHAPES: &[Shape] = &[
     plain("dckr_pat_", REGISTRY, Word, 20),
     plain("rubygems_", REGISTRY, Alnum, 40),
     // Azure's storage keys and secrets of applications come after their names; these do not.
-    shape("8Q~", AZURE, Class::Token68, 31, Look::Opaque),
+    shape("8Q~", AZURE, Class::Token68, 30, Look::Azure),
     // Others.
     plain("SG.", SERVICE, Dotted, 40),
     plain("dop_v1_", SERVICE, Alnum, 40),
@@ -184,13 +190,14 @@ pub(super) const SHAPES: &[Shape] = &[
     plain("EAACEdEose0cBA", SERVICE, Alnum, 20),
 ];
 
-/// What `sk-` goes on with where it is not `OpenAI`'s, and how long it is then at least.
-pub(super) const SK: &[(&str, RuleId)] = &[
-    ("ant-", ANTHROPIC),
-    ("or-", OPENROUTER),
-    ("proj-", OPENAI),
-    ("svcacct-", OPENAI),
-    ("admin-", OPENAI),
-    ("None-", OPENAI),
-    ("lf-", LLM),
+/// What `sk-` goes on with, and whether that alone is distinctive. Without any it is `OpenAI`'s, or one of many who copied it.
+pub(super) const SK: &[(&str, RuleId, bool)] = &[
+    ("ant-", ANTHROPIC, true),
+    ("or-v", OPENROUTER, true),
+    ("or-", OPENROUTER, false),
+    ("proj-", OPENAI, true),
+    ("svcacct-", OPENAI, true),
+    ("admin-", OPENAI, false),
+    ("None-", OPENAI, true),
+    ("lf-", LLM, false),
 ];

@@ -74,7 +74,11 @@ def snapshot(record: logging.LogRecord) -> list[Any]:
             found.append((key, type(value).__name__))
         else:
             found.append(
-                (str(key), without_number(value) if isinstance(value, str | int | float) else type(value).__name__)
+                # As text: a NaN is not equal to itself.
+                (
+                    str(key),
+                    repr(without_number(value)) if isinstance(value, str | int | float) else type(value).__name__,
+                )
             )
     return found
 
@@ -156,6 +160,11 @@ PATCHES: dict[str, tuple[Any, str]] = {
     for name in names
     if hasattr(owner, name)
 }
+BOUND_NAMES = (
+    *("session_id", "request_id", "trace_id", "span_id", "trace_flags", "tool", "category", "event"),
+    *("k", "a", "b", "m", "n", "u", "tool_name", "region", "zone", "fields", "level", "stack", "format_error"),
+    *('q"\n', "", "a\ud800", "name", "1"),
+)
 INSTANCE_PATCHES = (
     *("handle", "makeRecord", "callHandlers", "findCaller", "_log", "isEnabledFor", "filter"),
     *("info", "error", "critical", "warning", "getEffectiveLevel", "log"),

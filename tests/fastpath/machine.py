@@ -14,6 +14,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry import trace
+from opentelemetry.context import attach, detach
 from tests.fastpath import oracle, values
 from tests.fastpath.callers import ORDINARY_PLACES, PLACES
 from tests.fastpath.furniture import (
@@ -39,6 +41,8 @@ class Machine:
         self.handlers: dict[str, logging.Handler] = {}
         self.held: dict[str, Callable[..., Any]] = {}
         self.undo: dict[Any, Callable[[], None]] = {}
+        self.blocks: list[logspool.context.Bound] = []
+        self.spans: list[Any] = []
         self.closed = False
         #: What became of each operation.
         self.outcomes: list[Any] = []
@@ -54,6 +58,11 @@ class Machine:
         finally:
             for undo in self.undo.values():
                 undo()
+            while self.blocks:
+                self.do_block_end(False)
+            while self.spans:
+                self.do_span_end()
+            logspool.clear()
             for handler in self.handlers.values():
                 handler.close()
 
@@ -186,6 +195,39 @@ class Machine:
 
     def do_handler_unfilter(self, handler: str) -> None:
         self.handler(handler).filters.clear()
+
+    # -- what is bound -------------------------------------------------------------------------------------------------
+
+    def _values(self, name: str, bindings: dict[str, str]) -> dict[str, Any]:
+        return {key: values.VALUES[value](self.run, name) for key, value in bindings.items()}
+
+    def do_bind(self, name: str, bindings: dict[str, str]) -> None:
+        logspool.bind(**self._values(name, bindings))
+
+    def do_unbind(self, names: tuple[str, ...]) -> None:
+        logspool.unbind(*names)
+
+    def do_clear(self) -> None:
+        logspool.clear()
+
+    def do_block(self, name: str, bindings: dict[str, str], buffer: int | None, records: int) -> None:
+        block = logspool.bound(buffer=buffer, buffer_records=records, **self._values(name, bindings))
+        block.__enter__()
+        self.blocks.append(block)
+
+    def do_block_end(self, fails: bool) -> Any:
+        if self.blocks:
+            block = self.blocks.pop()
+            block.__exit__(*((LookupError, LookupError(), None) if fails else (None, None, None)))
+        return sorted(map(repr, logspool.context.current()))
+
+    def do_span(self, number: int) -> None:
+        span = trace.NonRecordingSpan(trace.SpanContext(number, number, is_remote=False))  # 0 is not valid
+        self.spans.append(attach(trace.set_span_in_context(span)))
+
+    def do_span_end(self) -> None:
+        if self.spans:
+            detach(self.spans.pop())
 
     # -- what others do to the logging module --------------------------------------------------------------------------
 

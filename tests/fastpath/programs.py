@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.fastpath import values
 from tests.fastpath.callers import ORDINARY_PLACES, PLACES
 from tests.fastpath.furniture import (
+    BOUND_NAMES,
     FACTORIES,
     FORMATTERS,
     HANDLER_PATCHES,
@@ -137,6 +138,19 @@ _others = st.one_of(
     st.tuples(st.just("handle"), _names, _levels),
     st.tuples(st.just("log_directly"), _names, _levels),
 )
+_bindings = st.dictionaries(
+    st.sampled_from(BOUND_NAMES), st.sampled_from((*values.PLAIN, *values.VALUES)), min_size=1, max_size=4
+)
+_contexts = st.one_of(
+    st.tuples(st.just("bind"), _names, _bindings),
+    st.tuples(st.just("bind"), _names, _bindings),
+    st.tuples(st.just("unbind"), st.lists(st.sampled_from(BOUND_NAMES), max_size=3).map(tuple)),
+    st.tuples(st.just("clear")),
+    st.tuples(st.just("block"), _names, _bindings, st.sampled_from((None, 10, 20, 30, 50)), st.sampled_from((1, 1000))),
+    st.tuples(st.just("block_end"), st.booleans()),
+    st.tuples(st.just("span"), st.integers(0, 3)),
+    st.tuples(st.just("span_end")),
+)
 _opening = st.tuples(
     st.lists(st.tuples(st.just("add"), _names, _spool_handlers), min_size=1, max_size=3),
     st.lists(st.tuples(st.just("level"), _names, st.sampled_from((10, 20, 30))), max_size=2),
@@ -188,6 +202,8 @@ _around: tuple[tuple[tuple[Any, ...], tuple[Any, ...]], ...] = (
     *([(("disable", 50), ("disable", 0)), (("level", "{name}", 50), ("level", "{name}", 10))] * 4),
     *([(("level", "", 30), ("level", "", 10))] * 4),
 )
+#: What is around a call, often enough that most programs have some of it.
+_bound = st.one_of(st.tuples(st.just("bind"), _names, _bindings), st.tuples(st.just("span"), st.integers(1, 3)))
 _changes = st.sampled_from(_around)
 _some_names = st.sampled_from(("a", "a.b", ""))
 
@@ -207,14 +223,16 @@ def _sandwich(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return [("add", name, handler), *calls(), spoiled, *calls(), mended, *calls()]
 
 
-# Made once: a strategy made anew for each program is looked through anew.
+# Made once: a strategy made anew for each program is looked through anew. Each is mapped by itself, because hypothesis takes equal
+# strategies for one, and the branches of a choice within a choice for equals.
 _part = st.one_of(
-    *[
-        st.one_of(
-            _plain_call, _plain_call, _any_call, _any_call, _mapping_call, _failing_call, _tree, _tree, _others
-        ).map(lambda operation: [operation])
-    ]
-    * 8,
+    *(
+        choice.map(lambda operation: [tuple(operation)])
+        for choice in (
+            *(_plain_call, _plain_call, _any_call, _any_call, _any_call, _mapping_call, _failing_call),
+            *(_tree, _tree, _others, _contexts),
+        )
+    ),
     _sandwich(),
 )
 _parts = st.lists(_part, min_size=3, max_size=14)
@@ -226,6 +244,7 @@ def programs(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     added, levels, early = draw(_opening)
     built = [("level", "", 10), *added, *levels]
     program = [("install",), *built] if early else [*built, ("install",)]
+    program += draw(st.lists(_bound, max_size=2))
     for part in draw(_parts):
         program += part
     return program

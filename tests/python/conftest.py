@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -11,9 +12,12 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from logfiles import DEADLINE_SECONDS
+from logfiles import DEADLINE_SECONDS, lines
+
+import logspool
 
 OURS = re.compile(
     r"(LOG|LOGSPOOL|OTEL)_.*|XDG_STATE_HOME|JSON_LOGS|SERVICE_NAME|ENVIRONMENT|APP_VERSION|PYTHONWARNINGS|PYTHONDEVMODE",
@@ -98,3 +102,57 @@ def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
         own.removeHandler(handler)
         handler.close()
     own.filters.clear()
+
+
+class Routed:
+    """A logger on one of the two routes, and what it wrote."""
+
+    def __init__(self, log: logging.Logger, path: Path) -> None:
+        self._log, self.path = log, path
+        self.handler: logspool.SpoolHandler = logspool.SpoolHandler(path, service="svc")
+        log.addHandler(self.handler)
+
+    @property
+    def log(self) -> logging.Logger:
+        """The logger. pytest gives handlers of its own to loggers that do not propagate: they are in the fast path's way."""
+        self._log.handlers[:] = [h for h in self._log.handlers if isinstance(h, logspool.SpoolHandler)]
+        for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+            self._log.isEnabledFor(level)  # what is not asked yet is asked on the standard path
+        return self._log
+
+    def lines(self) -> list[str]:
+        """Every line so far."""
+        assert logspool.flush(DEADLINE_SECONDS)
+        return lines(self.path)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record so far."""
+        return [json.loads(line) for line in self.lines()]
+
+    def events(self) -> list[str]:
+        """Every event so far."""
+        return [record["event"] for record in self.records()]
+
+
+@pytest.fixture(params=["standard", "fast"])
+def routed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Routed]:
+    """A logger at DEBUG with a log of its own, once as the standard library makes it and once on the fast path."""
+    fast = request.param == "fast"
+    # An earlier test's basicConfig may have left the loggers' class exchanged.
+    (logspool.install if fast else logspool.uninstall)()
+    own = logging.getLogger(f"routed.{request.node.name}")
+    own.setLevel(logging.DEBUG)
+    own.propagate = False
+    routed = Routed(own, tmp_path / "a.jsonl")
+    before, _ = logspool._core._fast_calls()
+    try:
+        yield routed
+        after, _ = logspool._core._fast_calls()
+        assert fast == (after > before)
+    finally:
+        logspool.clear()
+        for handler in own.handlers[:]:
+            own.removeHandler(handler)
+            handler.close()
+        if fast:
+            logspool.uninstall()

@@ -187,3 +187,27 @@ def test_a_call_has_the_extra_it_was_given_whatever_a_value_does_to_it(tmp_path:
         """,
     )
     assert all(r["fields"]["last"] == "original" and "added" not in r["fields"] for r in records[1:])
+
+
+def test_an_argument_given_twice_raises_also_where_nothing_is_logged(tmp_path: Path) -> None:
+    both(
+        tmp_path,
+        """
+        configure()
+        log = logging.getLogger("app")
+        log.info("one")
+        log.disabled = True
+        for arguments, keywords in (
+            (("m",), {"msg": "twice"}), (("m",), {"self": 1}), (("m",), {"level": 1}), (("m",), {"unknown": 1}), ((), {"msg": "once"})
+        ):
+            for call in (log.info, log.exception, lambda *a, **k: log.log(20, *a, **k)):
+                try:
+                    call(*arguments, **keywords)
+                    log.disabled = False
+                    log.info("%s was allowed", keywords)
+                except TypeError as error:
+                    log.disabled = False
+                    log.info("%s", error)
+                log.disabled = True
+        """,
+    )

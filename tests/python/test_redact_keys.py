@@ -36,7 +36,7 @@ Cookie = dict[str, str]
 
 
 @pytest.fixture(params=[True, False], ids=["fast", "handler"])
-def written(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+def written(tmp_path: Path, root: logging.Logger, request: pytest.FixtureRequest) -> Any:
     """Logs with the arguments given, and returns the text of the log and its records."""
     logspool.basicConfig(filename=tmp_path / "a.jsonl", level="DEBUG", fast=request.param)
     logger = logging.getLogger("redact.keys")
@@ -123,7 +123,7 @@ def test_arguments_by_name_are_seen_too(written: Any) -> None:
     )
 
 
-def test_static_fields_and_costs_are_seen_too(tmp_path: Path) -> None:
+def test_static_fields_and_costs_are_seen_too(root: logging.Logger, tmp_path: Path) -> None:
     logspool.basicConfig(filename=tmp_path / "a.jsonl", static={"deploy_token": SECRET})
     logging.getLogger("redact.static").info("started")
     logspool.log_cost("tier", "model", api_key=SECRET, request={"headers": {"Authorization": SECRET}})

@@ -13,9 +13,11 @@ const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
-    &["json", "redact", "sample", "console", "payload"],
+    &["json", "redact", "sample", "collapse", "console", "payload"],
     &["report"],
     &["segment", "spool"],
+    // Writes what was counted to the spool.
+    &["noise"],
     &["writer", "query", "ship", "cli", "janitor", "engine"],
     &["python"],
 ];
@@ -26,6 +28,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("config", "error"),
     ("stats", "error"),
     ("spool", "segment"),
+    // It works on finished lines.
+    ("collapse", "json"),
     // Without the feature `failpoints` it does not.
     ("sync", "failpoint"),
     ("writer", "janitor"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ assert_type(
         queue_max=None,
         fsync="none",
         redact=True,
-        sample=10,
+        sample={"http": 10, "app.db": "5/s"},
+        collapse=5,
         truncate={"response": 500},
         src=True,
         file_mode=0o600,
@@ -154,3 +156,35 @@ class OwnLogger(logspool.Logger):
         record = super().makeRecord(*args, **kwargs)
         record.__dict__["own"] = True
         return record
+
+
+# Context.
+assert_type(logspool.bind(session_id="s", user=object()), None)
+assert_type(logspool.unbind("session_id", "user"), None)
+assert_type(logspool.clear(), None)
+assert_type(logspool.context.current(), dict[str, Any])
+with logspool.bound(request_id="req_1", buffer=logging.DEBUG, buffer_records=10, buffer_bytes="1MB") as block:
+    assert_type(block, logspool.context.Bound)
+logspool.bound(buffer=1.5)  # type: ignore[arg-type]
+logspool.bind("session_id")  # type: ignore[call-arg]
+
+
+@logspool.bound(job="count")
+def count(upto: int) -> list[int]:
+    """Keeps its signature."""
+    return list(range(upto))
+
+
+@logspool.bound(job="feed")
+async def feed(upto: int) -> AsyncIterator[int]:
+    """Keeps its signature."""
+    async with logspool.bound(buffer="DEBUG"):
+        yield upto
+
+
+assert_type(count(3), list[int])
+assert_type(feed(3), AsyncIterator[int])
+assert_type(logspool.context.carry(count)(3), list[int])
+with logspool.context.executor(4, "tools") as pool:
+    assert_type(pool.submit(count, 3).result(), list[int])
+handler.addFilter(logspool.context.ContextFilter())

@@ -7,7 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use crate::python::encode::class_of;
-use crate::python::text::small_int;
+use crate::python::text::{small_int, utf8};
 
 /// What a call passes by name.
 const NAMES: [&str; 4] = ["exc_info", "extra", "stack_info", "stacklevel"];
@@ -78,6 +78,27 @@ impl<'a, 'py> Arguments<'a, 'py> {
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.named.is_none()
+    }
+
+    /// Whether an argument that is given by position is given by name, too: that raises also where nothing is logged.
+    #[cold]
+    pub(super) fn gives_twice(&self, message: usize) -> bool {
+        let positional: &[&[u8]] = if message == 0 {
+            &[b"self", b"msg"]
+        } else {
+            &[b"self", b"level", b"msg"]
+        };
+        let Some(named) = self.named else {
+            return false;
+        };
+        (0..self.given.len() - self.count).any(|at| {
+            // SAFETY: a live tuple of `str`, one for each value given by name.
+            let name: Borrowed<'_, '_, PyAny> = unsafe {
+                let name = ffi::PyTuple_GetItem(named.as_ptr(), at.cast_signed());
+                Borrowed::from_ptr(self.py, name)
+            };
+            utf8(name).is_some_and(|name| positional.contains(&name))
+        })
     }
 
     /// The level that `log` is given, if it is an int and no other.

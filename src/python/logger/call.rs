@@ -17,12 +17,14 @@ use super::world::World;
 use super::{plan, thread};
 use crate::json;
 use crate::python::buffer::Buffer;
+use crate::python::context::Ambient;
 use crate::python::direct::{Direct, Reach};
 use crate::python::encode::class_of;
 use crate::python::handler::NativeHandler;
 use crate::python::held::Held;
 use crate::python::record::USUAL;
-use crate::python::text::small_int;
+use crate::python::text::{small_int, utf8};
+use crate::sample::{Covered, Decisions, Rules, WARNING};
 
 /// Calls that went either way, for tests: only attached threads count.
 pub(super) static FAST: AtomicU64 = AtomicU64::new(0);
@@ -70,6 +72,8 @@ struct Begun<'py> {
     /// Microseconds since the epoch.
     created: i64,
     name: Held<'py>,
+    /// Which rules cover the logger, where they are those with this number.
+    covered: (u64, Covered),
     /// `{"ts":…,"level":…,"logger":…`, or nothing.
     line: Buffer,
 }
@@ -88,8 +92,10 @@ pub(super) fn log<'py>(
         return Outcome::Standard;
     }
     match way(world, arguments, method) {
-        Way::Disabled => Outcome::Done,
-        Way::Standard | Way::Ask(_) => Outcome::Standard,
+        Way::Disabled if arguments.is_plain() || !arguments.gives_twice(method.message) => {
+            Outcome::Done
+        }
+        Way::Disabled | Way::Standard | Way::Ask(_) => Outcome::Standard,
         Way::One(handler, begun) => {
             // SAFETY: `follow` found only handlers whose class is `SpoolHandler`, which derives from it.
             let handler = unsafe { handler.cast_unchecked::<NativeHandler>() };
@@ -193,6 +199,7 @@ fn follow<'py>(
         Begun {
             created,
             name: Held::new(plan.name.bind(py).as_any().as_borrowed()),
+            covered: plan.covered.get(),
             line,
         }
     };
@@ -226,6 +233,8 @@ fn write<'a, 'py: 'a>(
     if matches!(exc_info, Some(None)) {
         return Outcome::Standard;
     }
+    // Before the look at the extra: a span's code may run.
+    let ambient = Ambient::here(py);
     let extra = Extra::of(said.extra);
     if extra == Extra::Refused {
         return Outcome::Standard;
@@ -233,6 +242,7 @@ fn write<'a, 'py: 'a>(
     let Begun {
         created,
         name,
+        covered,
         mut line,
     } = begun;
     // Otherwise it has just been found.
@@ -249,8 +259,23 @@ fn write<'a, 'py: 'a>(
         thread,
         caller,
         extra,
+        ambient,
     };
+    let mut decisions = None;
     for direct in logs {
+        if let Some(noise) = direct.noise()
+            && method.level < WARNING
+            && let Some(rules) = noise.rules()
+            && let Some(place) =
+                covered_by(rules, covered, arguments, &record.name).rule(method.level)
+            && !noise.keeps(
+                decisions.get_or_insert_with(Decisions::default),
+                place,
+                created,
+            )
+        {
+            continue;
+        }
         direct.encoder().encode_call(&record, &mut line.bytes);
         if let Err(raised) = direct.append(&mut line.bytes, method.level) {
             return Outcome::Raised(raised);
@@ -260,6 +285,23 @@ fn write<'a, 'py: 'a>(
     }
     count(&FAST);
     Outcome::Done
+}
+
+/// Which of a log's rules cover the logger: as its plan knows, or found and noted there.
+#[inline(never)]
+fn covered_by(
+    rules: &Rules,
+    known: (u64, Covered),
+    arguments: Arguments<'_, '_>,
+    name: &Held<'_>,
+) -> Covered {
+    if known.0 == rules.id() {
+        return known.1;
+    }
+    let name = utf8(name.as_borrowed()).and_then(|name| std::str::from_utf8(name).ok());
+    let found = name.map_or_else(Covered::default, |name| rules.find(name));
+    plan::note_covered(arguments.py, arguments.logger.as_ptr(), (rules.id(), found));
+    found
 }
 
 /// What `_log` makes of a true `exc_info`, a tuple. `None` where that takes the standard library.

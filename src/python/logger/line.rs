@@ -11,6 +11,7 @@ use super::plan;
 use super::thread::Thread;
 use super::world::World;
 use crate::json;
+use crate::python::context::{Ambient, Encoded};
 use crate::python::encode::{Encoder, Nest, Overflow, class_of};
 use crate::python::fragments;
 use crate::python::held::Held;
@@ -34,6 +35,8 @@ pub(super) struct CallRecord<'a, 'py> {
     pub(super) thread: Thread<'py>,
     pub(super) caller: Caller<'py>,
     pub(super) extra: Extra,
+    /// The bound context and the active span.
+    pub(super) ambient: Ambient<'py>,
 }
 
 /// What kind of entries an `extra` has.
@@ -162,12 +165,28 @@ impl RecordEncoder {
         let said = record.said;
         if record.extra != Extra::Plain
             || record.exc_info.is_some()
-            || !(self.fixed.is_empty() || said.extra.is_none())
             || out.is_empty()
             || record.thread.piece.is_empty()
             || encoder.limits.text < plan::ROOM
         {
             return Ok(false);
+        }
+        // Encoded before, for such a log: nothing runs here.
+        let Some(around) = record.ambient.ready(self) else {
+            return Ok(false);
+        };
+        if let Some(extra) = said.extra {
+            let meets = around
+                .encoded
+                .map_or(!self.fixed.is_empty(), |bound| bound.meets(extra));
+            if meets {
+                return Ok(false);
+            }
+        }
+        let category = around.category();
+        if !category.is_empty() {
+            // After the brace.
+            out.splice(1..1, category.iter().copied());
         }
         out.extend_from_slice(b",\"event\":\"");
         let template = Template {
@@ -185,10 +204,25 @@ impl RecordEncoder {
             out.extend_from_slice(b",\"task\":");
             encoder.write_repeated(out, task);
         }
+        around.write_ids(out);
+        let bound = around.encoded.map_or(&[][..], Encoded::fields);
         if let Some(extra) = said.extra {
-            out.extend_from_slice(b",\"fields\":");
-            encoder.write_entries(out, extra, &Nest::TOP)?;
-        } else if !self.fixed.is_empty() {
+            if bound.is_empty() {
+                out.extend_from_slice(b",\"fields\":");
+                encoder.write_entries(out, extra, &Nest::TOP)?;
+            } else {
+                out.extend_from_slice(b",\"fields\":{");
+                out.extend_from_slice(bound);
+                let brace = out.len();
+                encoder.write_entries(out, extra, &Nest::TOP)?;
+                // An object of its own so far; never an empty one.
+                out[brace] = b',';
+            }
+        } else if !bound.is_empty() {
+            out.extend_from_slice(b",\"fields\":{");
+            out.extend_from_slice(bound);
+            out.push(b'}');
+        } else if around.encoded.is_none() && !self.fixed.is_empty() {
             self.write_fixed(out);
         }
         // Not where it was called: that is the program's own text.
@@ -212,6 +246,7 @@ impl RecordEncoder {
         let py = encoder.py;
         let mut parts = Parts {
             at: Some(record.created),
+            ambient: record.ambient.share(),
             ..Parts::default()
         };
         let said = record.said;

@@ -19,6 +19,7 @@ use crate::json;
 use crate::python::attach::AttachedCell;
 use crate::python::held::Held;
 use crate::python::text::utf8;
+use crate::sample::Covered;
 
 /// Ancestors, and handlers of one logger, beyond which calls go the standard way.
 const MANY: usize = 32;
@@ -73,6 +74,8 @@ pub(super) struct Plan {
     pub(super) heads: [Piece<ROOM>; LEVELS],
     /// The look at the world that the heads are of.
     look: u32,
+    /// Which of a log's sampling rules cover the logger, by the number of these rules: the last that were asked.
+    pub(super) covered: Cell<(u64, Covered)>,
     /// Addresses of the handlers reached, in order; none where a call has to go the standard way.
     pub(super) handlers: SmallVec<[usize; 2]>,
 }
@@ -132,6 +135,7 @@ impl Plan {
             levels: [const { Cell::new((0, false)) }; LEVELS],
             heads: heads(world, &own)?,
             look,
+            covered: Cell::default(),
             handlers: SmallVec::new(),
         };
         let mut standard = filters.is_empty();
@@ -329,6 +333,19 @@ pub(super) fn with<R>(
         let plan = entry.plan.as_ref()?;
         (plan.look == look && plan.is_good()).then(|| follow(plan))
     })
+}
+
+/// Notes in the logger's plan which rules cover it.
+pub(super) fn note_covered(py: Python<'_>, logger: *mut ffi::PyObject, covered: (u64, Covered)) {
+    let logger = logger as usize;
+    PLANS.with(py, |table| {
+        let entry = table[set_of(logger)]
+            .iter()
+            .find(|entry| entry.logger == logger);
+        if let Some(plan) = entry.and_then(|entry| entry.plan.as_ref()) {
+            plan.covered.set(covered);
+        }
+    });
 }
 
 /// Makes a plan. False if the logger is one that no plan can be made for.

@@ -115,6 +115,19 @@ impl Spool {
         Tried::Accepted
     }
 
+    /// Commits a line of our own, a record like others, where there is room at once: whoever calls may be who makes room.
+    pub fn append_if_room(&self, slot: usize, line: &mut [u8], numbered: bool) -> bool {
+        let mut producer = self.lock();
+        // What was dropped before is announced first.
+        let waits = self.ring.lost(slot).1 > 0 && self.settings.when_full != WhenFull::DropOldest;
+        let need = frame::size(line.len());
+        if waits || !self.has_room(&producer, need) && !self.start_afresh(&mut producer, need) {
+            return false;
+        }
+        self.put(&mut producer, slot, Kind::Record, line, numbered);
+        true
+    }
+
     /// An empty ring holds a line of any size up to its own: the rest of the lap is skipped.
     #[cold]
     pub(in crate::spool) fn start_afresh(&self, producer: &mut Producer, need: u64) -> bool {
