@@ -254,12 +254,13 @@ impl<'py> Encoder<'py> {
             (1024, 64, 16),
             (128, 8, 4),
         ] {
-            self.limits = Limits {
+            let tighter = Limits {
                 items,
                 depth,
                 end: left.min(limits.end),
-                ..limits.with_text(text.min(limits.text))
+                ..limits
             };
+            self.limits = tighter.with_text(text.min(limits.text));
             out.clear();
             let written = self.write_entries(&mut out, one.as_any().as_borrowed(), &Nest::TOP);
             if entered && written.is_ok() {
