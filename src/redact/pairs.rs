@@ -20,8 +20,8 @@ enum Between {
     Compared,
     /// `:`
     Colon,
-    /// `%3D`, `%253D`: percent-encoded so many times.
-    Encoded(usize),
+    /// `%3D`
+    Encoded,
     /// `, ` between two quoted texts
     Comma,
     /// White space after `--name`
@@ -55,9 +55,6 @@ pub(super) fn pair(scan: &mut Scan<'_>, rules: &Redactor, at: usize) {
     let Some((between, at)) = separator(scan, &name) else {
         return;
     };
-    if between == Between::Colon && is_of_an_arn(scan, &name) {
-        return;
-    }
     value(scan, rules, &name, between, at);
 }
 
@@ -124,13 +121,6 @@ fn named(scan: &Scan<'_>, rules: &Redactor, mut range: Range<usize>) -> Option<N
     })
 }
 
-/// `arn:aws:secretsmanager:eu-west-1:123456789012:secret:…`: what the secret is called.
-fn is_of_an_arn(scan: &Scan<'_>, name: &Named) -> bool {
-    let before = &scan.bytes[..name.range.start];
-    scan.bytes[name.range.clone()] == *b"secret"
-        && matches!(before, [.., last, b':'] if last.is_ascii_digit())
-}
-
 /// What follows the name, and where the value begins.
 fn separator(scan: &mut Scan<'_>, name: &Named) -> Option<(Between, usize)> {
     let mut at = name.range.end;
@@ -156,8 +146,8 @@ fn separator(scan: &mut Scan<'_>, name: &Named) -> Option<(Between, usize)> {
         b':' if scan.get(spaced + 1) == b'=' => (Between::Equals, 2),
         b':' if scan.get(spaced + 1) == b':' => return None,
         b':' => (Between::Colon, 1),
-        b'%' if scan.has(spaced, "%3d") || scan.has(spaced, "%3a") => (Between::Encoded(1), 3),
-        b'%' if scan.has(spaced, "%253d") || scan.has(spaced, "%253a") => (Between::Encoded(2), 5),
+        b'%' if scan.has(spaced, "%3d") || scan.has(spaced, "%3a") => (Between::Encoded, 3),
+        b'%' if scan.has(spaced, "%253d") || scan.has(spaced, "%253a") => (Between::Encoded, 5),
         b'\\' if scan.has(spaced, "\\u003d") || scan.has(spaced, "\\u003a") => (Between::Equals, 6),
         b',' if quote.is_some() => (Between::Comma, 1),
         _ if spaced == at => return None,
@@ -227,9 +217,7 @@ fn in_quotes(
         }
         let header =
             matches!(name.rule, AUTHORIZATION | COOKIE) && body.iter().any(|b| b" =".contains(b));
-        // A pair has only these two: its value may be of several words.
-        let words = scan.get(next) == b')' && body.contains(&b' ');
-        if !header && !words && !values::is_opaque(body, 6) {
+        if !header && !values::is_opaque(body, 6) {
             return;
         }
     }
@@ -288,12 +276,9 @@ fn bare(
     at: usize,
 ) {
     let tight = at == after;
-    let encoded = match between {
-        Between::Encoded(times) => times,
-        _ => 0,
-    };
+    let encoded = between == Between::Encoded;
     let why = Why::Name(name.range.clone());
-    if name.rule == AUTHORIZATION && encoded == 0 && between != Between::Sentence {
+    if name.rule == AUTHORIZATION && !encoded && between != Between::Sentence {
         let tight = tight || between == Between::Equals || begins_line(scan, name);
         schemes::header(scan, at, name.rule, why, tight);
         return;
@@ -415,9 +400,9 @@ fn secret(scan: &mut Scan<'_>, name: &Named, range: Range<usize>, quoted: bool) 
     scan.report(start..end, name.rule, Why::Name(name.range.clone()));
 }
 
-/// Where an unquoted value ends that is percent-encoded so many times. Depends on nothing before `at`, so that a run is read once.
-pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: usize) -> usize {
-    let known = &scan.values[encoded];
+/// Where an unquoted value ends. Depends on nothing before `at`, so that a run is read once.
+pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: bool) -> usize {
+    let known = &scan.values[usize::from(encoded)];
     if known.start <= at && at < known.end {
         return known.end;
     }
@@ -429,11 +414,11 @@ pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: usize) -> usize
     while !scan.text.is_char_boundary(end) {
         end -= 1;
     }
-    scan.values[encoded] = at..end;
+    scan.values[usize::from(encoded)] = at..end;
     end
 }
 
-fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: usize) -> bool {
+fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: bool) -> bool {
     match scan.bytes[at] {
         0..=b' ' | 0x7f | b'"' | b'\'' | b'`' | b'<' | b'>' => true,
         b'\\' => matches!(
@@ -458,10 +443,8 @@ fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: usize) -> bool {
                 | b'&'
                 | b'\\'
         ),
-        b'%' if encoded > 0 => {
-            // What is encoded more often than the name's `=` is the value's own.
-            let again = encoded > 1 && scan.has(at, "%25");
-            let after = usize::from(again) * 2 + 1;
+        b'%' if encoded => {
+            let after = usize::from(scan.has(at, "%25")) * 2 + 1;
             matches!(
                 (
                     scan.get(at + after),

@@ -34,50 +34,6 @@ fn stay(cases: &[&str]) {
 }
 
 #[test]
-fn values_that_are_escaped_or_encoded_more_often_than_their_names_go_whole() {
-    check(&[
-        "next=https%3A%2F%2Fx%2Fcb%3Fa%3D1%26password%3D«abc%2523def%2520g»%26b%3D2",
-        "a%253Fpassword%253D«abc%252523d»%2526b%253D2",
-        r#"{'body': '{"token": "«6w\\u00fc\\"\\u5bc6{O45f»", "ok": true}'}"#,
-        r#"{"error": "bad {'token': '«k7\\'{\"<ew1iX»', 'ok': True}"}"#,
-        r#"{"password": "«abc\\»", "ok": true}"#,
-        "headers [('accept', '*/*'), ('X-Auth-Token', '«four words of it»'), ('host', 'x')]",
-        "[(b'Private-Token', b'«four words of it»')]",
-        "('api-key', '«/s766E0x+TAjL/h/plTQBQ0UMKBDb3hdYRMJLOFHo3obIl==»')",
-        "refused Bearer «/z9MfKgwksAGz9VCjfbuPjA3Dwy70frPEc084==».",
-        "cookie: «a=1; b=2 and db_password = 'S64TbGfUvhd'»",
-    ]);
-}
-
-#[test]
-fn a_password_in_a_url_that_was_cut_before_its_host_goes() {
-    check(&[
-        "to postgresql://app:«fIWR22cMy5xz5»…(truncated, 1082 chars)",
-        "redis://:«qXVP8f»…(truncated, 980 chars)",
-        "amqps://guest:«WBnEY%2Fuk»…(truncated, 1040 chars)",
-        "?next=https%3A%2F%2Fbob%3A«secret1»…(truncated, 1040 chars)",
-    ]);
-    stay(&[
-        "to https://db.example.com:54…(truncated, 1082 chars)",
-        "to https://db.example.com:5432/a:b…(truncated, 1082 chars)",
-        "to https://db.example.com/a:b…(truncated, 1082 chars)",
-        "to http://[::1]:80…(truncated, 1082 chars)",
-    ]);
-}
-
-#[test]
-fn challenges_names_and_counts_are_no_secrets() {
-    stay(&[
-        "token_type=Bearer grant_type=client_credentials expires_in=4939",
-        "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\"",
-        "cookies: 1726",
-        "api_key_header=X-API-Key",
-        "self._password = password",
-        "arn:aws:secretsmanager:eu-west-1:195633953106:secret:search-VWybig",
-    ]);
-}
-
-#[test]
 fn values_under_names_of_secrets_go() {
     check(&[
         "password=«hunter2»",
@@ -577,7 +533,7 @@ fn hostile_near_matches_take_time_in_proportion_to_their_length() {
             steps(&piece.repeat(32 * times)),
         );
         assert!(
-            large <= small * 40 + 4096, // 32 times as long; a square would be 1,000 times as much
+            large <= small * 33 + 4096,
             "{piece:?}: {small} bytes looked at, then {large}"
         );
         assert!(large <= 40 * (256 << 10), "{piece:?}: {large}");

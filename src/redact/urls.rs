@@ -1,7 +1,7 @@
 //! Credentials in URLs, before the host: `https://user:password@host`, also percent-encoded.
 
 use super::rules::URL;
-use super::scan::{Ahead, CUT, Class, Scan, Why};
+use super::scan::{Ahead, Class, Scan, Why};
 use super::values;
 
 /// A name alone before the `@` is a credential if it is as long as one and looks like one.
@@ -12,13 +12,10 @@ const MOST: usize = 1024;
 /// `://` ends at `at`.
 pub(super) fn userinfo(scan: &mut Scan<'_>, at: usize) {
     let end = scan.run(Class::Url, at);
-    let bytes = scan.bytes;
     let Some(mut host) = scan.next(Ahead::At, at).filter(|&found| found < end) else {
-        if let Some(cut) = bytes[at..end].strip_suffix(CUT.trim_ascii_end()) {
-            unfinished(scan, at, at + cut.len());
-        }
         return;
     };
+    let bytes = scan.bytes;
     // The authority ends at the first of these, unless a password that was not encoded holds one.
     let limit = end.min(at + MOST);
     let authority = bytes[at..limit]
@@ -53,22 +50,6 @@ pub(super) fn userinfo(scan: &mut Scan<'_>, at: usize) {
     }
 }
 
-/// The text was cut at `cut`, before the `@`: what follows the colon is a password, unless it is a port.
-fn unfinished(scan: &mut Scan<'_>, at: usize, cut: usize) {
-    const MOST_PORT: usize = 5;
-    let user = &scan.bytes[at..cut.min(at + MOST)];
-    let is_end = |b: &u8| matches!(b, b'/' | b'?' | b'#');
-    let authority = user.iter().position(is_end).unwrap_or(user.len());
-    scan.step(authority);
-    let Some(colon) = user[..authority].iter().position(|b| *b == b':') else {
-        return;
-    };
-    let port = &user[colon + 1..authority];
-    if user[0] != b'[' && !(port.len() <= MOST_PORT && port.iter().all(u8::is_ascii_digit)) {
-        secret(scan, at + colon + 1, cut);
-    }
-}
-
 fn alone(scan: &mut Scan<'_>, at: usize, host: usize) {
     let user = &scan.bytes[at..host];
     if values::is_opaque(user, LEAST_ALONE) {
@@ -100,8 +81,6 @@ pub(super) fn encoded_userinfo(scan: &mut Scan<'_>, at: usize) {
     let part = &part[..authority];
     let (host, colon) = (find(part, b"%40"), find(part, b"%3a"));
     scan.step(3 * authority);
-    let cut = at + authority == end && scan.cut_at(end);
-    let host = host.or(cut.then_some(authority));
     if let (Some(host), Some(colon)) = (host, colon)
         && colon < host
     {

@@ -2,7 +2,7 @@
 
 use super::fold::Folded;
 use super::keys;
-use super::rules::{COOKIE, RuleId, TOKEN};
+use super::rules::{RuleId, TOKEN};
 
 /// What stands in a secret's place, in answers about it, or in code that has it.
 const NO_SECRETS: &[&str] = &[
@@ -232,20 +232,14 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     if is_placeholder(value) {
         return true;
     }
-    if (rule == TOKEN || rule == COOKIE) && is_number(value) {
+    if rule == TOKEN && is_number(value) {
         return true;
     }
     same(value, name)
 }
 
-/// `password=password`, `self._password = password`, `api_key_header=X-API-Key`: the name of what stands there.
 fn same(value: &[u8], name: &[u8]) -> bool {
-    let last = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
-    let (folded, last) = (Folded::of(value), Folded::of(last));
-    let header = value.len() > 2 && value[..2].eq_ignore_ascii_case(b"x-");
-    folded.compact() == last.compact()
-        || folded.compact() == Folded::of(name).compact()
-        || header && keys::is_name(value)
+    Folded::of(value).compact() == Folded::of(name).compact()
 }
 
 /// A number, also with a sign, separators, a point, a percent sign.
@@ -412,25 +406,11 @@ fn is_slug(value: &[u8]) -> bool {
 }
 
 pub(super) fn is_path(value: &[u8]) -> bool {
-    value.starts_with(b"/") && !is_base64(value)
+    value.starts_with(b"/")
         || value.starts_with(b"./")
         || value.starts_with(b"~/")
         || matches!(value, [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
         || memchr::memmem::find(value, b"://").is_some()
-}
-
-/// Whether what begins with `/` is base 64 that happens to begin so.
-fn is_base64(value: &[u8]) -> bool {
-    let value = &value[..value.len().min(256)];
-    let has = |part: &[u8], is: fn(&u8) -> bool| part.iter().any(is);
-    value.iter().any(|b| matches!(b, b'+' | b'='))
-        || value.split(|b| *b == b'/').any(|part| {
-            part.len() >= 16
-                && has(part, u8::is_ascii_digit)
-                && has(part, u8::is_ascii_lowercase)
-                && has(part, u8::is_ascii_uppercase)
-                && part.iter().all(u8::is_ascii_alphanumeric)
-        })
 }
 
 /// Whether what follows `sk-` is one: a long part of letters and digits mixed.
