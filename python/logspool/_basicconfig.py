@@ -63,7 +63,8 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
                    True: all are removed and closed. False: nothing is done where the root logger has handlers
     fast           True: loggers get the class `logspool.Logger`, whose calls take a native way wherever the outcome is the same
                    (see `logspool.install`). False: loggers are left as they are
-    redact, truncate   checked, and without effect in this version
+    redact         what must not reach the disk: True; False, "hint", "pii", "hint,pii" or a mapping: see docs/redaction.md
+    truncate       checked, and without effect in this version
 
     What was replaced is told by an INFO record of the logger `logspool`, and in the handler's `replaced`.
 

@@ -59,9 +59,10 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
     max_field, max_record   longest value in characters (16 KiB), longest record in bytes (256 KiB)
     delay            True opens the log with the first record
     mode, encoding, errors  as FileHandler's, checked: only `a` and `utf-8`; a log is never truncated
+    redact           what must not reach the disk: True; False, "hint", "pii", "hint,pii" or a mapping: see docs/redaction.md
     sample           keep 1 in N of the HTTP clients' DEBUG records, or {"logger": N or "N/s", "http": …}; WARNING and above stay
     collapse         seconds within which identical records become one with a count (None: each is written)
-    redact, truncate   checked, and without effect in this version
+    truncate         checked, and without effect in this version
 
     A formatter's text becomes the record's message (`json=False`: the line). The formatter that the standard
     `logging.basicConfig` gives to every handler by default is not set on a JSON log.

@@ -72,6 +72,19 @@ pub(super) fn class_of(value: Borrowed<'_, '_, PyAny>) -> *mut ffi::PyTypeObject
     unsafe { ffi::Py_TYPE(value.as_ptr()) }
 }
 
+/// Has Python's SIGINT handler run again, if this is the main thread.
+pub(super) fn interrupt_again(py: Python<'_>) {
+    let main = py.import("threading").and_then(|threading| {
+        Ok(threading
+            .call_method0("current_thread")?
+            .is(&threading.call_method0("main_thread")?))
+    });
+    if main.unwrap_or(false) {
+        // SAFETY: needs no more than an initialised interpreter.
+        unsafe { ffi::PyErr_SetInterrupt() };
+    }
+}
+
 impl<'py> Encoder<'py> {
     pub(super) fn new(
         py: Python<'py>,
@@ -118,17 +131,8 @@ impl<'py> Encoder<'py> {
     /// Puts a swallowed Ctrl-C back: Python's SIGINT handler runs again, after the logging call, if this is the main thread
     /// (elsewhere nobody pressed Ctrl-C: the exception was raised by hand).
     pub(super) fn finish(&self) {
-        if !self.interrupted.take() {
-            return;
-        }
-        let main = self.py.import("threading").and_then(|threading| {
-            Ok(threading
-                .call_method0("current_thread")?
-                .is(&threading.call_method0("main_thread")?))
-        });
-        if main.unwrap_or(false) {
-            // SAFETY: needs no more than an initialised interpreter.
-            unsafe { ffi::PyErr_SetInterrupt() };
+        if self.interrupted.take() {
+            interrupt_again(self.py);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the Python face calls: see `python/logspool/_core.pyi`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -11,6 +12,7 @@ use crate::python::attach::Attached;
 use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
 use crate::python::{handler, mirror};
+use crate::redact;
 use crate::report;
 use crate::stats::Stats;
 use crate::thread::await_gone;
@@ -77,6 +79,8 @@ struct All {
     #[serde(flatten)]
     stats: Stats,
     console: Console,
+    /// How often each rule struck.
+    redacted: BTreeMap<String, u64>,
     tail: TailStats,
 }
 
@@ -91,6 +95,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             written: mirrored.written,
             dropped: mirrored.dropped,
         },
+        redacted: redact::counts(),
         tail: context::tail_stats(py),
     };
     Ok(pythonize::pythonize(py, &all)?)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::context::{self, Ambient, Around, Encoded};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
@@ -104,11 +104,8 @@ impl RecordEncoder {
             end: max_record / 2,
         };
         let redact = settings.get_item("redact")?;
-        let off = redact
-            .as_ref()
-            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
-        let redactor = (!off).then(|| Arc::new(Redactor::default()));
-        let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
+        let (redactor, which) = super::redaction::redactor(redact.as_ref())?;
+        let verdicts = Verdicts::of(&which, redactor.as_ref());
         let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {

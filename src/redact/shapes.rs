@@ -199,5 +199,5 @@ pub(super) const SK: &[(&str, RuleId, bool)] = &[
     ("svcacct-", OPENAI, true),
     ("admin-", OPENAI, false),
     ("None-", OPENAI, true),
-    ("lf-", LLM, false),
+    ("lf-", LLM, true),
 ];
