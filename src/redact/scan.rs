@@ -192,9 +192,10 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// Whether the text was cut at `at`.
+    /// Whether the text was cut at `at`. In a stack trace the note stands on a line of its own.
     pub(super) fn cut_at(&self, at: usize) -> bool {
-        self.bytes[at..].starts_with(CUT)
+        let rest = &self.bytes[at..];
+        rest.strip_prefix(b"\n").unwrap_or(rest).starts_with(CUT)
     }
 
     /// Notes a finding. An empty one is none.
