@@ -17,16 +17,27 @@ impl Redactor {
     /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
     #[inline]
     pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        self.pass(out, start, HEAD, cut)
+    }
+
+    /// The same for a part of a line, which begins and ends outside of its strings.
+    #[inline]
+    pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        self.pass(out, start, 0, cut)
+    }
+
+    #[inline]
+    fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, cut: usize) -> bool {
         let text = |text: &str| self.text(text);
         if self.always() {
             return redact_strings(out, start, next_string, text);
         }
         let mut changed = false;
-        if self.prefilter.find(&out[start..], HEAD).is_some() {
-            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(HEAD));
+        if self.prefilter.find(&out[start..], head).is_some() {
+            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(head));
             changed = redact_strings(out, start, find, text);
         }
-        if out.len() - start > cut.saturating_add(HEAD) {
+        if out.len() - start > cut.saturating_add(head) {
             let find = |line: &[u8], from| {
                 memchr::memmem::find(line.get(from..)?, CUT).map(|at| from + at)
             };
