@@ -21,6 +21,7 @@ use crate::python::noise;
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
+use crate::python::text::without_payloads;
 use crate::report;
 use crate::spool::producer::Appended;
 
@@ -379,6 +380,7 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
+    let text = without_payloads(&text).map_or(text, |(told, _)| told.into());
     let text = encoder.redact_text(&text).map_or(text, Into::into);
     let start = out.len();
     sanitise::record(text.as_bytes(), out);

@@ -8,6 +8,7 @@ mod buffer;
 mod command;
 mod context;
 mod cost;
+mod cut;
 mod direct;
 mod encode;
 mod entry;
@@ -28,6 +29,7 @@ mod objects;
 mod open;
 mod parts;
 mod record;
+mod redaction;
 mod reopen;
 mod settings;
 mod sites;
@@ -79,6 +81,8 @@ mod _core {
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };
+    #[pymodule_export]
+    use super::redaction::{redact_apply, redact_explain};
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

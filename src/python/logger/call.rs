@@ -166,8 +166,15 @@ fn follow<'py>(
     method: Method<'_, 'py>,
     told: Option<(u64, bool)>,
 ) -> Way<'py> {
+    let disabled = || {
+        if plan.patched {
+            Way::Standard
+        } else {
+            Way::Disabled
+        }
+    };
     if plan.disabled {
-        return Way::Disabled;
+        return disabled();
     }
     if let (Some(place), Some(told)) = (method.place, told) {
         plan.remember(place, told);
@@ -178,7 +185,7 @@ fn follow<'py>(
     };
     match known {
         Some(true) => {}
-        Some(false) => return Way::Disabled,
+        Some(false) => return disabled(),
         None => return Way::Ask(plan.ask(py)),
     }
     // SAFETY: the plan is good: the lists hold these objects now.
