@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::encode::interrupt_again;
 use crate::redact::{Failed, Finding, Function, Pii, RedactSettings, Redactor};
+use crate::sync::Mutex;
 
 /// What a mapping may hold, besides functions.
 #[derive(Debug, Default, Deserialize)]
@@ -74,10 +75,10 @@ pub(super) fn redactor(
     redact: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<(Option<Arc<Redactor>>, String)> {
     let Some(redact) = redact.filter(|redact| !redact.is_none()) else {
-        return Ok((Some(Arc::new(Redactor::default())), String::new()));
+        return Ok((Some(usual()), String::new()));
     };
     if let Ok(on) = redact.cast::<PyBool>() {
-        let redactor = on.is_true().then(|| Arc::new(Redactor::default()));
+        let redactor = on.is_true().then(usual);
         let identity = if on.is_true() { "" } else { "off" };
         return Ok((redactor, identity.to_owned()));
     }
@@ -115,6 +116,12 @@ pub(super) fn redactor(
     };
     let redactor = Redactor::new(settings).map_err(|e| PyValueError::new_err(e.to_string()))?;
     Ok((Some(Arc::new(redactor)), identity))
+}
+
+/// The rules without any setting. They take milliseconds to make, so that all logs share them.
+fn usual() -> Arc<Redactor> {
+    static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
+    USUAL.lock().get_or_insert_default().clone()
 }
 
 /// What would go: rule, reason, where from, where to, in characters.

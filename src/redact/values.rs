@@ -2,7 +2,7 @@
 
 use super::fold::Folded;
 use super::keys;
-use super::rules::{RuleId, TOKEN};
+use super::rules::{COOKIE, RuleId, TOKEN};
 
 /// What stands in a secret's place, in answers about it, or in code that has it.
 const NO_SECRETS: &[&str] = &[
@@ -232,14 +232,20 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     if is_placeholder(value) {
         return true;
     }
-    if rule == TOKEN && is_number(value) {
+    if (rule == TOKEN || rule == COOKIE) && is_number(value) {
         return true;
     }
     same(value, name)
 }
 
+/// `password=password`, `self._password = password`, `api_key_header=X-API-Key`: the name of what stands there.
 fn same(value: &[u8], name: &[u8]) -> bool {
-    Folded::of(value).compact() == Folded::of(name).compact()
+    let last = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
+    let (folded, last) = (Folded::of(value), Folded::of(last));
+    let header = value.len() > 2 && value[..2].eq_ignore_ascii_case(b"x-");
+    folded.compact() == last.compact()
+        || folded.compact() == Folded::of(name).compact()
+        || header && keys::is_name(value)
 }
 
 /// A number, also with a sign, separators, a point, a percent sign.
