@@ -43,7 +43,7 @@ class HandlerOptions(TypedDict, total=False):
     redact: bool | str | RedactOptions
     sample: int | str | Mapping[str, int | str] | None
     collapse: float | str | None
-    truncate: bool | int | Mapping[str, int] | None
+    truncate: bool | int | str | Mapping[str, int | None] | None
     encoding: str | None
     errors: str | None
 

@@ -67,8 +67,7 @@ _HANDLER: dict[str, _Row] = {
     "redact": ("redact", _values.redact, True, ("LOG_REDACT",)),
     "sample": ("sample", _values.sample, {}, ("LOG_SAMPLE_HTTP",)),
     "collapse": ("collapse", _values.collapse, None, ("LOG_COLLAPSE",)),
-    # Checked, and without effect until truncation by key is there.
-    "truncate": (_NO_CORE, _values.truncate, None, ()),
+    "truncate": ("truncate", _values.truncate, _values.TRUNCATED, ()),
     # What FileHandler and RotatingFileHandler take besides.
     "mode": (_NO_CORE, _values.filemode, "a", ()),
     "encoding": (_NO_CORE, _values.encoding, "utf-8", ()),

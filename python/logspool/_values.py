@@ -404,13 +404,53 @@ def collapse(value: Any) -> float | None:
     return number or None
 
 
-def truncate(value: Any) -> Any:
-    """A bool, a number of characters, or a mapping of keys to characters."""
+#: Keys whose values are summaries, of responses and results and of what was asked, and their characters.
+TRUNCATED = {
+    "response_summary": 500,
+    "result_summary": 500,
+    "output_summary": 500,
+    "completion_summary": 500,
+    "reply_summary": 500,
+    "parameters": 1000,
+    "parameters_summary": 1000,
+    "arguments_summary": 1000,
+    "input_summary": 1000,
+    "prompt_summary": 1000,
+    "request_summary": 1000,
+}
+_MOST_LIMITS = 60
+
+
+def truncate(value: Any) -> dict[str, int]:
+    """Keys and their characters: from a bool, a number of characters for the usual keys, or a mapping that adds to these.
+
+    None in a mapping takes a key's limit away. Case, `-` and `_` in names make no difference.
+    """
     if value is None or isinstance(value, bool):
-        return value
-    if hasattr(value, "keys"):
-        return {str(name): size(value[name]) for name in value}
-    return size(value)
+        return dict(TRUNCATED) if value is not False else {}
+    if isinstance(value, str):
+        try:
+            return dict(TRUNCATED) if boolean(value) else {}
+        except ValueError:
+            pass
+    if not hasattr(value, "keys"):
+        return dict.fromkeys(TRUNCATED, size(value))
+    limits: dict[str, int] = dict(TRUNCATED)
+    for name in value:
+        if not isinstance(name, str) or not fold(name):
+            raise TypeError("expected a mapping of names of keys to characters, such as {'response': 500}")
+        for known in [known for known in limits if fold(known) == fold(name)]:
+            del limits[known]
+        if value[name] is not None:
+            limits[name] = size(value[name])
+    if len(set(limits.values())) > _MOST_LIMITS:
+        raise ValueError(f"expected at most {_MOST_LIMITS} different numbers of characters")
+    return limits
+
+
+def fold(name: str) -> str:
+    """A key as limits know it."""
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

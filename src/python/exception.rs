@@ -7,6 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::encode::{Encoder, Nest, Written};
+use super::text::without_payloads;
 use crate::json;
 
 /// Causes that are named; a longer chain is in the stack trace.
@@ -186,6 +187,11 @@ impl<'py> Encoder<'py> {
     }
 
     fn write_stack_text(&self, out: &mut Vec<u8>, text: &str) {
+        let told = without_payloads(text);
+        let text = told.as_ref().map_or(text, |(told, count)| {
+            self.tally.note_payloads(*count);
+            told
+        });
         let mut text = text.trim_end_matches('\n');
         let limit = self.limits.text.saturating_mul(STACK_FIELDS);
         let redacted;
@@ -198,6 +204,7 @@ impl<'py> Encoder<'py> {
         if text.len() <= limit {
             write_lines(out, text.as_bytes());
         } else {
+            self.tally.note(true);
             let total = text.chars().count();
             let boundary = |at: &usize| text.is_char_boundary(*at);
             let head = (0..=limit / 2).rev().find(boundary).unwrap_or(0);

@@ -8,6 +8,7 @@ mod buffer;
 mod command;
 mod context;
 mod cost;
+mod cut;
 mod direct;
 mod encode;
 mod entry;

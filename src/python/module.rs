@@ -11,7 +11,7 @@ use crate::engine::{FORK_WAIT, engine};
 use crate::python::attach::Attached;
 use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
-use crate::python::{handler, mirror};
+use crate::python::{cut, handler, mirror};
 use crate::redact;
 use crate::report;
 use crate::stats::Stats;
@@ -82,6 +82,7 @@ struct All {
     /// How often each rule struck.
     redacted: BTreeMap<String, u64>,
     tail: TailStats,
+    truncated: cut::Truncated,
 }
 
 /// Counters of this process since its start.
@@ -97,6 +98,7 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         },
         redacted: redact::counts(),
         tail: context::tail_stats(py),
+        truncated: cut::truncated(),
     };
     Ok(pythonize::pythonize(py, &all)?)
 }

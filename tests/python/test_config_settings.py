@@ -20,6 +20,49 @@ def resolve_and_collect(**arguments: Any) -> tuple[dict[str, Any], list[str]]:
     return handler_settings(arguments, said.append), said
 
 
+#: Keys with a limit of their own, by default.
+TRUNCATED = {
+    **dict.fromkeys(
+        ["response_summary", "result_summary", "output_summary", "completion_summary", "reply_summary"], 500
+    ),
+    **dict.fromkeys(
+        [
+            "parameters",
+            "parameters_summary",
+            "arguments_summary",
+            "input_summary",
+            "prompt_summary",
+            "request_summary",
+        ],
+        1000,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, TRUNCATED),
+        (True, TRUNCATED),
+        ("on", TRUNCATED),
+        (False, {}),
+        ("off", {}),
+        (200, dict.fromkeys(TRUNCATED, 200)),
+        ("1KB", dict.fromkeys(TRUNCATED, 1024)),
+        ({"response": 500}, {**TRUNCATED, "response": 500}),
+        (
+            {"Result-Summary": "1KB"},
+            {**{k: v for k, v in TRUNCATED.items() if k != "result_summary"}, "Result-Summary": 1024},
+        ),
+        ({"parameters": None, "other": None}, {k: v for k, v in TRUNCATED.items() if k != "parameters"}),
+    ],
+)
+def test_truncation_by_key_is_resolved_to_names_and_characters(
+    given: object, expected: dict[str, int]
+) -> None:  # req 34
+    assert resolve(truncate=given)["truncate"] == expected
+
+
 def test_defaults_are_the_documented_ones() -> None:
     settings = resolve(service="app")
     assert settings == {
@@ -48,6 +91,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "redact": True,
         "sample": {},
         "collapse": None,
+        "truncate": TRUNCATED,
         "console_level": None,
         "console_format": None,
     }
@@ -238,6 +282,11 @@ def test_sizes_are_read_as_people_write_them(given: object, bytes_: int) -> None
         ("sample", 0, ValueError),
         ("sample", {"httpx": "often"}, ValueError),
         ("truncate", "long", ValueError),
+        ("truncate", -1, ValueError),
+        ("truncate", 1.5, TypeError),
+        ("truncate", {"_": 1}, TypeError),
+        ("truncate", {1: 1}, TypeError),
+        ("truncate", {"a": "long"}, ValueError),
         ("encoding", "latin-1", ValueError),
         ("encoding", "no-such-codec", ValueError),
         ("errors", "shrug", ValueError),
