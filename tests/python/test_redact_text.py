@@ -18,13 +18,14 @@ MAKERS = {**SHAPES, **PLAIN, **QUOTED}
 
 
 def every_kind_in_every_form(seed: int, times: int = 1) -> list[Planted]:
-    """Each secret in each form of text that can hold it, as `shown`."""
+    """Secrets of each kind in the forms of text that can hold them, as `shown`."""
     rng = Random(seed)
     made: list[Planted] = []
     for kind in [kind for kind in MAKERS for _ in range(times)]:
         for carrier in (*QUOTING, *BARE, *(ALONE if kind in SHAPES else ())):
             secret = MAKERS[kind](rng)
-            if fits(secret, carrier):
+            # Of what is known by its shape a part, another with another seed: each form has some of each.
+            if fits(secret, carrier) and (kind not in SHAPES or rng.random() < 0.4):
                 text, parts = carry(rng, secret, carrier)
                 made.append(Planted(len(made), kind, carrier, "text", parts, text, lambda _: None))
     return made
