@@ -356,8 +356,8 @@ impl KeyRules {
         if self.added.iter().any(|n| n.fits(compact)) {
             return Some(KEYS);
         }
-        // A shell's working directory.
-        if name == b"PWD" || name == b"OLDPWD" {
+        // A shell's working directory; `Access-Control-Allow-Credentials: true`.
+        if name == b"PWD" || name == b"OLDPWD" || compact.ends_with(b"allowcredentials") {
             return None;
         }
         judge(&folded)

@@ -28,6 +28,9 @@ impl Redactor {
 
     #[inline]
     fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, cut: usize) -> bool {
+        if self.names_only {
+            return false;
+        }
         let text = |text: &str, whose| match whose {
             Whose::Callers => self.text(text),
             Whose::Ours => self.text_by_rules(text),

@@ -55,6 +55,9 @@ pub(super) fn pair(scan: &mut Scan<'_>, rules: &Redactor, at: usize) {
     let Some((between, at)) = separator(scan, &name) else {
         return;
     };
+    if between == Between::Colon && is_of_an_arn(scan, &name) {
+        return;
+    }
     value(scan, rules, &name, between, at);
 }
 
@@ -119,6 +122,13 @@ fn named(scan: &Scan<'_>, rules: &Redactor, mut range: Range<usize>) -> Option<N
         rule,
         doubtful,
     })
+}
+
+/// `arn:aws:secretsmanager:eu-west-1:123456789012:secret:…`: what the secret is called.
+fn is_of_an_arn(scan: &Scan<'_>, name: &Named) -> bool {
+    let before = &scan.bytes[..name.range.start];
+    scan.bytes[name.range.clone()] == *b"secret"
+        && matches!(before, [.., last, b':'] if last.is_ascii_digit())
 }
 
 /// What follows the name, and where the value begins.

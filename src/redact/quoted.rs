@@ -86,6 +86,8 @@ pub(super) fn close(scan: &mut Scan<'_>, quote: &Quote, start: usize) -> usize {
                 // more for each backslash before it.
                 before >= backslashes
                     && (before - backslashes).is_multiple_of(2 * (backslashes + 1))
+                    // Or the text stands in another, which writes a backslash as two: `\\"` is then no end.
+                    && (before == backslashes || goes_on_after(scan, at + 1))
             })
             .map(|at| at - backslashes),
     };
@@ -95,6 +97,15 @@ pub(super) fn close(scan: &mut Scan<'_>, quote: &Quote, start: usize) -> usize {
         let cut = memchr::memmem::find(&bytes[start..line], super::scan::CUT);
         cut.map_or(line, |at| start + at)
     })
+}
+
+/// Whether what stands at `at` may follow the end of a quoted text.
+fn goes_on_after(scan: &Scan<'_>, at: usize) -> bool {
+    match scan.get(at) {
+        0..=b' ' | b',' | b';' | b':' | b'.' | b'}' | b']' | b')' | b'>' | b'"' | b'\'' => true,
+        b'\\' => matches!(scan.get(at + 1), b'n' | b'r' | b't'),
+        _ => false,
+    }
 }
 
 /// Whether the bracket at `at` opens a list, dict or tuple of literals rather than code.

@@ -60,7 +60,9 @@ fn space(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
 /// The scheme `index` at `at`, in any text.
 pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
     let scheme = &SCHEMES[index];
-    if !scan.begins(at) {
+    // `--api-key …` is a name and its value, which is longer than a scheme's.
+    let named = at > 0 && matches!(scan.bytes[at - 1], b'-' | b'_');
+    if named || !scan.begins(at) {
         return;
     }
     let Some(start) = space(scan, at + scheme.name.len()) else {
@@ -77,7 +79,7 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
             let end = credential_end(scan, start);
             let body = &scan.bytes[start..end];
             let is = values::is_opaque(body, least) || end > start && scan.cut_at(end);
-            if !is {
+            if !is || is_parameter(scan, start..end) {
                 return;
             }
             end
@@ -113,6 +115,16 @@ fn credential_end(scan: &mut Scan<'_>, start: usize) -> usize {
         end -= 1;
     }
     end
+}
+
+/// Whether this is `name=value`, as in a challenge (`Bearer realm="…"`) or where the next pair follows (`token_type=Bearer scope=…`):
+/// a credential has `=` at its end alone.
+fn is_parameter(scan: &Scan<'_>, range: Range<usize>) -> bool {
+    let body = &scan.bytes[range.clone()];
+    let name = body.iter().position(|b| *b == b'=').unwrap_or(body.len());
+    let rest = &body[name..];
+    rest.iter().any(|b| *b != b'=')
+        || rest.len() == 1 && matches!(scan.get(range.end), b'"' | b'\'')
 }
 
 /// `username=`, `realm=`, `Credential=` and the like.
@@ -174,7 +186,7 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
         match bytes[at] {
             b'\\' if matches!(scan.get(at + 1), b'n' | b'r') => break,
             // A parameter in quotes: `realm="x"`. Otherwise the end of what the header stands in.
-            b'"' | b'\'' if quotes % 2 == 1 || at > start && bytes[at - 1] == b'=' => quotes += 1,
+            b'"' | b'\'' if quotes % 2 == 1 || follows_equals(&bytes[start..at]) => quotes += 1,
             b'\\' if matches!(scan.get(at + 1), b'"' | b'\'') && quotes.is_multiple_of(2) => {
                 if at > start && bytes[at - 1] == b'=' {
                     quotes += 1;
@@ -194,6 +206,11 @@ pub(super) fn line_end(scan: &mut Scan<'_>, start: usize) -> usize {
         at -= 1;
     }
     at
+}
+
+/// Whether the next thing is the value of a parameter: `realm=`, `realm = `.
+fn follows_equals(before: &[u8]) -> bool {
+    before.trim_ascii_end().ends_with(b"=")
 }
 
 /// Whether `name` is a scheme's.

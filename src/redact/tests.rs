@@ -49,6 +49,29 @@ fn stay(cases: &[&str]) {
 }
 
 #[test]
+fn escaped_quotes_of_an_inner_text_do_not_end_a_value() {
+    check(&[
+        r#"{'body': '{"token": "«6w\\u00fc\\"\\u5bc6{O45f»", "ok": true}'}"#,
+        r#"{"error": "bad {'token': '«k7\\'{\"<ew1iX»', 'ok': True}"}"#,
+        r#"{"password": "«abc\\»", "ok": true}"#,
+        "cookie: «a=1; b=2 and db_password = 'S64TbGfUvhd'»",
+        "tool --openai-api-key «4VJ1NLrM21-tfs#Ya.A2PbO.G/O%mFxz» --port 80",
+    ]);
+}
+
+#[test]
+fn challenges_names_and_counts_are_no_secrets() {
+    stay(&[
+        "token_type=Bearer grant_type=client_credentials expires_in=4939",
+        "WWW-Authenticate: Bearer realm=\"api\", error=\"invalid_token\"",
+        "cookies: 1726",
+        "api_key_header=X-API-Key",
+        "self._password = password",
+        "arn:aws:secretsmanager:eu-west-1:195633953106:secret:search-VWybig",
+    ]);
+}
+
+#[test]
 fn values_under_names_of_secrets_go() {
     check(&[
         "password=«hunter2»",

@@ -238,9 +238,14 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     same(value, name)
 }
 
-/// Whether it is the name itself, in any spelling.
+/// `password=password`, `self._password = password`, `api_key_header=X-API-Key`: the name of what stands there.
 pub(super) fn same(value: &[u8], name: &[u8]) -> bool {
-    Folded::of(value).compact() == Folded::of(name).compact()
+    let last = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
+    let (folded, last) = (Folded::of(value), Folded::of(last));
+    let header = value.len() > 2 && value[..2].eq_ignore_ascii_case(b"x-");
+    folded.compact() == last.compact()
+        || folded.compact() == Folded::of(name).compact()
+        || header && keys::is_name(value)
 }
 
 /// A number, also with a sign, separators, a point, a percent sign.

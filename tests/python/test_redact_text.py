@@ -18,13 +18,14 @@ MAKERS = {**SHAPES, **PLAIN, **QUOTED}
 
 
 def every_kind_in_every_form(seed: int, times: int = 1) -> list[Planted]:
-    """Each secret in each form of text that can hold it, as `shown`."""
+    """Secrets of each kind in the forms of text that can hold them, as `shown`."""
     rng = Random(seed)
     made: list[Planted] = []
     for kind in [kind for kind in MAKERS for _ in range(times)]:
         for carrier in (*QUOTING, *BARE, *(ALONE if kind in SHAPES else ())):
             secret = MAKERS[kind](rng)
-            if fits(secret, carrier):
+            # Of what is known by its shape a part, another with another seed: each form has some of each.
+            if fits(secret, carrier) and (kind not in SHAPES or rng.random() < 0.4):
                 text, parts = carry(rng, secret, carrier)
                 made.append(Planted(len(made), kind, carrier, "text", parts, text, lambda _: None))
     return made
@@ -34,14 +35,13 @@ ALL = every_kind_in_every_form(SEED)
 
 
 def test_every_kind_goes_in_every_form_of_text() -> None:
-    leaks = [
-        f"{one}\n    {left!r}" for one in ALL if Search([one]).in_bytes((left := redact.apply(one.shown)).encode())
-    ]
+    search = Search(ALL)
+    leaks = [f"{one}\n    {left!r}" for one in ALL if search.in_bytes((left := redact.apply(one.shown)).encode())]
     assert not leaks, f"{len(leaks)} of {len(ALL)} texts leak\n" + "\n".join(leaks[:60])
 
 
 def test_what_explain_finds_is_what_apply_takes_out() -> None:
-    for one in ALL:
+    for one in ALL[::3]:
         findings = redact.explain(one.shown)
         left, at = "", 0
         for finding in findings:
@@ -55,7 +55,7 @@ def test_what_was_redacted_is_not_redacted_again() -> None:
     """A line that is read and logged once more stays as it is."""
     again = [
         f"{one}\n    {once!r}\n    {twice!r}"
-        for one in ALL
+        for one in ALL[1::3]
         if (twice := redact.apply(once := redact.apply(one.shown))) != once
     ]
     assert not again, f"{len(again)} of {len(ALL)}\n" + "\n".join(again[:30])
