@@ -278,7 +278,10 @@ def filemode(value: Any) -> str:
 
 
 _PII = ("email", "iban", "card", "phone")
-_REDACT = "expected true, false, hint, pii, `hint,pii` or a mapping with any of hint, names_only, pii, keys, allow_keys, patterns, without, functions"
+_REDACT = (
+    "expected true, false, hint, pii, `hint,pii` or a mapping with any of "
+    "hint, names_only, pii, keys, allow_keys, patterns, without, functions"
+)
 
 
 def redact(value: Any) -> bool | dict[str, Any]:
