@@ -6,11 +6,15 @@
 
 mod counts;
 mod custom;
+mod extent;
 mod fold;
 mod functions;
 mod invisible;
 mod keys;
 mod line;
+mod named;
+mod names;
+mod opaque;
 mod pairs;
 mod pii;
 mod prefilter;
