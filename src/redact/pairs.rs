@@ -75,7 +75,7 @@ fn in_quotes(
         }
         let header =
             matches!(name.rule, AUTHORIZATION | COOKIE) && body.iter().any(|b| b" =".contains(b));
-        if !header && !values::is_opaque(body, 6) && !is_pair(scan, name, next, body) {
+        if !header && !values::is_opaque(body, 6) && !is_pair(scan, name, next, range.end, body) {
             return;
         }
     }
@@ -91,7 +91,7 @@ fn in_quotes(
 
 /// Whether name and value are alone between brackets, `('X-Auth-Token', '…')`, and no list of names: the name is a header's, or the
 /// brackets stand in a list. What stands after the value begins at `after`.
-fn is_pair(scan: &Scan<'_>, name: &Named, after: usize, body: &[u8]) -> bool {
+fn is_pair(scan: &Scan<'_>, name: &Named, after: usize, value_end: usize, body: &[u8]) -> bool {
     let before = &scan.bytes[..name.range.start];
     let quote = before
         .iter()
@@ -103,7 +103,8 @@ fn is_pair(scan: &Scan<'_>, name: &Named, after: usize, body: &[u8]) -> bool {
         [outside @ .., bracket @ (b'(' | b'[')] => (*bracket, outside),
         _ => return false,
     };
-    let closed = scan.get(after) == if bracket == b'(' { b')' } else { b']' };
+    let closed =
+        scan.get(after) == if bracket == b'(' { b')' } else { b']' } || scan.cut_at(value_end);
     let own = &scan.bytes[name.range.clone()];
     let in_list = matches!(
         outside.trim_ascii_end().last(),
@@ -248,7 +249,8 @@ fn secret(scan: &mut Scan<'_>, name: &Named, range: Range<usize>, quoted: bool) 
     if own == b"PWD" && values::is_path(body) {
         return;
     }
-    if values::is_none(body, name.rule, own) && !scan.cut_at(range.end)
+    let done = body.starts_with(b"***");
+    if values::is_none(body, name.rule, own) && (done || !scan.cut_at(range.end))
         || values::is_none(body, name.rule, own) && body.is_empty()
     {
         return;

@@ -56,6 +56,7 @@ fn escaped_quotes_of_an_inner_text_do_not_end_a_value() {
         r#"{"password": "«abc\\»", "ok": true}"#,
         "cookie: «a=1; b=2 and db_password = 'S64TbGfUvhd'»",
         "tool --openai-api-key «4VJ1NLrM21-tfs#Ya.A2PbO.G/O%mFxz» --port 80",
+        "[(b'accept', b'*/*'), (b'x-auth-token', b'«uqocpbv gqhbmdu tukqq»…(truncated, 776 chars)",
     ]);
 }
 
