@@ -120,8 +120,13 @@ pub(super) fn redactor(
     Ok((Some(Arc::new(redactor)), identity))
 }
 
+/// Whether the rules without any setting find nothing in a text. One that is no UTF-8 may hold anything.
+pub(super) fn is_clean(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| usual().find(text).is_empty())
+}
+
 /// The rules without any setting, which all logs share.
-fn usual() -> Arc<Redactor> {
+pub(super) fn usual() -> Arc<Redactor> {
     static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
     USUAL.lock().get_or_insert_default().clone()
 }
