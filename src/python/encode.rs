@@ -52,6 +52,9 @@ impl Limits {
     }
 }
 
+/// No shorter text says a secret: `pwd=1`.
+const SHORTEST: usize = 5;
+
 /// Deepest nesting that is written.
 pub(super) const MAX_DEPTH: u32 = 64;
 
@@ -79,6 +82,8 @@ pub(super) struct Encoder<'py> {
     pub(super) verdicts: &'static Verdicts,
     /// What was left out so far.
     pub(super) tally: Tally,
+    /// Whether something was written in which the usual rules may find something: otherwise no pass over the line is needed.
+    pub(super) look: Cell<bool>,
     interrupted: Cell<bool>,
 }
 
@@ -115,6 +120,7 @@ impl<'py> Encoder<'py> {
             limits,
             verdicts,
             tally: Tally::default(),
+            look: Cell::new(false),
             interrupted: Cell::new(false),
         }
     }
@@ -173,6 +179,15 @@ impl<'py> Encoder<'py> {
         }
     }
 
+    /// Notes whether a text, of which so many bytes were written, has to be looked at again when the line is finished.
+    #[inline]
+    pub(super) fn look_at(&self, text: &[u8], written: usize) {
+        if text.len() >= SHORTEST && !self.look.get() {
+            self.look
+                .set(written != text.len() || self.verdicts.may_strike(text));
+        }
+    }
+
     /// Appends a value of a plain type, during which no code can run; `false`, with nothing written, for any other (also for
     /// text with surrogates and for big ints: raising their errors may start the garbage collector, and with it user code).
     #[inline]
@@ -180,7 +195,11 @@ impl<'py> Encoder<'py> {
         let class = class_of(value);
         if class == &raw mut ffi::PyUnicode_Type {
             match utf8(value) {
-                Some(text) if text.len() <= self.limits.short => json::write_quoted(out, text),
+                Some(text) if text.len() <= self.limits.short => {
+                    let start = out.len();
+                    json::write_quoted(out, text);
+                    self.look_at(text, out.len() - start - 2);
+                }
                 _ => return false,
             }
         } else if class == &raw mut ffi::PyLong_Type {

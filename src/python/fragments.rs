@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::attach::AttachedCell;
 use super::parts::Role;
+use super::redaction::is_clean;
 use super::verdict::{Mark, Verdicts};
 
 /// Two to a set: a pair that shares a set does not push itself out.
@@ -160,7 +161,8 @@ pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
     let mut escaped = Vec::with_capacity(ROOM);
     crate::json::write_quoted(&mut escaped, plain);
     escaped.push(b':');
-    if escaped.len() != plain.len() + 3 {
+    // What there is something to redact in is looked at each time.
+    if escaped.len() != plain.len() + 3 || !is_clean(plain) {
         return;
     }
     let mut bytes = [0; ROOM];

@@ -34,7 +34,9 @@ impl<'py> Encoder<'py> {
             return None;
         }
         let text = utf8(key).filter(|text| text.len() <= self.limits.text)?;
+        let start = out.len();
         json::write_quoted(out, text);
+        self.look_at(text, out.len() - start - 2);
         out.push(b':');
         fragments::remember(key, text);
         Some(self.verdicts.judge(text))
@@ -61,6 +63,7 @@ impl<'py> Encoder<'py> {
     /// anything with structure as `str` gives it.
     #[inline(never)]
     pub(super) fn text_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Vec<u8> {
+        self.look.set(true);
         self.scalar_of(value).unwrap_or_else(|| {
             let mut text = Vec::new();
             match value.cast::<PyBytes>() {

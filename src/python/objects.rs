@@ -47,6 +47,7 @@ impl<'py> Encoder<'py> {
         value: Borrowed<'_, 'py, PyAny>,
         nest: &Nest<'_>,
     ) -> Written {
+        self.look.set(true);
         let class = value.get_type();
         if derives(&class.get_type(), self.names.enum_meta.bind(self.py))
             && let Some(inner) = self.ok(value.getattr(intern!(self.py, "_value_")))

@@ -13,6 +13,7 @@ use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::keys::Keys;
 use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
+use super::redaction;
 use super::verdict::Verdicts;
 use crate::json;
 use crate::payload;
@@ -108,20 +109,22 @@ impl RecordEncoder {
             None => KeyLimits::default(),
         };
         let redact = settings.get_item("redact")?;
-        let (redactor, which) = super::redaction::redactor(redact.as_ref())?;
+        let (redactor, which) = redaction::redactor(redact.as_ref())?;
         let verdicts = Verdicts::of(
             &format!("{which} {truncate:?}"),
             redactor.as_ref(),
             truncate,
         );
+        // What all lines share is looked at once where the usual rules are in force, else in each line.
+        let usual = redactor
+            .as_ref()
+            .is_none_or(|redactor| Arc::ptr_eq(redactor, &redaction::usual()));
+        let once = redactor.as_ref().filter(|_| usual);
         let mut identity = Vec::new();
         for name in ["service", "environment", "version"] {
             if let Some(value) = setting(name)?.extract::<Option<String>>()? {
                 identity.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
-                let value = redactor
-                    .as_ref()
-                    .and_then(|r| r.text(&value))
-                    .unwrap_or(value);
+                let value = once.and_then(|once| once.text(&value)).unwrap_or(value);
                 super::text::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
                 identity.push(b'"');
             }
@@ -144,6 +147,9 @@ impl RecordEncoder {
                     "static: {name}: too large for a field of every record"
                 )));
             }
+            if let Some(once) = once {
+                once.part(&mut json, 0, max_field);
+            }
             fixed.push((escaped, json));
         }
         let kind = context::kind(max_field, &fixed, redact.as_ref())?;
@@ -153,9 +159,7 @@ impl RecordEncoder {
             fixed,
             src: setting("src")?.is_truthy()?,
             verdicts,
-            usual: redactor
-                .as_ref()
-                .is_none_or(|redactor| Arc::ptr_eq(redactor, &super::redaction::usual())),
+            usual,
             redactor,
             max_field,
             max_record,
@@ -215,11 +219,19 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
-        if write(encoder, Keep::All, out).is_err() || self.redact(encoder, out, start).is_err() {
+        if write(encoder, Keep::All, out).is_err() || self.look_over(encoder, out, start).is_err() {
             out.truncate(start);
             self.write_tighter(encoder, out, write);
         }
         out.extend_from_slice(json::SEQ_PLACEHOLDER);
+    }
+
+    /// The same, unless the encoder knows that there is nothing to be found.
+    fn look_over(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
+        if self.usual && !encoder.look.get() {
+            return Ok(());
+        }
+        self.redact(encoder, out, start)
     }
 
     /// Takes out of the line that begins at `start` what patterns find in it.
@@ -287,7 +299,7 @@ impl RecordEncoder {
                 ..encoder.limits
             };
             encoder.limits = limits.with_text(text.min(self.max_field));
-            if write(encoder, keep, out).is_ok() && self.redact(encoder, out, start).is_ok() {
+            if write(encoder, keep, out).is_ok() && self.look_over(encoder, out, start).is_ok() {
                 break;
             }
             out.truncate(start);
@@ -301,6 +313,8 @@ impl RecordEncoder {
         keep: Keep,
         out: &mut Vec<u8>,
     ) -> Written {
+        // Messages, exceptions and names of records are not looked at piece by piece.
+        encoder.look.set(true);
         // Most lines fit, so that the buffer is not grown piece by piece.
         out.reserve(USUAL);
         let around = parts.ambient.encoded(encoder.py, self);

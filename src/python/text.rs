@@ -114,7 +114,9 @@ impl Encoder<'_> {
         let found = found_in(text);
         let told = found.map(|found| self.told(found));
         let text = told.as_ref().map_or(text, String::as_bytes);
+        let start = out.len();
         self.tally.note(write_cut(out, text, self.limits.text));
+        self.look_at(text, out.len() - start);
     }
 
     /// What a text is with its payloads told instead of shown.
@@ -151,7 +153,9 @@ impl Encoder<'_> {
                 let told = found.map(|found| self.told(found));
                 let text = told.as_ref().map_or(text, String::as_bytes);
                 out.push(b'"');
+                let start = out.len();
                 self.tally.note(write_cut(out, text, self.limits.text));
+                self.look_at(text, out.len() - start);
                 out.push(b'"');
             }
         }
@@ -176,6 +180,7 @@ impl Encoder<'_> {
 
     #[cold]
     fn write_surrogates(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
+        self.look.set(true);
         // SAFETY: `text` is a str; the codec's names are C strings; a new reference or null with an error comes back.
         let bytes = unsafe {
             let bytes = ffi::PyUnicode_AsEncodedString(
@@ -195,6 +200,7 @@ impl Encoder<'_> {
     /// `total` is how many there are in all; `data` may be only the first of them, but more than the limit if any is missing.
     /// An image or other binary is told by what it is.
     pub(super) fn write_bytes(&self, out: &mut Vec<u8>, data: &[u8], total: usize) {
+        self.look.set(true);
         if let Some(payload) = payload::in_bytes(data, total) {
             payload.write_json(out);
             self.tally.note_payloads(1);

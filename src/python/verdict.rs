@@ -79,6 +79,14 @@ impl Verdicts {
         self.redactor.as_ref()?.text(text)
     }
 
+    /// Whether a text may hold something that the rules replace.
+    #[inline]
+    pub(super) fn may_strike(&self, text: &[u8]) -> bool {
+        self.redactor
+            .as_ref()
+            .is_some_and(|redactor| redactor.may_strike(text))
+    }
+
     /// The verdict on a name, in UTF-8.
     #[inline(never)]
     pub(super) fn judge(&self, name: &[u8]) -> Mark {
@@ -134,6 +142,7 @@ impl<'py> Encoder<'py> {
         mark: Mark,
         nest: &Nest<'_>,
     ) -> Written {
+        self.look.set(true);
         match (self.verdicts.action(mark), &self.verdicts.redactor) {
             (Some(Action::Secret(rule)), Some(redactor)) => {
                 self.write_secret(out, value, redactor, rule, nest)

@@ -26,6 +26,12 @@ impl Redactor {
         self.pass(out, start, head, false, cut)
     }
 
+    /// Whether a text that JSON escapes nothing of may hold something to replace.
+    #[inline]
+    pub fn may_strike(&self, text: &[u8]) -> bool {
+        self.prefilter.find(text, 0).is_some()
+    }
+
     /// The same for a part of a line, which begins and ends outside of its strings.
     #[inline]
     pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {

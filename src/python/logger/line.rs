@@ -212,7 +212,7 @@ impl RecordEncoder {
         }
         // What stands around is redacted already, once for all lines: what comes before it is looked at, and what comes after.
         let apart = !around.is_empty();
-        if apart {
+        if apart && (encoder.look.get() || !self.usual) {
             self.redact_from(encoder, out, begin)?;
         }
         around.write_ids(out);
@@ -239,9 +239,10 @@ impl RecordEncoder {
             self.write_fixed(out);
         }
         // Not where it was called: that is the program's own text.
-        if !apart {
+        let look = encoder.look.get() || !self.usual;
+        if look && !apart {
             self.redact_from(encoder, out, begin)?;
-        } else if rest < out.len() {
+        } else if look && rest < out.len() {
             self.redact_part(encoder, out, rest)?;
         }
         if self.src && !record.caller.write(encoder, out) {
