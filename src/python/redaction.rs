@@ -67,6 +67,17 @@ impl Function for Callable {
     }
 }
 
+/// The one of most logs, made once.
+static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
+
+fn usual() -> Arc<Redactor> {
+    Arc::clone(
+        USUAL
+            .lock()
+            .get_or_insert_with(|| Arc::new(Redactor::default())),
+    )
+}
+
 /// The redactor that `redact` asks for, `None` for `False`, and a text that is the same for settings that are.
 ///
 /// # Errors

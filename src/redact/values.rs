@@ -232,20 +232,15 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     if is_placeholder(value) {
         return true;
     }
-    if (rule == TOKEN || rule == COOKIE) && is_number(value) {
+    if matches!(rule, TOKEN | COOKIE) && is_number(value) {
         return true;
     }
     same(value, name)
 }
 
-/// `password=password`, `self._password = password`, `api_key_header=X-API-Key`: the name of what stands there.
-fn same(value: &[u8], name: &[u8]) -> bool {
-    let last = name.rsplit(|b| *b == b'.').next().unwrap_or(name);
-    let (folded, last) = (Folded::of(value), Folded::of(last));
-    let header = value.len() > 2 && value[..2].eq_ignore_ascii_case(b"x-");
-    folded.compact() == last.compact()
-        || folded.compact() == Folded::of(name).compact()
-        || header && keys::is_name(value)
+/// Whether it is the name itself, in any spelling.
+pub(super) fn same(value: &[u8], name: &[u8]) -> bool {
+    Folded::of(value).compact() == Folded::of(name).compact()
 }
 
 /// A number, also with a sign, separators, a point, a percent sign.
@@ -313,6 +308,8 @@ pub(super) fn is_code(value: &[u8]) -> bool {
     }
     match rest.first() {
         Some(b'(' | b'[') => true,
+        // The name of a header.
+        Some(b'-') if !value.iter().any(u8::is_ascii_digit) => keys::is_compound_name(value),
         Some(_) => false,
         None => {
             let first = head.split(|b| *b == b'.').next().unwrap_or(head);
