@@ -129,12 +129,6 @@ pub(super) fn redactor(
     Ok((Some(Arc::new(redactor)), identity))
 }
 
-/// The rules without any setting. They take milliseconds to make, so that all logs share them.
-fn usual() -> Arc<Redactor> {
-    static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
-    USUAL.lock().get_or_insert_default().clone()
-}
-
 /// What would go: rule, reason, where from, where to, in characters.
 #[pyfunction]
 pub fn redact_explain(

@@ -243,6 +243,7 @@ mod tests {
         redact_strings(
             &mut out,
             6,
+            false,
             |line, from| memchr::memmem::find(line.get(from..)?, b"key").map(|at| from + at),
             |text, _| {
                 text.contains(secret)
@@ -295,7 +296,7 @@ mod tests {
         fn every_string_is_found_where_all_are_looked_at(texts in proptest::collection::vec("[a-z\"\\\\ ]{0,5}", 0..6)) {
             let line = serde_json::to_string(&texts).unwrap();
             let mut seen = Vec::new();
-            redact_strings(&mut line.into_bytes(), 0, next_string, |text, _| { seen.push(text.to_owned()); None });
+            redact_strings(&mut line.into_bytes(), 0, false, next_string, |text, _| { seen.push(text.to_owned()); None });
             prop_assert_eq!(seen, texts);
         }
 
