@@ -69,6 +69,7 @@ GROUPS: dict[str, Group] = {
     "W0": _calls("W0", *_CORE, "nexuslog", "fastlogging", "logxide", "picologging"),
     "W1": _calls("W1", *_CORE, *_PEERS, "otel"),
     "W2": _calls("W2", *_CORE, *_PEERS, "otel", "dumps", "open"),
+    "redaction": Group({"mode": "calls", "workload": "W2", "count": 21_000}, ("fast", "names_only", "unredacted"), 15),
     "W3": _calls("W3", *(r for r in (*_CORE, *_PEERS, "otel") if r not in _WITHOUT_W3), count=4_000),
     "W4": _calls("W4", *_CORE, *_PEERS, "otel", "dumps", "open", "log_cost"),
     "paced": Group(_PACED, ("null", *_CORE[3:], *_PEERS), 10),

@@ -86,6 +86,19 @@ class Goals:
             "×",
             at_least=True,
         )
+        # What each costs, to the call without: 1.08 and 1.15 are 8 and 15 %.
+        yield lambda: Goal(
+            "W2 redacted by names, p50 to unredacted",
+            1.08,
+            self.against("redaction", "names_only", "unredacted", "p50"),
+            "×",
+        )
+        yield lambda: Goal(
+            "W2 redacted by names and patterns, p50 to by names alone",
+            1.15,
+            self.against("redaction", "fast", "names_only", "p50"),
+            "×",
+        )
         yield lambda: Goal(
             "W3, an exception, p50 to structlog's", 0.35, self.against("W3", "fast", "structlog", "p50"), "×"
         )

@@ -288,6 +288,20 @@ class LogspoolFast(Logspool):
         return {"info": logger.info, "exception": logger.exception, "log_cost": logspool.log_cost}
 
 
+class NamesOnly(LogspoolFast):
+    label = "logspool.basicConfig, redacting by names of keys alone"
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "redact": {"names_only": True}}
+
+
+class Unredacted(LogspoolFast):
+    label = "logspool.basicConfig, redacting nothing"
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "redact": False}
+
+
 class LogCost(LogspoolFast):
     label = "logspool.log_cost"
     calls: ClassVar = {
@@ -308,7 +322,9 @@ ROUTES: dict[str, type[Route]] = {
     "structlog": Structlog,
     "logspool": Logspool,
     "fast": LogspoolFast,
+    "names_only": NamesOnly,
+    "unredacted": Unredacted,
     "log_cost": LogCost,
 }
-OURS = frozenset(("logspool", "fast", "log_cost"))
+OURS = frozenset(("logspool", "fast", "names_only", "unredacted", "log_cost"))
 FLOORS = frozenset(("build", "null", "dumps", "write"))

@@ -12,6 +12,7 @@ class RedactOptions(TypedDict, total=False):
     """What `redact=` may say besides True, False, "hint", "pii" and "hint,pii"."""
 
     hint: bool
+    names_only: bool
     pii: bool | Collection[Literal["email", "iban", "card", "phone"]]
     keys: Collection[str]
     allow_keys: Collection[str]

@@ -278,13 +278,16 @@ def filemode(value: Any) -> str:
 
 
 _PII = ("email", "iban", "card", "phone")
-_REDACT = "expected true, false, hint, pii, `hint,pii` or a mapping with any of hint, pii, keys, allow_keys, patterns, without, functions"
+_REDACT = (
+    "expected true, false, hint, pii, `hint,pii` or a mapping with any of "
+    "hint, names_only, pii, keys, allow_keys, patterns, without, functions"
+)
 
 
 def redact(value: Any) -> bool | dict[str, Any]:
     """True, False, or a mapping of what differs from True.
 
-    `hint` (bool), `pii` (bool, or some of email, iban, card, phone), `keys`, `allow_keys`, `without` (names), `patterns`
+    `hint` and `names_only` (bool), `pii` (bool, or some of email, iban, card, phone), `keys`, `allow_keys`, `without` (names), `patterns`
     (name: regular expression), `functions` (name: callable).
     """
     if hasattr(value, "keys"):
@@ -304,6 +307,7 @@ def redact(value: Any) -> bool | dict[str, Any]:
 def _redact_mapping(value: Any) -> bool | dict[str, Any]:
     parsers: dict[str, Callable[[Any], Any]] = {
         "hint": boolean,
+        "names_only": boolean,
         "pii": _pii,
         "keys": _names,
         "allow_keys": _names,

@@ -121,6 +121,7 @@ fn redactor(matches: &ArgMatches) -> Result<Redactor, String> {
     };
     let pii = matches.get_flag("pii");
     let settings = RedactSettings {
+        names_only: false,
         hint: true,
         pii: Pii {
             email: pii,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::encode::{Encoder, Nest, class_of};
 use super::fragments;
@@ -62,7 +63,11 @@ impl<'py> Encoder<'py> {
     pub(super) fn text_of(&self, value: Borrowed<'_, 'py, PyAny>) -> Vec<u8> {
         self.scalar_of(value).unwrap_or_else(|| {
             let mut text = Vec::new();
-            self.write_str_of(&mut text, value);
+            match value.cast::<PyBytes>() {
+                // A payload, or it would have been a scalar.
+                Ok(bytes) => self.write_told(&mut text, bytes.as_bytes()),
+                Err(_) => self.write_str_of(&mut text, value),
+            }
             unquoted(text)
         })
     }

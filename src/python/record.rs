@@ -53,6 +53,8 @@ pub(crate) struct RecordEncoder {
     pub(super) src: bool,
     pub(super) verdicts: &'static Verdicts,
     redactor: Option<Arc<Redactor>>,
+    /// Whether what is clean by the usual rules is clean: no others are in force.
+    pub(super) usual: bool,
     /// Encoders of one kind write the same of a bound context.
     pub(super) kind: u32,
     max_field: usize,
@@ -91,14 +93,6 @@ impl RecordEncoder {
                 "max_record: {max_record}: too small for a line; use at least {MIN_MAX_RECORD} bytes"
             )));
         }
-        let mut identity = Vec::new();
-        for name in ["service", "environment", "version"] {
-            if let Some(value) = setting(name)?.extract::<Option<String>>()? {
-                identity.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
-                super::text::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
-                identity.push(b'"');
-            }
-        }
         let limits = Limits {
             text: 0,
             short: 0,
@@ -120,6 +114,18 @@ impl RecordEncoder {
             redactor.as_ref(),
             truncate,
         );
+        let mut identity = Vec::new();
+        for name in ["service", "environment", "version"] {
+            if let Some(value) = setting(name)?.extract::<Option<String>>()? {
+                identity.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
+                let value = redactor
+                    .as_ref()
+                    .and_then(|r| r.text(&value))
+                    .unwrap_or(value);
+                super::text::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
+                identity.push(b'"');
+            }
+        }
         let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
@@ -147,6 +153,9 @@ impl RecordEncoder {
             fixed,
             src: setting("src")?.is_truthy()?,
             verdicts,
+            usual: redactor
+                .as_ref()
+                .is_none_or(|redactor| Arc::ptr_eq(redactor, &super::redaction::usual())),
             redactor,
             max_field,
             max_record,

@@ -19,6 +19,7 @@ use crate::sync::Mutex;
 #[serde(default, deny_unknown_fields)]
 struct Raw {
     hint: bool,
+    names_only: bool,
     pii: Vec<String>,
     keys: Vec<String>,
     allow_keys: Vec<String>,
@@ -67,17 +68,6 @@ impl Function for Callable {
     }
 }
 
-/// The one of most logs, made once.
-static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
-
-fn usual() -> Arc<Redactor> {
-    Arc::clone(
-        USUAL
-            .lock()
-            .get_or_insert_with(|| Arc::new(Redactor::default())),
-    )
-}
-
 /// The redactor that `redact` asks for, `None` for `False`, and a text that is the same for settings that are.
 ///
 /// # Errors
@@ -113,6 +103,7 @@ pub(super) fn redactor(
     let on = |kind: &str| raw.pii.iter().any(|on| on == kind);
     let settings = RedactSettings {
         hint: raw.hint,
+        names_only: raw.names_only,
         pii: Pii {
             email: on("email"),
             iban: on("iban"),
@@ -127,6 +118,17 @@ pub(super) fn redactor(
     };
     let redactor = Redactor::new(settings).map_err(|e| PyValueError::new_err(e.to_string()))?;
     Ok((Some(Arc::new(redactor)), identity))
+}
+
+/// Whether the rules without any setting find nothing in a text. One that is no UTF-8 may hold anything.
+pub(super) fn is_clean(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| usual().find(text).is_empty())
+}
+
+/// The rules without any setting, which all logs share.
+pub(super) fn usual() -> Arc<Redactor> {
+    static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
+    USUAL.lock().get_or_insert_default().clone()
 }
 
 /// What would go: rule, reason, where from, where to, in characters.

@@ -100,6 +100,15 @@ impl Encoder<'_> {
         out.push(b'"');
     }
 
+    /// Appends between quotes what bytes are that are a payload.
+    pub(super) fn write_told(&self, out: &mut Vec<u8>, data: &[u8]) {
+        let found = payload::in_bytes(data, data.len()).map(Found::Whole);
+        let told = found
+            .or_else(|| found_in(data))
+            .map_or_else(|| "<bytes>".to_owned(), |found| self.told(found));
+        self.write_cut_str(out, &told);
+    }
+
     /// Appends text that is UTF-8 (surrogates allowed), cut to the limit, with what its payloads were, without quotes.
     fn write_plain_cut(&self, out: &mut Vec<u8>, text: &[u8]) {
         let found = found_in(text);

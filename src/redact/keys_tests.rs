@@ -1,4 +1,5 @@
 use super::*;
+use crate::redact::rules::{API_KEY, AUTHORIZATION, COOKIE, PASSWORD, PRIVATE_KEY, SECRET};
 
 fn rule(name: &str) -> Option<RuleId> {
     KeyRules::default().rule(name.as_bytes())

@@ -17,34 +17,43 @@ impl Redactor {
     /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
     #[inline]
     pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
-        self.pass(out, start, HEAD, cut)
+        // A category stands before the time.
+        let head = if out[start..].starts_with(b"{\"ts\":") {
+            HEAD
+        } else {
+            0
+        };
+        self.pass(out, start, head, false, cut)
     }
 
     /// The same for a part of a line, which begins and ends outside of its strings.
     #[inline]
     pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
-        self.pass(out, start, 0, cut)
+        self.pass(out, start, 0, true, cut)
     }
 
     #[inline]
-    fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, cut: usize) -> bool {
+    fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, part: bool, cut: usize) -> bool {
+        if self.names_only {
+            return false;
+        }
         let text = |text: &str, whose| match whose {
             Whose::Callers => self.text(text),
             Whose::Ours => self.text_by_rules(text),
         };
         if self.always() {
-            return redact_strings(out, start, head == 0, next_string, text);
+            return redact_strings(out, start, part, next_string, text);
         }
         let mut changed = false;
         if self.prefilter.find(&out[start..], head).is_some() {
             let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(head));
-            changed = redact_strings(out, start, head == 0, find, text);
+            changed = redact_strings(out, start, part, find, text);
         }
         if out.len() - start > cut.saturating_add(head) {
             let find = |line: &[u8], from| {
                 memchr::memmem::find(line.get(from..)?, CUT).map(|at| from + at)
             };
-            changed |= redact_strings(out, start, head == 0, find, text);
+            changed |= redact_strings(out, start, part, find, text);
         }
         changed
     }

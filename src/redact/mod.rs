@@ -6,11 +6,15 @@
 
 mod counts;
 mod custom;
+mod extent;
 mod fold;
 mod functions;
 mod invisible;
 mod keys;
 mod line;
+mod named;
+mod names;
+mod opaque;
 mod pairs;
 mod pii;
 mod prefilter;
@@ -69,6 +73,8 @@ pub struct Pii {
 pub struct RedactSettings {
     /// Show the last four characters of secrets of sixteen or more.
     pub hint: bool,
+    /// Look at names of keys alone, not into texts.
+    pub names_only: bool,
     /// Personal data.
     pub pii: Pii,
     /// Names whose values are secret besides the built-in ones; `*` at either end stands for anything.
@@ -111,6 +117,7 @@ pub struct Redactor {
     pii: Pii,
     prefilter: Prefilter,
     hint: bool,
+    names_only: bool,
     functions: Vec<Arc<dyn Function>>,
 }
 
@@ -168,6 +175,7 @@ impl Redactor {
             patterns,
             pii: settings.pii,
             hint: settings.hint,
+            names_only: settings.names_only,
             functions: settings.functions,
         })
     }
@@ -217,6 +225,9 @@ impl Redactor {
 
     /// The same, without the user's functions.
     pub fn text_by_rules(&self, text: &str) -> Option<String> {
+        if self.names_only {
+            return None;
+        }
         // No state of ours outlives a panic: only the text is lost.
         catch_unwind(AssertUnwindSafe(|| self.by_rules(text)))
             .unwrap_or_else(|_| Some(Self::failed("built-in")))
@@ -247,6 +258,9 @@ impl Redactor {
 
     /// What [`text`](Self::text) replaces, in order, without overlaps, and then what functions change. Counts nothing.
     pub fn find(&self, text: &str) -> Vec<Finding> {
+        if self.names_only {
+            return Vec::new();
+        }
         let mut findings: Vec<Finding> = self
             .found(text)
             .into_iter()

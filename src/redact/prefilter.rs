@@ -226,7 +226,7 @@ impl Prefilter {
         let mut rest = [b' '; 2 * LANES + WINDOW - 1];
         let left = line.get(at..).unwrap_or_default();
         rest[..left.len()].copy_from_slice(left);
-        for block in [0, LANES] {
+        for block in (0..left.len()).step_by(LANES) {
             let (words, tokens) = look(rest[block..].as_ptr());
             let begun = runs.add(tokens);
             if (words != 0 || begun != 0)

@@ -242,7 +242,7 @@ pub(super) fn header(scan: &mut Scan<'_>, at: usize, rule: RuleId, why: Why, tig
         scan.report(start..end, rule, why);
         return;
     }
-    let end = super::pairs::value_end(scan, start, 0);
+    let end = super::extent::value_end(scan, start, 0);
     let word = values::trim_end(&scan.bytes[start..end]);
     if start > at {
         if !values::is_none(word, rule, b"authorization") || scan.cut_at(end) {

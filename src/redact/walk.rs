@@ -1,5 +1,7 @@
 //! The walk over a text: what it stops at, and who looks at it there.
 
+use std::sync::OnceLock;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::prefilter::{self, Behind, Prefilter, Word};
@@ -80,7 +82,8 @@ fn is_run(shape: &Shape) -> bool {
 /// The automaton, and what each of its words stands for.
 #[derive(Debug)]
 pub(super) struct Walk {
-    automaton: AhoCorasick,
+    /// Made for the first text that is looked at: that takes longer than opening a log.
+    automaton: OnceLock<AhoCorasick>,
     words: Vec<String>,
     looks: Vec<Look>,
 }
@@ -105,14 +108,8 @@ impl Walk {
             .chain(shapes)
             .chain(others)
             .unzip();
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&words)
-            // A few hundred short words are far from any limit.
-            .unwrap_or_else(|e| unreachable!("{e}"));
         Self {
-            automaton,
+            automaton: OnceLock::new(),
             words,
             looks,
         }
@@ -158,9 +155,20 @@ impl Walk {
         Prefilter::new(least, &tokens)
     }
 
+    fn automaton(&self) -> &AhoCorasick {
+        self.automaton.get_or_init(|| {
+            AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .build(&self.words)
+                // A few hundred short words are far from any limit.
+                .unwrap_or_else(|e| unreachable!("{e}"))
+        })
+    }
+
     /// Looks at each anchor of the text.
     pub(super) fn over(&self, scan: &mut Scan<'_>, rules: &Redactor) {
-        for found in self.automaton.find_overlapping_iter(scan.text) {
+        for found in self.automaton().find_overlapping_iter(scan.text) {
             let (start, end) = (found.start(), found.end());
             let look = self.looks[found.pattern().as_usize()];
             // What was found already is not looked at again; the lines of a key may reach beyond it.

@@ -193,6 +193,19 @@ def test_a_bound_secret_reaches_no_line_of_a_log_that_redacts(routed: Routed) ->
     assert shown["fields"] == {"password": "hunter2", "headers": {"Authorization": "hunter2"}, "user": "ada"}
 
 
+def test_secrets_within_bound_texts_and_around_them_reach_no_line(routed: Routed) -> None:  # req 31
+    bearer, password = "Bearer 0a1b2c3d4e5f60718293a4b5c6d7e8f9", "postgres://app:hunter2@db/x"
+    with logspool.bound(note=f"Authorization: {bearer}", tool=bearer, category=bearer, nested={"url": [password]}):
+        routed.log.info("plain")
+        routed.log.info("said %s", bearer, extra={"url": password, "level": password, "seq": password})
+        routed.log.info("said %s", bearer)
+        routed.log.info("meets", extra={"note": password})
+    for line in routed.lines():
+        assert "hunter2" not in line
+        assert "0a1b2c3d4e5f60718293a4b5c6d7e8f9" not in line
+        assert json.loads(line)["fields"]["nested"] == {"url": ["postgres://app:***@db/x"]}
+
+
 # -- values ------------------------------------------------------------------------------------------------------------
 
 

@@ -358,3 +358,17 @@ def test_the_command_takes_what_is_no_text(tmp_path: Path) -> None:
     file = tmp_path / "bytes"
     file.write_bytes(b"\xff\xfe password=tiger-lily-99 \x00\n" + os.urandom(64))
     assert b"tiger-lily-99" not in command("redact", "--test", file).stdout.encode()
+
+
+def test_with_names_only_texts_are_left_as_they_are(tmp_path: Path, root: logging.Logger) -> None:
+    handler = logspool.SpoolHandler(tmp_path / "names.jsonl", redact={"names_only": True})
+    root.addHandler(handler)
+    logging.getLogger("names").error(
+        "password=hunter2", extra={"password": "hunter2", "note": "token: hunter2-hunter2-2"}
+    )
+    handler.flush()
+    record = json.loads((tmp_path / "names.jsonl").read_text())
+    assert (record["event"], record["fields"]) == (
+        "password=hunter2",
+        {"password": "***", "note": "token: hunter2-hunter2-2"},
+    )

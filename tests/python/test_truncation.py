@@ -309,6 +309,8 @@ def test_messages_events_and_exceptions_tell_payloads_in_words(log: Log, tmp_pat
     assert log("%s", base64.b64encode(image).decode())["event"] == words
     record = log("said", extra={"event": f"upload {uri}", "tool": uri})
     assert (record["event"], record["tool"]) == (f"upload {words}", words)
+    record = log("said", extra={"event": image, "tool": base64.b64encode(image), "request_id": b"plain"})
+    assert (record["event"], record["tool"], record["request_id"]) == (words, words, "plain")
     try:
         raise ValueError(f"cannot read {uri}")
     except ValueError as error:

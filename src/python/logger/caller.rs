@@ -13,6 +13,7 @@ use crate::json;
 use crate::payload;
 use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
+use crate::python::redaction::is_clean;
 use crate::python::text::{small_int, utf8, write_cut};
 
 const SITES: usize = 1024;
@@ -176,8 +177,8 @@ impl<'py> Caller<'py> {
         if again != Some(true) || !text.is_exact_instance_of::<PyString>() {
             return;
         }
-        let Some(plain) =
-            utf8(text).filter(|plain| plain.len() <= MESSAGE.min(encoder.limits.text))
+        let Some(plain) = utf8(text)
+            .filter(|plain| plain.len() <= MESSAGE.min(encoder.limits.text) && is_clean(plain))
         else {
             return;
         };

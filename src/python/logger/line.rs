@@ -12,7 +12,7 @@ use super::thread::Thread;
 use super::world::World;
 use crate::json;
 use crate::python::context::{Ambient, Encoded};
-use crate::python::encode::{Encoder, Nest, Overflow, class_of};
+use crate::python::encode::{Encoder, Nest, Overflow, Written, class_of};
 use crate::python::fragments;
 use crate::python::held::Held;
 use crate::python::message::{Args, Template};
@@ -188,6 +188,7 @@ impl RecordEncoder {
             // After the brace.
             out.splice(1..1, category.iter().copied());
         }
+        let event = out.len();
         out.extend_from_slice(b",\"event\":\"");
         let template = Template {
             msg: &said.msg,
@@ -198,8 +199,13 @@ impl RecordEncoder {
             return Ok(false);
         }
         out.push(b'"');
+        // What many lines share was looked at when it was made: a constant message, what stands before it and who we are.
+        if self.usual && !constant {
+            self.redact_part(encoder, out, event)?;
+        }
         out.extend_from_slice(&self.identity);
         record.thread.piece.write(out);
+        let begin = if self.usual { out.len() } else { 0 };
         if let Some(task) = task {
             out.extend_from_slice(b",\"task\":");
             encoder.write_repeated(out, task);
@@ -207,7 +213,7 @@ impl RecordEncoder {
         // What stands around is redacted already, once for all lines: what comes before it is looked at, and what comes after.
         let apart = !around.is_empty();
         if apart {
-            self.redact(encoder, out, 0)?;
+            self.redact_from(encoder, out, begin)?;
         }
         around.write_ids(out);
         let bound = around.encoded.map_or(&[][..], Encoded::fields);
@@ -234,7 +240,7 @@ impl RecordEncoder {
         }
         // Not where it was called: that is the program's own text.
         if !apart {
-            self.redact(encoder, out, 0)?;
+            self.redact_from(encoder, out, begin)?;
         } else if rest < out.len() {
             self.redact_part(encoder, out, rest)?;
         }
@@ -243,6 +249,18 @@ impl RecordEncoder {
         }
         encoder.check(out)?;
         Ok(true)
+    }
+
+    /// Redacts the whole of a line, or a part that begins outside of its strings.
+    #[inline]
+    fn redact_from(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, begin: usize) -> Written {
+        if begin == out.len() {
+            Ok(())
+        } else if begin > 0 {
+            self.redact_part(encoder, out, begin)
+        } else {
+            self.redact(encoder, out, 0)
+        }
     }
 
     /// Any other: by way of what a record would have been taken apart to.

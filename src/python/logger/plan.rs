@@ -18,6 +18,7 @@ use super::world::World;
 use crate::json;
 use crate::python::attach::AttachedCell;
 use crate::python::held::Held;
+use crate::python::redaction::is_clean;
 use crate::python::text::utf8;
 use crate::sample::Covered;
 
@@ -223,7 +224,10 @@ fn heads(world: &World, own: &Bound<'_, PyDict>) -> PyResult<[Piece<ROOM>; LEVEL
             json::write_quoted(&mut line, level);
             line.extend_from_slice(b",\"logger\":");
             json::write_quoted(&mut line, name);
-            *head = Piece::new(&line);
+            // A name in which there is something to redact is looked at in each line.
+            if is_clean(level) && is_clean(name) {
+                *head = Piece::new(&line);
+            }
         }
     }
     Ok(heads)

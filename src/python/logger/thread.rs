@@ -17,6 +17,7 @@ use crate::fork;
 use crate::json;
 use crate::python::held::Held;
 use crate::python::record::pid;
+use crate::python::redaction::is_clean;
 use crate::python::text::utf8;
 
 /// Bytes of `,"pid":…,"thread":…` that are kept whole.
@@ -133,7 +134,11 @@ fn learn<'py>(py: Python<'py>, world: &World) -> Option<Thread<'py>> {
         json::write_int(&mut line, pid());
         line.extend_from_slice(b",\"thread\":");
         json::write_quoted(&mut line, text);
-        Piece::new(&line)
+        if is_clean(text) {
+            Piece::new(&line)
+        } else {
+            Piece::EMPTY
+        }
     });
     let known = Known {
         ident: ident.unbind(),

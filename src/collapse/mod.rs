@@ -3,15 +3,17 @@
 //! What is compared is the finished line without what differs anyhow: time, sequence number, thread and task. A [`Collapse`] belongs
 //! to one open log. It holds the lines of the last window, [`LINES`] and [`BYTES`] at most; what goes has its count written.
 
+mod members;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use memchr::memchr2;
 use smallvec::SmallVec;
 
 use crate::json::SEQ_PLACEHOLDER;
 use crate::sync::{Mutex, MutexGuard};
+use members::Members;
 
 /// Lines that are remembered.
 pub const LINES: usize = 64;
@@ -372,78 +374,5 @@ impl Collapse {
     }
 }
 
-/// A member of an object: its name as written, where its comma or its name begins, and where its value stands.
-struct Member<'a> {
-    name: &'a [u8],
-    begin: usize,
-    value: Range<usize>,
-}
-
-/// The members of an object that a finished line is or holds.
-struct Members<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Members<'a> {
-    fn of(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
-    }
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = Member<'a>;
-
-    fn next(&mut self) -> Option<Member<'a>> {
-        let (text, begin) = (self.text, self.at);
-        if text.get(begin + 1) != Some(&b'"') {
-            return None;
-        }
-        let end = string_end(text, begin + 1)?;
-        let value = end + 1..value_end(text, end + 1)?;
-        self.at = value.end;
-        Some(Member {
-            name: &text[begin + 2..end - 1],
-            begin,
-            value,
-        })
-    }
-}
-
-/// Where the string ends that begins at `at`.
-fn string_end(text: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
-    loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
-            return Some(at + 1);
-        }
-        at += 2;
-    }
-}
-
-/// Where the value ends that begins at `at`.
-fn value_end(text: &[u8], at: usize) -> Option<usize> {
-    let (mut at, mut depth) = (at, 0_usize);
-    loop {
-        match *text.get(at)? {
-            b'"' => {
-                at = string_end(text, at)?;
-                if depth == 0 {
-                    return Some(at);
-                }
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 1 => return Some(at + 1),
-            b'}' | b']' | b',' if depth == 0 => return Some(at),
-            b'}' | b']' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-    }
-}
-
 #[cfg(test)]
-#[path = "collapse_tests.rs"]
 mod tests;
