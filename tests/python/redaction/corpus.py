@@ -93,10 +93,10 @@ def corpus(seed: int) -> list[Planted]:
     secrets = _secrets(rng)
     for place in _times(TEXT, EACH_TEXT):
         one_line = "source" in place or place in ONE_LINE
-        # A path has no `://`: of a URL in one something else is left.
+        # A path has no `//`: of a URL in one something else is left.
         fit = ((s, c) for s, c in secrets if not one_line or "\n" not in s.text)
         carried = ((s, c, *carry(rng, s, c)) for s, c in fit)
-        secret, carrier, text, parts = next(one for one in carried if place != "extra-path" or "://" not in one[2])
+        secret, carrier, text, parts = next(one for one in carried if place != "extra-path" or "//" not in one[2])
         plant(secret.kind, carrier, f"text:{place}", parts, text, partial(_log_text, place, text))
     kinds = _in_turn(rng, [*PLAIN, *PLAIN, *QUOTED, *SHAPES])
     makers = {**PLAIN, **QUOTED, **SHAPES}
