@@ -264,7 +264,9 @@ def test_a_rule_that_fails_drops_the_text_and_keeps_the_record(logged: Callable[
 
 def test_a_function_that_is_interrupted_keeps_the_record_and_the_interrupt(logged: Callable[..., Any]) -> None:
     def interrupted(text: str) -> str:
-        raise KeyboardInterrupt
+        if text == "the message":
+            raise KeyboardInterrupt
+        return text
 
     def write(log: logging.Logger) -> None:
         # It comes where Python code runs again, after the record is kept.
