@@ -18,6 +18,7 @@ pub mod cli;
 pub mod collapse;
 pub mod config;
 pub mod console;
+pub mod decimal;
 pub mod engine;
 pub mod error;
 pub mod failpoint;

@@ -29,5 +29,28 @@ __all__ = [
     "uninstall",
 ]
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logspool import httpx as httpx
+    from logspool._budget import budget as budget
+    from logspool.cost import prices as prices
+
+#: Names that are imported when they are first asked for, and where they stand: in a module of ours, or a module itself.
+_LATER = {"budget": "_budget", "httpx": "", "prices": "cost"}
+
+
+def __getattr__(name: str) -> object:
+    """What is optional: imported here, when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'logspool' has no attribute {name!r}")
+    from importlib import import_module
+
+    where = _LATER[name]
+    module = import_module(f"logspool.{where or name}")
+    value = getattr(module, name) if where else module
+    globals()[name] = value
+    return value
+
+
 _core.set_cost_opener(cost.open_default)
 _config.install_hooks()
