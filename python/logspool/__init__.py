@@ -4,12 +4,20 @@ Every `logging.getLogger(...)` call stays as it is. Records become lines of JSON
 SIGKILL, and native threads write them to rotating, gzipped segments.
 """
 
+from __future__ import annotations
+
 from logspool import _config, _core, context, cost
 from logspool._basicconfig import basicConfig
 from logspool._core import Logger, __version__, flush, log_cost, shutdown, stats
 from logspool.context import bind, bound, clear, unbind
 from logspool.handler import SpoolHandler
 from logspool.logger import install, uninstall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from logspool import redact as redact
 
 __all__ = [
     "Logger",
@@ -54,3 +62,12 @@ def __getattr__(name: str) -> object:
 
 _core.set_cost_opener(cost.open_default)
 _config.install_hooks()
+
+
+def __getattr__(name: str) -> ModuleType:
+    """`logspool.redact` is imported where it is first asked for: an import of logspool does not pay for it."""
+    if name == "redact":
+        import importlib
+
+        return importlib.import_module("logspool.redact")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

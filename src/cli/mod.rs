@@ -1,5 +1,6 @@
 //! The `logspool` command: [`recover`] finishes what dead processes left, [`verify`] proves that nothing is missing,
-//! [`doctor`] says where everything is and what is wrong, [`costs`] adds up the cost log. Only `recover` writes; the others lock nothing that could
+//! [`doctor`] says where everything is and what is wrong, [`redact`] what would not be logged of a text, [`costs`] adds up the cost
+//! log. Only `recover` writes; the others lock nothing that could
 //! disturb a writer, and map nothing.
 
 mod costs;
@@ -8,6 +9,7 @@ mod held;
 mod moment;
 mod out;
 mod recover;
+mod redact;
 mod survey;
 mod verify;
 
@@ -74,6 +76,7 @@ fn run(matches: &ArgMatches, configured: Option<&Configured>, out: &mut Out) -> 
     let done = match matches.subcommand() {
         Some(("recover", m)) => recover::run(m, out),
         Some(("verify", m)) => verify::run(m, out),
+        Some(("redact", m)) => redact::run(m, out),
         Some(("doctor", m)) => doctor::run(m, configured, out),
         Some(("costs", m)) => costs::run(m, out),
         _ => Err("no such command".to_owned()),
@@ -90,7 +93,7 @@ const STATUS: &str =
 fn command() -> Command {
     Command::new("logspool")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Looks after the logs that logspool writes: recover, verify, doctor, costs.")
+        .about("Looks after the logs that logspool writes: recover, verify, doctor, redact, costs.")
         .after_help(format!(
             "Examples:\n  logspool verify logs              prove that no record is missing, doubled or torn\n  logspool \
              recover logs             write what killed processes left in the spool\n  logspool doctor                   \
@@ -101,6 +104,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(recover::command().after_help(format!("{}\n\n{STATUS}", recover::EXAMPLES)))
         .subcommand(verify::command().after_help(format!("{}\n\n{STATUS}", verify::EXAMPLES)))
+        .subcommand(redact::command().after_help(format!("{}\n\n{STATUS}", redact::EXAMPLES)))
         .subcommand(doctor::command().after_help(format!("{}\n\n{STATUS}", doctor::EXAMPLES)))
         .subcommand(costs::command().after_help(format!("{}\n\n{STATUS}", costs::EXAMPLES)))
 }

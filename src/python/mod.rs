@@ -8,6 +8,7 @@ mod buffer;
 mod command;
 mod context;
 mod cost;
+mod cut;
 mod direct;
 mod encode;
 mod entry;
@@ -29,6 +30,7 @@ mod open;
 mod parts;
 mod prices;
 mod record;
+mod redaction;
 mod reopen;
 mod repeats;
 mod settings;
@@ -85,6 +87,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::prices::set_prices;
+    #[pymodule_export]
+    use super::redaction::{redact_apply, redact_explain};
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

@@ -17,7 +17,10 @@ impl Redactor {
     /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
     #[inline]
     pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
-        let text = |text: &str| self.text(text);
+        let text = |text: &str, whose| match whose {
+            Whose::Callers => self.text(text),
+            Whose::Ours => self.text_by_rules(text),
+        };
         if self.always() {
             return redact_strings(out, start, next_string, text);
         }
@@ -42,9 +45,10 @@ fn redact_strings(
     out: &mut Vec<u8>,
     start: usize,
     find: impl Fn(&[u8], usize) -> Option<usize>,
-    mut text: impl FnMut(&str) -> Option<String>,
+    mut text: impl FnMut(&str, Whose) -> Option<String>,
 ) -> bool {
     let line = &out[start..];
+    let mut place = Place::default();
     let (mut rest, mut copied) = (0, 0);
     let mut again = Vec::new();
     let mut keys = HashSet::new();
@@ -55,7 +59,8 @@ fn redact_strings(
         };
         let close = closing_quote(line, open + 1);
         rest = close + 1;
-        let Some(redacted) = text(&decode(&line[open + 1..close])) else {
+        let whose = place.whose(line, open + 1, close);
+        let Some(redacted) = text(&decode(&line[open + 1..close]), whose) else {
             continue;
         };
         again.extend_from_slice(&line[copied..=open]);
@@ -80,6 +85,40 @@ fn redact_strings(
         out.append(&mut again);
     }
     copied > 0
+}
+
+/// Whose a string is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Something that was said by who logs.
+    Callers,
+    /// A name of a field, or what this crate says of the record: the user's functions have no say in it.
+    Ours,
+}
+
+/// Where in a record a string stands, as far as all of them were seen.
+#[derive(Default)]
+struct Place<'l> {
+    key: &'l [u8],
+    /// What happened has been told: no more of ours follows but `seq`, at the end.
+    told: bool,
+}
+
+impl<'l> Place<'l> {
+    fn whose(&mut self, line: &'l [u8], from: usize, to: usize) -> Whose {
+        let rest = line.get(to + 1..).unwrap_or_default();
+        if rest.first() == Some(&b':') {
+            self.key = &line[from..to];
+            self.told |= self.key == b"event";
+            return Whose::Ours;
+        }
+        let ours = match self.key {
+            b"ts" | b"level" | b"logger" => !self.told,
+            b"seq" => rest.trim_ascii_end() == b"}",
+            _ => false,
+        };
+        if ours { Whose::Ours } else { Whose::Callers }
+    }
 }
 
 /// Where each string of a line begins: what to look at where any may hold something.
@@ -188,7 +227,7 @@ mod tests {
             &mut out,
             6,
             |line, from| memchr::memmem::find(line.get(from..)?, b"key").map(|at| from + at),
-            |text| {
+            |text, _| {
                 text.contains(secret)
                     .then(|| text.replace(secret, replacement))
             },
@@ -239,7 +278,7 @@ mod tests {
         fn every_string_is_found_where_all_are_looked_at(texts in proptest::collection::vec("[a-z\"\\\\ ]{0,5}", 0..6)) {
             let line = serde_json::to_string(&texts).unwrap();
             let mut seen = Vec::new();
-            redact_strings(&mut line.into_bytes(), 0, next_string, |text| { seen.push(text.to_owned()); None });
+            redact_strings(&mut line.into_bytes(), 0, next_string, |text, _| { seen.push(text.to_owned()); None });
             prop_assert_eq!(seen, texts);
         }
 

@@ -2,7 +2,7 @@
 //!
 //! Rules begin at *anchors*. Two kinds of things are looked for, 32 bytes at a time:
 //!
-//! * **Words**: `password`, `token`, `bearer`, `://`, `-----BEGIN`. Three bytes of each, the rarest it has, case folded: each byte by two
+//! * **Words**: `password`, `token`, `bearer`, `://`, `-----BEGIN`. Four bytes of each, the rarest it has, case folded: each byte by two
 //!   table lookups (its low and its high half), as Hyperscan's Teddy does. A place that passes is compared with the words.
 //! * **Tokens**: `sk-…`, `ghp_…`, `eyJ…`. All are long, and most of what a line holds is short: runs of [`RUN`] characters that tokens are
 //!   made of are looked for, and only within one the places where a token may begin.
@@ -31,8 +31,10 @@ pub(super) struct Word {
     at: usize,
 }
 
-/// Bytes that are looked for at once.
-const WINDOW: usize = 3;
+/// Bytes that are looked for at once; of a word of three, the fourth is any.
+const WINDOW: usize = 4;
+/// Bytes that tell words, and beginnings of tokens, apart before they are compared.
+const HASHED: usize = 3;
 /// Words share so many bits of a table's byte.
 const BUCKETS: usize = 8;
 /// The shortest token, with its beginning (an AWS key's id).
@@ -58,6 +60,13 @@ impl Place {
         self.low[usize::from(byte & 15)] |= 1 << bucket;
         for upper in [byte | FOLD, byte & !FOLD] {
             self.high[usize::from(upper >> 4)] |= 1 << bucket;
+        }
+    }
+
+    /// Any byte will do.
+    fn add_any(&mut self, bucket: usize) {
+        for half in self.low.iter_mut().chain(&mut self.high) {
+            *half |= 1 << bucket;
         }
     }
 
@@ -123,7 +132,7 @@ struct Index {
 impl Index {
     const BITS: usize = 4096;
 
-    fn new(windows: impl Iterator<Item = [u8; WINDOW]>) -> Self {
+    fn new(windows: impl Iterator<Item = [u8; HASHED]>) -> Self {
         let mut bits = Box::new([0; Self::BITS / 64]);
         let mut known = Vec::new();
         for (which, window) in (0..).zip(windows) {
@@ -136,7 +145,7 @@ impl Index {
     }
 
     #[inline]
-    fn hash([a, b, c]: [u8; WINDOW]) -> u16 {
+    fn hash([a, b, c]: [u8; HASHED]) -> u16 {
         let word = u32::from(a | FOLD) | u32::from(b | FOLD) << 8 | u32::from(c | FOLD) << 16;
         // The upper bits of a product depend on all of the word's.
         #[allow(clippy::cast_possible_truncation)] // Twelve bits.
@@ -145,13 +154,13 @@ impl Index {
     }
 
     #[inline]
-    fn may_have(&self, window: [u8; WINDOW]) -> bool {
+    fn may_have(&self, window: [u8; HASHED]) -> bool {
         let hash = Self::hash(window);
         self.bits[usize::from(hash) / 64] >> (hash % 64) & 1 != 0
     }
 
     /// Those that have the window, and perhaps others.
-    fn of(&self, window: [u8; WINDOW]) -> impl Iterator<Item = usize> {
+    fn of(&self, window: [u8; HASHED]) -> impl Iterator<Item = usize> {
         let hash = Self::hash(window);
         let first = self.known.partition_point(|(known, _)| *known < hash);
         let those = self.known[first..].iter();
@@ -160,6 +169,9 @@ impl Index {
             .map(|(_, which)| usize::from(*which))
     }
 }
+
+/// What is looked for of a word, case folded; `None` is any byte.
+type Window = [Option<u8>; WINDOW];
 
 /// How often bytes stand in logs, roughly: of a hundred.
 fn frequency(byte: u8) -> u32 {
@@ -171,7 +183,7 @@ fn frequency(byte: u8) -> u32 {
     }
 }
 
-fn window(bytes: &[u8]) -> Option<[u8; WINDOW]> {
+fn window(bytes: &[u8]) -> Option<[u8; HASHED]> {
     bytes.first_chunk().copied()
 }
 
@@ -181,7 +193,7 @@ impl Word {
         let text = text.to_ascii_lowercase().into_bytes().into_boxed_slice();
         let weight =
             |window: &[u8]| -> u32 { window.iter().map(|&byte| frequency(byte)).product() };
-        let windows = text.windows(WINDOW).enumerate();
+        let windows = text.windows(WINDOW.min(text.len()).max(HASHED)).enumerate();
         let at = windows.min_by_key(|(_, window)| weight(window))?.0;
         Some(Self { text, behind, at })
     }
@@ -249,13 +261,12 @@ impl Prefilter {
     /// A pass that finds these words, and what begins as these tokens do (each with at least three bytes; others are left out).
     pub(super) fn new(words: Vec<Word>, tokens: &[&str]) -> Self {
         let mut places = [Place::default(); WINDOW];
-        let mut buckets: Vec<Vec<[u8; WINDOW]>> = vec![Vec::new(); BUCKETS];
-        let windows: Vec<[u8; WINDOW]> = words
-            .iter()
-            .filter_map(|word| window(&word.text[word.at..]))
-            .collect();
-        for window in &windows {
-            let window = window.map(|byte| byte | FOLD);
+        let mut buckets: Vec<Vec<Window>> = vec![Vec::new(); BUCKETS];
+        for word in &words {
+            let mut window = [None; WINDOW];
+            for (place, byte) in window.iter_mut().zip(&word.text[word.at..]) {
+                *place = Some(byte | FOLD);
+            }
             let best = (0..BUCKETS).min_by_key(|&bucket| {
                 let mut with = buckets[bucket].clone();
                 let before = passing(&with);
@@ -265,17 +276,24 @@ impl Prefilter {
             let bucket = best.unwrap_or(0);
             buckets[bucket].push(window);
             for (place, byte) in places.iter_mut().zip(window) {
-                place.add(byte, bucket);
+                match byte {
+                    Some(byte) => place.add(byte, bucket),
+                    None => place.add_any(bucket),
+                }
             }
         }
         let tokens: Vec<Box<[u8]>> = tokens
             .iter()
-            .filter(|token| token.len() >= WINDOW)
+            .filter(|token| token.len() >= HASHED)
             .map(|token| token.as_bytes().into())
             .collect();
         Self {
             places,
-            by_window: Index::new(windows.into_iter()),
+            by_window: Index::new(
+                words
+                    .iter()
+                    .filter_map(|word| window(&word.text[word.at..])),
+            ),
             words,
             by_beginning: Index::new(tokens.iter().filter_map(|token| window(token))),
             tokens,
@@ -312,9 +330,9 @@ impl Prefilter {
             if word.is_some_and(|word| at >= word + RUN || run == 0) {
                 return word;
             }
-            let window = line.get(at..at + WINDOW).unwrap_or_default();
+            let window = line[at..].iter().chain(&[b' '; WINDOW]);
             let pairs = self.places.iter().zip(window);
-            let passed = pairs.fold(0xff, |passed, (place, byte)| passed & place.of(*byte));
+            let passed = pairs.fold(0xff, |passed, (place, byte)| passed & place.of(byte & 0x7f));
             if word.is_none() && passed != 0 && self.has_word(line, at) {
                 word = Some(at);
             }
@@ -332,7 +350,7 @@ impl Prefilter {
     }
 
     #[inline(never)]
-    fn confirm_word(&self, line: &[u8], at: usize, window: [u8; WINDOW]) -> bool {
+    fn confirm_word(&self, line: &[u8], at: usize, window: [u8; HASHED]) -> bool {
         self.by_window.of(window).any(|which| {
             let word = &self.words[which];
             at >= word.at && word.stands(line, at - word.at)
@@ -379,15 +397,17 @@ impl Prefilter {
             table(&self.places[0]),
             table(&self.places[1]),
             table(&self.places[2]),
+            table(&self.places[3]),
         ];
         let token = table(&TOKEN);
-        let half = _mm256_set1_epi8(15);
+        let seven = _mm256_set1_epi8(7);
+        let (half, ascii) = (_mm256_set1_epi8(15), _mm256_set1_epi8(0x7f));
         let zero = _mm256_setzero_si256();
         let none =
             |passed: __m256i| _mm256_movemask_epi8(_mm256_cmpeq_epi8(passed, zero)).cast_unsigned();
         // 32 bytes, and their upper halves.
         let halves = |from: *const u8| {
-            // SAFETY: `look` promises 34 bytes.
+            // SAFETY: `look` promises 35 bytes.
             let bytes = unsafe { _mm256_loadu_si256(from.cast::<__m256i>()) };
             [bytes, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half)]
         };
@@ -398,14 +418,20 @@ impl Prefilter {
                 _mm256_shuffle_epi8(table[1], upper),
             )
         };
-        // Which of 32 bytes begin what may be a word, and which may be a token's. At least 34 bytes are there.
+        // Which of 32 bytes begin what may be a word, and which may be a token's. At least 35 bytes are there.
         let look = |block: *const u8| {
             let first = halves(block);
-            // SAFETY: 34 bytes are there.
-            let (second, third) = unsafe { (halves(block.add(1)), halves(block.add(2))) };
+            // SAFETY: 35 bytes are there.
+            let [second, third, [bytes, upper]] =
+                unsafe { [1, 2, 3].map(|at| halves(block.add(at))) };
+            // What may be any byte may be one that is not ASCII: its upper half is another's then, which is good enough.
+            let fourth = [
+                _mm256_and_si256(bytes, ascii),
+                _mm256_and_si256(upper, seven),
+            ];
             let passed = _mm256_and_si256(
-                passing(first, tables[0]),
-                _mm256_and_si256(passing(second, tables[1]), passing(third, tables[2])),
+                _mm256_and_si256(passing(first, tables[0]), passing(second, tables[1])),
+                _mm256_and_si256(passing(third, tables[2]), passing(fourth, tables[3])),
             );
             (!none(passed), !none(passing(first, token)))
         };
@@ -507,14 +533,13 @@ fn run_end(line: &[u8], from: usize) -> usize {
 }
 
 /// How likely a place passes a bucket, in some unit: tables tell only halves of bytes apart.
-fn passing(windows: &[[u8; WINDOW]]) -> u64 {
+fn passing(windows: &[Window]) -> u64 {
     let sum = |place: usize| -> u64 {
         let passes = |byte: u8| {
             let byte = byte | FOLD;
             let with = |half: fn(u8) -> u8| {
-                windows
-                    .iter()
-                    .any(|window| half(window[place]) == half(byte))
+                let mut known = windows.iter().map(|window| window[place]);
+                known.any(|known| known.is_none_or(|known| half(known) == half(byte)))
             };
             with(|byte| byte & 15) && with(|byte| byte >> 4)
         };

@@ -179,7 +179,7 @@ impl RecordEncoder {
             match place {
                 Some(_) if value.is_none() => {}
                 Some(place) if !is_container(value.as_borrowed()) => {
-                    encoder.limits.text = limits.text.min(MAX_ID);
+                    encoder.limits = limits.with_text(limits.text.min(MAX_ID));
                     encoder.write_bound_id(&mut bound, place, &value);
                     encoder.limits = limits;
                 }
@@ -254,12 +254,13 @@ impl<'py> Encoder<'py> {
             (1024, 64, 16),
             (128, 8, 4),
         ] {
-            self.limits = Limits {
-                text: text.min(limits.text),
+            let tighter = Limits {
                 items,
                 depth,
                 end: left.min(limits.end),
+                ..limits
             };
+            self.limits = tighter.with_text(text.min(limits.text));
             out.clear();
             let written = self.write_entries(&mut out, one.as_any().as_borrowed(), &Nest::TOP);
             if entered && written.is_ok() {
@@ -267,10 +268,7 @@ impl<'py> Encoder<'py> {
                 return split(&out);
             }
         }
-        self.limits = Limits {
-            text: limits.text.min(MAX_ID),
-            ..limits
-        };
+        self.limits = limits.with_text(limits.text.min(MAX_ID));
         let name = self.text_of(key.as_borrowed());
         self.limits = limits;
         let mut note = Vec::new();
