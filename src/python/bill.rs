@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 
 use super::cost::CostCall;
+use super::cut::KeyLimits;
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::held::Held;
 use super::logger;
@@ -92,11 +93,17 @@ pub fn bill<'py>(
     };
     let limits = Limits {
         text: MAX_BILL,
+        short: 0,
         items: MAX_BILL,
         depth: MAX_DEPTH,
         end: usize::MAX,
     };
-    let encoder = Encoder::new(py, Names::get(py)?, limits, Verdicts::of("true", None));
+    let encoder = Encoder::new(
+        py,
+        Names::get(py)?,
+        limits,
+        Verdicts::of("bill", None, KeyLimits::default()),
+    );
     let bill = encoder.bill(&call);
     let mut out = Vec::new();
     // Without an end there is nothing that could be too long.
