@@ -46,8 +46,18 @@ RESPONSES_STREAM = sse(
         },
     },
 )  # fmt: skip
+CUT_STREAM = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b"message_delta") - 30]
+GEMINI_STREAM = sse(
+    {"candidates": [{}], "usageMetadata": {"promptTokenCount": 4, "totalTokenCount": 4}, "modelVersion": "gemini", "responseId": "g1"},
+    {
+        "candidates": [{}], "modelVersion": "gemini", "responseId": "g1", "usageMetadata": {
+            "promptTokenCount": 4, "candidatesTokenCount": 6, "thoughtsTokenCount": 20, "totalTokenCount": 30,
+        },
+    },
+)  # fmt: skip
 ERROR_STREAM = sse(CHUNKS[0], {"id": "gen-s", "error": {"code": "overloaded", "message": "no"}, "choices": []})
 STREAMS = {"chat": CHAT_STREAM, "anthropic": ANTHROPIC_STREAM, "responses": RESPONSES_STREAM, "failing": ERROR_STREAM}
+STREAMS |= {"cut": CUT_STREAM, "gemini": GEMINI_STREAM}
 
 
 class Loopback:

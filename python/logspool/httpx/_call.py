@@ -50,11 +50,13 @@ def clean(url: Any) -> str:
     """The address without user, password and fragment, and with the values of harmless parameters only."""
     host = f"[{url.host}]" if ":" in url.host else url.host
     port = f":{url.port}" if url.port else ""
+    if not url.query:
+        return f"{url.scheme}://{host}{port}{url.path}"
     query = "&".join(
         f"{name}={value}" if name.lower() in _HARMLESS and len(value) <= 32 else f"{name}=***"
         for name, value in url.params.multi_items()
     )
-    return f"{url.scheme}://{host}{port}{url.path}{'?' if query else ''}{query}"
+    return f"{url.scheme}://{host}{port}{url.path}?{query}"
 
 
 def _now() -> float:

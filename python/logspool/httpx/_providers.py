@@ -121,6 +121,9 @@ class Answer:
         for outer in ("response", "message"):  # OpenAI's responses, Anthropic's message_start.
             inner = data.get(outer)
             if isinstance(inner, dict):
+                if outer == "message" and isinstance(inner.get("usage"), dict):
+                    # At its beginning Anthropic counts the first token of the answer only.
+                    inner = {**inner, "usage": {**inner["usage"], "output_tokens": None}}
                 self._part(inner)
         self._part(data)
 

@@ -102,6 +102,9 @@ def _begin(settings: Settings, client: Any, request: Any, is_async: bool) -> Cal
         return None
     try:
         hook.add(client, is_async)
+    except Exception:
+        pass  # A client that hides its hooks: the first byte is then the whole response.
+    try:
         return Call(request, settings)
     except Exception:
         return None  # A request unlike any other; it is sent all the same.
