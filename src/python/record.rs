@@ -225,6 +225,21 @@ impl RecordEncoder {
         Ok(())
     }
 
+    /// The same for the part of a line from `start` on.
+    pub(super) fn redact_part(
+        &self,
+        encoder: &Encoder<'_>,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Written {
+        if let Some(redactor) = &self.redactor
+            && redactor.part(out, start, self.max_field)
+        {
+            return encoder.check(out);
+        }
+        Ok(())
+    }
+
     /// Whether a template says that an argument is secret: `password=%s`.
     #[cold]
     fn introduces_secret(&self, template: &str) -> bool {

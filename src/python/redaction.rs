@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::encode::interrupt_again;
 use crate::redact::{Failed, Finding, Function, Pii, RedactSettings, Redactor};
+use crate::sync::Mutex;
 
 /// What a mapping may hold, besides functions.
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +67,17 @@ impl Function for Callable {
     }
 }
 
+/// The one of most logs, made once.
+static USUAL: Mutex<Option<Arc<Redactor>>> = Mutex::new(None);
+
+fn usual() -> Arc<Redactor> {
+    Arc::clone(
+        USUAL
+            .lock()
+            .get_or_insert_with(|| Arc::new(Redactor::default())),
+    )
+}
+
 /// The redactor that `redact` asks for, `None` for `False`, and a text that is the same for settings that are.
 ///
 /// # Errors
@@ -74,10 +86,10 @@ pub(super) fn redactor(
     redact: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<(Option<Arc<Redactor>>, String)> {
     let Some(redact) = redact.filter(|redact| !redact.is_none()) else {
-        return Ok((Some(Arc::new(Redactor::default())), String::new()));
+        return Ok((Some(usual()), String::new()));
     };
     if let Ok(on) = redact.cast::<PyBool>() {
-        let redactor = on.is_true().then(|| Arc::new(Redactor::default()));
+        let redactor = on.is_true().then(usual);
         let identity = if on.is_true() { "" } else { "off" };
         return Ok((redactor, identity.to_owned()));
     }

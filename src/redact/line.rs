@@ -17,38 +17,54 @@ impl Redactor {
     /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
     #[inline]
     pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        self.pass(out, start, HEAD, cut)
+    }
+
+    /// The same for a part of a line, which begins and ends outside of its strings.
+    #[inline]
+    pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        self.pass(out, start, 0, cut)
+    }
+
+    #[inline]
+    fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, cut: usize) -> bool {
         let text = |text: &str, whose| match whose {
             Whose::Callers => self.text(text),
             Whose::Ours => self.text_by_rules(text),
         };
         if self.always() {
-            return redact_strings(out, start, next_string, text);
+            return redact_strings(out, start, head == 0, next_string, text);
         }
         let mut changed = false;
-        if self.prefilter.find(&out[start..], HEAD).is_some() {
-            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(HEAD));
-            changed = redact_strings(out, start, find, text);
+        if self.prefilter.find(&out[start..], head).is_some() {
+            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(head));
+            changed = redact_strings(out, start, head == 0, find, text);
         }
-        if out.len() - start > cut.saturating_add(HEAD) {
+        if out.len() - start > cut.saturating_add(head) {
             let find = |line: &[u8], from| {
                 memchr::memmem::find(line.get(from..)?, CUT).map(|at| from + at)
             };
-            changed |= redact_strings(out, start, find, text);
+            changed |= redact_strings(out, start, head == 0, find, text);
         }
         changed
     }
 }
 
 /// Has `text` look at each string of the JSON in `out[start..]` in which `find` finds something, and puts what it returns in the
-/// string's place; whether it did. `find` gives the first place at or after another that is worth a look.
+/// string's place; whether it did. With `part` it is not the whole line. `find` gives the first place at or after another that is worth a look.
 fn redact_strings(
     out: &mut Vec<u8>,
     start: usize,
+    part: bool,
     find: impl Fn(&[u8], usize) -> Option<usize>,
     mut text: impl FnMut(&str, Whose) -> Option<String>,
 ) -> bool {
     let line = &out[start..];
-    let mut place = Place::default();
+    let mut place = Place {
+        key: b"",
+        told: part,
+        part,
+    };
     let (mut rest, mut copied) = (0, 0);
     let mut again = Vec::new();
     let mut keys = HashSet::new();
@@ -97,11 +113,12 @@ enum Whose {
 }
 
 /// Where in a record a string stands, as far as all of them were seen.
-#[derive(Default)]
 struct Place<'l> {
     key: &'l [u8],
     /// What happened has been told: no more of ours follows but `seq`, at the end.
     told: bool,
+    /// All that is seen is a part of a line, and none of it ours.
+    part: bool,
 }
 
 impl<'l> Place<'l> {
@@ -114,7 +131,7 @@ impl<'l> Place<'l> {
         }
         let ours = match self.key {
             b"ts" | b"level" | b"logger" => !self.told,
-            b"seq" => rest.trim_ascii_end() == b"}",
+            b"seq" => !self.part && rest.trim_ascii_end() == b"}",
             _ => false,
         };
         if ours { Whose::Ours } else { Whose::Callers }

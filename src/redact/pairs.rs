@@ -254,6 +254,17 @@ fn is_pair(scan: &Scan<'_>, name: &Named, after: usize, body: &[u8]) -> bool {
     quote > 0 && closed && (in_list || own.contains(&b'-')) && !keys::is_name(body)
 }
 
+fn is_subscript(scan: &Scan<'_>, name: &Named) -> bool {
+    matches!(scan.get(name.range.end), b'"' | b'\'') && scan.get(name.range.end + 1) == b']'
+}
+
+/// `arn:aws:secretsmanager:eu-west-1:123456789012:secret:name`
+fn is_in_arn(scan: &Scan<'_>, name: &Named) -> bool {
+    let before = &scan.bytes[..name.range.start];
+    let before = &before[before.len().saturating_sub(96)..];
+    before.ends_with(b":") && memchr::memmem::find(before, b"arn:").is_some()
+}
+
 /// `unexpected token: …`
 fn is_a_parsers(scan: &Scan<'_>, name: &Named) -> bool {
     if name.rule != TOKEN || name.range.len() != "token".len() {
@@ -304,6 +315,14 @@ fn bare(
         _ => 0,
     };
     let why = Why::Name(name.range.clone());
+    // `headers["Authorization"] = header` is code.
+    if between == Between::Equals && is_subscript(scan, name) {
+        let end = value_end(scan, at, 0);
+        let body = &scan.bytes[at..end];
+        if !values::is_opaque(body, 6) || values::is_code(body) {
+            return;
+        }
+    }
     if name.rule == AUTHORIZATION && encoded == 0 && between != Between::Sentence {
         let tight = tight || between == Between::Equals || begins_line(scan, name);
         schemes::header(scan, at, name.rule, why, tight);
@@ -319,6 +338,15 @@ fn bare(
     // The value ends before a bracket; a placeholder ends with it: `[REDACTED]`, `{token}`.
     let bracketed = &scan.bytes[at..scan.bytes.len().min(end + 1)];
     if body.is_empty() || values::is_code(body) || values::is_placeholder(bracketed) {
+        return;
+    }
+    if tight && between == Between::Colon && is_in_arn(scan, name) {
+        return;
+    }
+    // `self._password = password`
+    let own = &scan.bytes[name.range.clone()];
+    let attribute = own.rsplit(|b| *b == b'.').next().unwrap_or(own);
+    if attribute.len() < own.len() && values::same(body, attribute) {
         return;
     }
     // An annotation, and then the value: `password: str = "…"`.

@@ -9,242 +9,20 @@
 //!
 //! A hit says only that it is worth to ask the rules.
 #![allow(unsafe_code)]
+mod tables;
+mod words;
 
-/// What must stand behind a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Behind {
-    /// Anything.
-    Any,
-    /// More than the end of the text, and it is no key of an object.
-    Value,
-    /// `://`: an `@`, before the path.
-    Userinfo,
-}
+use tables::{BUCKETS, HASHED, Index, Place, TOKEN, WINDOW, Window, passing, window};
 
-/// A word of at least three bytes.
-#[derive(Clone, Debug)]
-pub(super) struct Word {
-    /// Lower case.
-    text: Box<[u8]>,
-    behind: Behind,
-    /// Where in `text` the bytes stand that are looked for.
-    at: usize,
-}
+pub(super) use tables::is_token;
+pub(super) use words::{Behind, Word};
 
-/// Bytes that are looked for at once; of a word of three, the fourth is any.
-const WINDOW: usize = 4;
-/// Bytes that tell words, and beginnings of tokens, apart before they are compared.
-const HASHED: usize = 3;
-/// Words share so many bits of a table's byte.
-const BUCKETS: usize = 8;
 /// The shortest token, with its beginning (an AWS key's id).
 pub(super) const RUN: usize = 20;
-/// So far an address is followed.
-const ADDRESS: usize = 1024;
-/// So far a word is followed.
-const WORD: usize = 64;
 /// Bytes of a block.
 const LANES: usize = 32;
 /// A token may begin so far into a run: after what is left of an escape (`\n`, `\xff`, `%3D`, `\u0022`).
 const ESCAPE: usize = 5;
-
-/// Which buckets have a byte at one place of their windows.
-#[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    low: [u8; 16],
-    high: [u8; 16],
-}
-
-impl Place {
-    fn add(&mut self, byte: u8, bucket: usize) {
-        self.low[usize::from(byte & 15)] |= 1 << bucket;
-        for upper in [byte | FOLD, byte & !FOLD] {
-            self.high[usize::from(upper >> 4)] |= 1 << bucket;
-        }
-    }
-
-    /// Any byte will do.
-    fn add_any(&mut self, bucket: usize) {
-        for half in self.low.iter_mut().chain(&mut self.high) {
-            *half |= 1 << bucket;
-        }
-    }
-
-    /// The buckets of an ASCII byte, case folded.
-    #[inline]
-    fn of(&self, byte: u8) -> u8 {
-        self.low[usize::from(byte & 15)] & self.high[usize::from(byte >> 4)]
-    }
-}
-
-/// What tokens are made of (letters, digits, `_`, `-`, `.`): a bit for each kind of upper half.
-const TOKEN: Place = {
-    let mut place = Place {
-        low: [0; 16],
-        high: [0; 16],
-    };
-    place.high[2] = 1;
-    place.high[3] = 2;
-    place.high[4] = 4;
-    place.high[5] = 8 | 16;
-    place.high[6] = 4;
-    place.high[7] = 8;
-    let mut low = 0;
-    while low < 16 {
-        let mut bits = 0;
-        if low == 0xd || low == 0xe {
-            bits |= 1;
-        }
-        if low <= 9 {
-            bits |= 2;
-        }
-        if low >= 1 {
-            bits |= 4;
-        }
-        if low <= 10 {
-            bits |= 8;
-        }
-        if low == 15 {
-            bits |= 16;
-        }
-        place.low[low] = bits;
-        low += 1;
-    }
-    place
-};
-
-/// Case folded, as far as the tables are concerned: other bytes change, too, each into one that is none of theirs.
-const FOLD: u8 = 0x20;
-
-#[inline]
-pub(super) fn is_token(byte: u8) -> bool {
-    TOKEN.of(byte) != 0
-}
-
-/// Texts by a hash of three of their bytes: a bit for each hash that one has, and where those are.
-#[derive(Debug)]
-struct Index {
-    bits: Box<[u64; Self::BITS / 64]>,
-    /// (hash, which), sorted.
-    known: Vec<(u16, u16)>,
-}
-
-impl Index {
-    const BITS: usize = 4096;
-
-    fn new(windows: impl Iterator<Item = [u8; HASHED]>) -> Self {
-        let mut bits = Box::new([0; Self::BITS / 64]);
-        let mut known = Vec::new();
-        for (which, window) in (0..).zip(windows) {
-            let hash = Self::hash(window);
-            bits[usize::from(hash) / 64] |= 1 << (hash % 64);
-            known.push((hash, which));
-        }
-        known.sort_unstable();
-        Self { bits, known }
-    }
-
-    #[inline]
-    fn hash([a, b, c]: [u8; HASHED]) -> u16 {
-        let word = u32::from(a | FOLD) | u32::from(b | FOLD) << 8 | u32::from(c | FOLD) << 16;
-        // The upper bits of a product depend on all of the word's.
-        #[allow(clippy::cast_possible_truncation)] // Twelve bits.
-        let hash = (word.wrapping_mul(0x9e37_79b1) >> 20) as u16;
-        hash
-    }
-
-    #[inline]
-    fn may_have(&self, window: [u8; HASHED]) -> bool {
-        let hash = Self::hash(window);
-        self.bits[usize::from(hash) / 64] >> (hash % 64) & 1 != 0
-    }
-
-    /// Those that have the window, and perhaps others.
-    fn of(&self, window: [u8; HASHED]) -> impl Iterator<Item = usize> {
-        let hash = Self::hash(window);
-        let first = self.known.partition_point(|(known, _)| *known < hash);
-        let those = self.known[first..].iter();
-        those
-            .take_while(move |(known, _)| *known == hash)
-            .map(|(_, which)| usize::from(*which))
-    }
-}
-
-/// What is looked for of a word, case folded; `None` is any byte.
-type Window = [Option<u8>; WINDOW];
-
-/// How often bytes stand in logs, roughly: of a hundred.
-fn frequency(byte: u8) -> u32 {
-    match byte.to_ascii_lowercase() {
-        b'e' | b't' | b'o' | b's' | b'"' | b'a' | b'i' | b'n' | b'r' | b'_' | b'0' | b'1' => 30,
-        b'c' | b'd' | b'l' | b'm' | b'p' | b'u' | b'-' | b':' | b'/' | b'.' | b'2'..=b'9' => 15,
-        b'g' | b'f' | b'h' | b'b' | b'y' | b' ' | b'=' => 8,
-        _ => 3,
-    }
-}
-
-fn window(bytes: &[u8]) -> Option<[u8; HASHED]> {
-    bytes.first_chunk().copied()
-}
-
-impl Word {
-    /// A word; `None` if it is shorter than three bytes.
-    pub(super) fn new(text: &str, behind: Behind) -> Option<Self> {
-        let text = text.to_ascii_lowercase().into_bytes().into_boxed_slice();
-        let weight =
-            |window: &[u8]| -> u32 { window.iter().map(|&byte| frequency(byte)).product() };
-        let windows = text.windows(WINDOW.min(text.len()).max(HASHED)).enumerate();
-        let at = windows.min_by_key(|(_, window)| weight(window))?.0;
-        Some(Self { text, behind, at })
-    }
-
-    /// Whether it is found wherever `text` is.
-    pub(super) fn covers(&self, text: &str, behind: Behind) -> bool {
-        let text = text.to_ascii_lowercase();
-        let at = memchr::memmem::find(text.as_bytes(), &self.text);
-        at.is_some() && (self.behind == Behind::Any || self.behind == behind)
-    }
-
-    /// Whether it stands at `start`.
-    fn stands(&self, line: &[u8], start: usize) -> bool {
-        let Some(there) = line.get(start..start + self.text.len()) else {
-            return false;
-        };
-        let rest = &line[start + self.text.len()..];
-        there.eq_ignore_ascii_case(&self.text)
-            && match self.behind {
-                Behind::Any => true,
-                Behind::Value => has_value(rest),
-                Behind::Userinfo => has_userinfo(rest),
-            }
-    }
-}
-
-/// Whether something follows that may be a value: not where the text ends, and not after the key of an object.
-fn has_value(rest: &[u8]) -> bool {
-    let word = rest
-        .iter()
-        .take(WORD)
-        .position(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')));
-    // Where quotes stand without a backslash, the text ends.
-    word.is_none_or(|end| rest[end] != b'"')
-}
-
-/// Whether an `@` follows before the path, or behind a colon with more than a port, or the text was cut.
-fn has_userinfo(rest: &[u8]) -> bool {
-    let (mut colon, mut port) = (false, true);
-    for &byte in rest.iter().take(ADDRESS) {
-        match byte {
-            b'@' => return true,
-            b'"' | b'\\' | b' ' => return false,
-            b'/' | b'?' | b'#' if port => return false,
-            b':' if !colon => colon = true,
-            _ if !byte.is_ascii() => return true,
-            _ => port &= !colon || byte.is_ascii_digit(),
-        }
-    }
-    rest.len() >= ADDRESS
-}
 
 /// The pass over a line.
 #[derive(Debug)]
@@ -263,10 +41,7 @@ impl Prefilter {
         let mut places = [Place::default(); WINDOW];
         let mut buckets: Vec<Vec<Window>> = vec![Vec::new(); BUCKETS];
         for word in &words {
-            let mut window = [None; WINDOW];
-            for (place, byte) in window.iter_mut().zip(&word.text[word.at..]) {
-                *place = Some(byte | FOLD);
-            }
+            let window = word.window();
             let best = (0..BUCKETS).min_by_key(|&bucket| {
                 let mut with = buckets[bucket].clone();
                 let before = passing(&with);
@@ -532,23 +307,6 @@ fn run_end(line: &[u8], from: usize) -> usize {
     from + rest.take_while(|&&byte| is_token(byte)).count()
 }
 
-/// How likely a place passes a bucket, in some unit: tables tell only halves of bytes apart.
-fn passing(windows: &[Window]) -> u64 {
-    let sum = |place: usize| -> u64 {
-        let passes = |byte: u8| {
-            let byte = byte | FOLD;
-            let with = |half: fn(u8) -> u8| {
-                let mut known = windows.iter().map(|window| window[place]);
-                known.any(|known| known.is_none_or(|known| half(known) == half(byte)))
-            };
-            with(|byte| byte & 15) && with(|byte| byte >> 4)
-        };
-        let those = (0x20_u8..0x7f).filter(|&byte| !byte.is_ascii_uppercase() && passes(byte));
-        those.map(|byte| u64::from(frequency(byte))).sum()
-    };
-    (0..WINDOW).map(sum).product()
-}
-
 #[cfg(target_arch = "x86_64")]
 fn is_wide() -> bool {
     is_x86_feature_detected!("avx2")
@@ -560,103 +318,5 @@ fn is_wide() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn words(texts: &[&str], behind: Behind) -> Vec<Word> {
-        let words = texts.iter().filter_map(|text| Word::new(text, behind));
-        words.collect()
-    }
-
-    #[test]
-    fn words_and_tokens_are_found_wherever_they_stand() {
-        let prefilter = Prefilter::new(
-            words(&["password", "://", "\\u2"], Behind::Any),
-            &["sk-", "ghp_"],
-        );
-        for length in [0, 1, 5, 30, 31, 32, 33, 34, 64, 65, 66, 100] {
-            for secret in [
-                "passWORD",
-                "://",
-                "\\u2",
-                "sk-0123456789_abcdef",
-                "ghp_0123456789abcdefghij",
-            ] {
-                let line = format!("{}{secret}", " ".repeat(length));
-                for from in [0, length / 2, length] {
-                    assert!(
-                        prefilter.find(line.as_bytes(), from).is_some(),
-                        "{line} from {from}"
-                    );
-                }
-                assert_eq!(prefilter.find(line.as_bytes(), line.len()), None);
-                assert_eq!(prefilter.find(&line.as_bytes()[..length + 2], 0), None);
-            }
-        }
-    }
-
-    #[test]
-    fn what_stands_around_a_word_counts() {
-        for (behind, text, found) in [
-            (Behind::Value, "{\"password\":1", false),
-            (Behind::Value, "{\"user_password_2\":1", false),
-            (Behind::Value, "{\"a\":\"password: x\"", true),
-            (Behind::Value, "{\"a\":\"{\\\"password\\\": 1}\"", true),
-            (Behind::Value, "\"the password\"", false),
-            (Behind::Userinfo, "\"https://example.org/@x\"", false),
-            (Behind::Userinfo, "\"https://user:word@example.org\"", true),
-        ] {
-            let prefilter = Prefilter::new(words(&["password", "://"], behind), &[]);
-            assert_eq!(
-                prefilter.find(text.as_bytes(), 0).is_some(),
-                found,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_token_begins_where_a_word_may_and_after_an_escape() {
-        let prefilter = Prefilter::new(Vec::new(), &["sk-"]);
-        for (text, found) in [
-            ("sk-0123456789_abcdef", true),
-            ("\\nsk-0123456789_abcdef", true),
-            ("\\\\xffsk-0123456789_abcdef", true),
-            ("%3Dsk-0123456789_abcdef", true),
-            ("my_key_sk-0123456789_abcdef", true),
-            ("some.risk-0123456789_abcdef", false),
-            ("sk-0123456789", false),
-        ] {
-            assert_eq!(
-                prefilter.find(text.as_bytes(), 0).is_some(),
-                found,
-                "{text}"
-            );
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn both_ways_find_the_same(
-            line in "([a-zA-Z\"\\\\:/_@ é-]|sk-|[a-z0-9]{15,40}|ab){0,60}",
-            texts in proptest::collection::vec("[a-e:_-]{3,6}", 0..30),
-            from in 0_usize..50,
-        ) {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let prefilter = Prefilter::new(words(&texts, Behind::Any), &["sk-", "a-b", "abab"]);
-            let line = line.as_bytes();
-            let from = from.min(line.len());
-            prop_assert_eq!(prefilter.find(line, from), prefilter.find_narrow(line, from));
-        }
-
-        #[test]
-        fn no_word_is_overlooked(line in "[a-eA-E:_-]{0,120}", texts in proptest::collection::vec("[a-e:_-]{3,6}", 1..30)) {
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let prefilter = Prefilter::new(words(&texts, Behind::Any), &[]);
-            let folded = line.to_ascii_lowercase();
-            let expected = texts.iter().any(|text| folded.contains(text));
-            prop_assert_eq!(prefilter.find(line.as_bytes(), 0).is_some(), expected);
-        }
-    }
-}
+#[path = "prefilter_tests.rs"]
+mod tests;

@@ -100,10 +100,12 @@ fn credential_end(scan: &mut Scan<'_>, start: usize) -> usize {
     let mut end = scan.run(Class::Token68, start);
     let body = &scan.bytes[start..end];
     let padding = body.iter().rev().take_while(|b| **b == b'=').count();
-    if scan.bytes[start..end - padding]
-        .iter()
-        .take(64)
-        .any(|b| *b == b'=')
+    // `realm="…"`, `grant_type=…`
+    if padding > 0 && matches!(scan.get(end), b'"' | b'\'' | b'\\')
+        || scan.bytes[start..end - padding]
+            .iter()
+            .take(64)
+            .any(|b| *b == b'=')
     {
         return start;
     }

@@ -2,7 +2,7 @@
 
 use super::fold::Folded;
 use super::keys;
-use super::rules::{RuleId, TOKEN};
+use super::rules::{COOKIE, RuleId, TOKEN};
 
 /// What stands in a secret's place, in answers about it, or in code that has it.
 const NO_SECRETS: &[&str] = &[
@@ -232,13 +232,14 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     if is_placeholder(value) {
         return true;
     }
-    if rule == TOKEN && is_number(value) {
+    if matches!(rule, TOKEN | COOKIE) && is_number(value) {
         return true;
     }
     same(value, name)
 }
 
-fn same(value: &[u8], name: &[u8]) -> bool {
+/// Whether it is the name itself, in any spelling.
+pub(super) fn same(value: &[u8], name: &[u8]) -> bool {
     Folded::of(value).compact() == Folded::of(name).compact()
 }
 
@@ -307,6 +308,8 @@ pub(super) fn is_code(value: &[u8]) -> bool {
     }
     match rest.first() {
         Some(b'(' | b'[') => true,
+        // The name of a header.
+        Some(b'-') if !value.iter().any(u8::is_ascii_digit) => keys::is_compound_name(value),
         Some(_) => false,
         None => {
             let first = head.split(|b| *b == b'.').next().unwrap_or(head);

@@ -120,6 +120,35 @@ def test_handlers_of_one_logger_keep_the_same_records(tmp_path: Path, fast: bool
 
 
 @ROUTES
+def test_the_first_log_that_a_record_reaches_decides_for_all(tmp_path: Path, fast: bool) -> None:
+    rule: dict[str, Any] = {"sample": {"app": 5}}
+    with logs(tmp_path, fast=fast, far=rule):
+        near = logspool.SpoolHandler(tmp_path / "near.jsonl", **rule)
+        logging.getLogger("app.both").addHandler(near)
+        for n in range(3):
+            logging.getLogger("app.far").info("far %d", n)
+        for n in range(60):
+            logging.getLogger("app.both").info("both %d", n)
+            # Logged while the other one is written: by no means the same record.
+            logging.getLogger("app.both").info("outer %s", Logging(n))
+        near.close()
+    kept = said(tmp_path / "near.jsonl")
+    assert {event.split()[0] for event in kept} == {"both", "outer"}
+    assert said(tmp_path / "far.jsonl") == ["far 0", *kept]
+
+
+class Logging:
+    """Logs while it is rendered."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __str__(self) -> str:
+        logging.getLogger("app.both").info("inner %d", self.number)
+        return str(self.number)
+
+
+@ROUTES
 def test_from_several_threads_exactly_one_in_n_is_kept(tmp_path: Path, fast: bool) -> None:
     names = ("httpx", "httpcore.connection", "httpx2", "urllib3.connectionpool")
     with logs(tmp_path, fast=fast, a={"sample": 10}):

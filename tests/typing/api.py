@@ -188,3 +188,8 @@ assert_type(logspool.context.carry(count)(3), list[int])
 with logspool.context.executor(4, "tools") as pool:
     assert_type(pool.submit(count, 3).result(), list[int])
 handler.addFilter(logspool.context.ContextFilter())
+
+# What would go: the module is imported where it is first asked for.
+assert_type(logspool.redact.explain("password=x"), list[logspool.redact.Finding])
+assert_type(logspool.redact.apply("password=x", "hint,pii"), str)
+assert_type(logspool.redact.explain("x", {"pii": ["email"], "functions": {"own": str.lower}})[0].start, int)

@@ -210,16 +210,34 @@ impl RecordEncoder {
             }
         }
         encoder.finish();
+        for entry in &mut bound.entries {
+            *entry = self.redacted(&encoder, entry);
+        }
         let fixed = self
             .fixed
             .iter()
             .filter(|(escaped, _)| !bound.holds(escaped));
         let fixed: Vec<_> = fixed
             .map(|(escaped, json)| Entry::new(py, escaped.clone(), json.clone()))
+            .map(|entry| self.redacted(&encoder, &entry))
             .collect();
         bound.entries.splice(0..0, fixed);
+        for id in bound.ids.iter_mut().chain([&mut bound.category]) {
+            // Cut by the lines' own limits if it grows.
+            let _ = self.redact_part(&encoder, id, 0);
+        }
         bound.finish();
         bound
+    }
+
+    /// A field without what patterns find in it.
+    fn redacted(&self, encoder: &Encoder<'_>, entry: &Entry) -> Entry {
+        let mut object = vec![b'{'];
+        entry.write(&mut object);
+        object.push(b'}');
+        let _ = self.redact_part(encoder, &mut object, 0);
+        let (escaped, json) = split(&object);
+        Entry::new(encoder.py, escaped, json)
     }
 }
 
