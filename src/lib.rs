@@ -31,6 +31,7 @@ pub mod noise;
 pub mod payload;
 #[cfg(feature = "python")]
 mod python;
+pub mod recent;
 pub mod redact;
 pub mod report;
 pub mod sample;

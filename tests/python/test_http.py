@@ -531,3 +531,34 @@ def test_importing_logspool_imports_no_http_library(script: Callable[..., Any]) 
         """
     )
     assert sys.modules["httpx"] is httpx
+
+
+def test_events_are_found_wherever_a_stream_is_cut() -> None:
+    from logspool.httpx._body import MOST_LINE, Events
+
+    whole = list(Events().feed(CHAT_STREAM))
+    assert len(whole) == CHAT_STREAM.count(b"data:")
+    for size in (1, 2, 3, 7, 64):
+        events = Events()
+        pieces = [CHAT_STREAM[at : at + size] for at in range(0, len(CHAT_STREAM), size)]
+        assert [event for piece in pieces for event in events.feed(piece)] == whole
+    events = Events()
+    long = [b"data: " + b"x" * MOST_LINE, b"y", b"z\n", b"data: after\n\n"]
+    assert [event for piece in long for event in events.feed(piece)] == [b"after"]
+
+
+def test_a_long_body_and_a_long_request_are_understood_too() -> None:
+    from logspool.httpx._providers import Answer, asked_model
+
+    usage = {"prompt_tokens": 1, "total_tokens": 1, "prompt_tokens_details": {"cached_tokens": 0}}
+    answer = Answer()
+    answer.body(json.dumps({"data": ["x" * (2 << 20)], "model": "m", "usage": usage}).encode())
+    assert answer.usage == usage
+    long = [{"role": "user", "content": 'say "model": "no"' + "x" * (1 << 20)}]
+    assert asked_model(json.dumps({"messages": long, "model": "yes"}).encode(), "/x") == "yes"
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode(), "/x") is None
+    assert asked_model(None, "/v1beta/models/gemini-2:generateContent") == "gemini-2"
+    for odd in (b"", b"[1]", b"{", b'{"model": 3}', b"\xff\xfe"):
+        assert asked_model(odd, "/x") is None
+        answer.body(odd)
+        answer.event(odd)

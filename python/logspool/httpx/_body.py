@@ -46,20 +46,28 @@ class Events:
     """The data of server-sent events, found in pieces of a stream as they come."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        #: The line under way, in pieces.
+        self._parts: list[bytes] = []
+        self._size = 0
         self._passing = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The data of each line that ends in this piece."""
-        lines = (self._rest + data).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._rest = lines.pop()
+        if b"\r" in data:
+            # Torn in two, an end of a line is two ends: an empty line more does no harm.
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = data.split(b"\n")
         for line in lines:
-            if self._passing:
-                self._passing = False  # The end of a line that was too long.
-            elif line.startswith(b"data:"):
-                yield line[5:].strip()
-        if len(self._rest) > MOST_LINE:
-            self._rest, self._passing = b"", True
+            whole = b"".join((*self._parts, line)) if self._parts else line
+            passing, self._passing = self._passing, False
+            self._parts, self._size = [], 0
+            if not passing and whole.startswith(b"data:"):
+                yield whole[5:].strip()
+        if rest and not self._passing:
+            self._parts.append(rest)
+            self._size += len(rest)
+            if self._size > MOST_LINE:
+                self._parts, self._size, self._passing = [], 0, True
 
 
 class Look:
