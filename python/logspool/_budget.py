@@ -27,6 +27,8 @@ _SEGMENT = re.compile(r"\.(\d{6,7}|\d{9})(\.gz)?")
 _CHUNK = 1 << 20
 #: Costs that were read before they were told, remembered.
 _EARLY = 10_000
+#: Days, sessions, or tools on a day, whose sums are kept.
+_MOST = 100_000
 
 
 class Exceeded(NamedTuple):
@@ -58,7 +60,6 @@ def budget(
     currency: str = "USD",
     utc: bool = True,
     refresh: float = REFRESH,
-    filename: str | os.PathLike[str] | None = None,
 ) -> Budget:
     """A budget for what is logged with `log_cost`, in `currency`: per calendar day, per session, or per tool and day.
 
@@ -73,10 +74,10 @@ def budget(
     or looks; what it raises is said on standard error and stops nothing. Days are those of UTC, or of the local zone with `utc=False`.
     Costs of other currencies and of unknown amount do not count; `unknown` says how many there were. `close()` ends the counting.
 
-    `filename` is the path of the cost log; by default it is the one that `log_cost` writes, which is opened by this. Raises ValueError for
-    arguments that are none.
+    Opens the cost log if it is not open yet: make a budget after `basicConfig`, which says where that is. Raises ValueError for arguments
+    that are none, OSError where the log cannot be opened.
     """
-    return Budget(limit, per, on_exceed, currency=currency, utc=utc, refresh=refresh, filename=filename)
+    return Budget(limit, per, on_exceed, currency=currency, utc=utc, refresh=refresh)
 
 
 class Budget:
@@ -91,7 +92,6 @@ class Budget:
         currency: str,
         utc: bool,
         refresh: float,
-        filename: str | os.PathLike[str] | None,
     ) -> None:
         amount: Decimal | None = _amount(limit)
         if amount is None or amount < 0:
@@ -109,7 +109,7 @@ class Budget:
         self._ahead: set[str] = set()
         self._early: dict[str, None] = {}
         self._fresh_locks()
-        self._ledger = _Ledger(os.path.abspath(os.fspath(filename) if filename is not None else cost.path()))
+        self._ledger = _Ledger(os.path.abspath(cost.path()))
         _budgets.add(self)
         _core.set_cost_watcher(_watch)
         _core.flush(10)
@@ -124,7 +124,7 @@ class Budget:
         #: Held by who reads the files, which may take long: a call of `log_cost` never waits for it.
         self._reading = threading.RLock()
         self._looked = time.monotonic()
-        self._looking = False
+        self._looking = self._within = False
 
     @property
     def spent(self) -> Decimal:
@@ -189,20 +189,30 @@ class Budget:
 
     def _read(self) -> set[tuple[str, str] | None]:
         """Count the lines that were added to the log; those that this process told are counted already."""
-        keys = set()
+        keys: set[tuple[str, str] | None] = set()
         with self._reading:
-            self._looked = time.monotonic()
-            for entry in self._ledger.new(None if self.per == "session" else self._oldest()):
-                with self._lock:
-                    if entry.seq is not None and entry.seq in self._ahead:
-                        self._ahead.discard(entry.seq)
-                        continue
-                    keys.add(self._add(entry))
-                    if entry.seq is not None and entry.pid == os.getpid():
-                        self._early[entry.seq] = None
-                        if len(self._early) > _EARLY:
-                            del self._early[next(iter(self._early))]
+            if self._within:
+                return keys  # A signal handler asks in the middle of a look.
+            self._within = True
+            try:
+                self._looked = time.monotonic()
+                for entry in self._ledger.new(None if self.per == "session" else self._oldest()):
+                    keys |= self._found(entry)
+            finally:
+                self._within = False
         return keys
+
+    def _found(self, entry: Cost) -> set[tuple[str, str] | None]:
+        """A cost that was read."""
+        with self._lock:
+            if entry.seq is not None and entry.seq in self._ahead:
+                self._ahead.discard(entry.seq)
+                return set()
+            if entry.seq is not None and entry.pid == os.getpid():
+                self._early[entry.seq] = None
+                if len(self._early) > _EARLY:
+                    del self._early[next(iter(self._early))]
+            return {self._add(entry)}
 
     def _add(self, entry: Cost) -> tuple[str, str] | None:
         if entry.amount is None or entry.currency != self.currency:
@@ -213,9 +223,12 @@ class Budget:
         else:
             day = self._day(entry.moment)
             key = ("", day) if self.per == "day" else (day, entry.tool or "")
-        self._sums[key] = self._sums.get(key, Decimal(0)) + entry.amount
-        if self.per == "tool" and len(self._sums) > 10_000:
-            self._sums = {k: v for k, v in self._sums.items() if k[0] >= day}
+        self._sums[key] = self._sums.pop(key, Decimal(0)) + entry.amount
+        if len(self._sums) > _MOST:
+            # Of a server that runs for years: the day, the tool's day or the session whose last cost is the oldest.
+            first = next(iter(self._sums))
+            del self._sums[first]
+            self._told.discard(first)
         return key
 
     def _judge(self, key: tuple[str, str] | None) -> None:

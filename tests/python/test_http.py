@@ -162,6 +162,19 @@ def test_the_bound_request_id_is_sent_and_a_header_of_the_callers_stays(
     assert new["request_id"].startswith("req_")
 
 
+def test_a_request_that_is_sent_again_has_an_id_of_its_own(kind: Kind, server: Loopback, log: Log) -> None:  # req 48
+    def work(client: Any) -> Any:
+        request = client.build_request("GET", f"{server.url}/json")
+        yield client.send(request)
+        with logspool.bound(request_id="req_again"):
+            yield client.send(request)
+
+    kind.run(work)
+    ids = [call["request_id"] for call in log.calls()]
+    assert server.ids()[-2:] == ids
+    assert ids[0] != "req_again" == ids[1]
+
+
 def test_a_providers_answer_gives_model_tokens_and_cost(kind: Kind, server: Loopback, log: Log) -> None:  # req 14, 45
     def work(client: Any) -> Any:
         with logspool.bound(tier_id="deep", task="chat", tool="infer"):

@@ -44,6 +44,8 @@ _HARMLESS = frozenset(
     }
 )
 _ERROR_CHARACTERS = 500
+#: Where a request keeps the id that we gave it.
+_OURS = "logspool.request_id"
 
 
 def clean(url: Any) -> str:
@@ -98,15 +100,16 @@ class Call:
         self._context: contextvars.Context | None = None
 
     def _identify(self, bound: object) -> str | None:
-        headers = self.request.headers
+        headers, extensions = self.request.headers, self.request.extensions
         given: str | None = headers.get("X-Request-ID")
-        if given is not None:
+        # Unless it is ours, from an earlier sending of the same request.
+        if given is not None and given != extensions.get(_OURS):
             return given
         usable = isinstance(bound, str) and _SENDABLE.fullmatch(bound) is not None
         if not self.settings.send_request_id:
             return bound if isinstance(bound, str) else None
         made = str(bound) if usable else f"req_{secrets.token_hex(8)}"
-        headers["X-Request-ID"] = made
+        headers["X-Request-ID"] = extensions[_OURS] = made
         return made
 
     def excerpt(self, data: bytes) -> None:
