@@ -253,6 +253,23 @@ def test_streams_of_other_providers_and_compressed_ones_are_understood(
     assert (call["tokens"], call["model"], call["outcome"]) == (tokens, model, "ok")
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_librarys_own_reader_of_events_reads_on(server: Loopback, log: Log, is_async: bool) -> None:
+    def work(client: Any) -> Any:
+        async def read() -> list[Any]:
+            async with client.sse(f"{server.url}/stream/chat") as events:
+                return [event async for event in events]
+
+        if is_async:
+            return (yield read())
+        with client.sse(f"{server.url}/stream/chat") as events:
+            return list(events)
+
+    assert len(Kind("httpx2", is_async).run(work, hosts=[server.host])) == CHAT_STREAM.count(b"data:")
+    call = log.call()
+    assert (call["outcome"], call["tokens"]["total"], call["method"]) == ("ok", 10, "GET")
+
+
 def test_a_stream_that_is_closed_early_is_one_record(kind: Kind, server: Loopback, log: Log) -> None:
     def work(client: Any) -> Any:
         sent = client.build_request("POST", f"{server.url}/endless", json=MODEL)
