@@ -18,6 +18,7 @@ pub mod cli;
 pub mod collapse;
 pub mod config;
 pub mod console;
+pub mod decimal;
 pub mod engine;
 pub mod error;
 pub mod failpoint;
@@ -30,6 +31,7 @@ pub mod noise;
 pub mod payload;
 #[cfg(feature = "python")]
 mod python;
+pub mod recent;
 pub mod redact;
 pub mod report;
 pub mod sample;

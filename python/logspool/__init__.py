@@ -15,9 +15,10 @@ from logspool.logger import install, uninstall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import ModuleType
-
+    from logspool import httpx as httpx
     from logspool import redact as redact
+    from logspool._budget import budget as budget
+    from logspool.cost import prices as prices
 
 __all__ = [
     "Logger",
@@ -37,14 +38,22 @@ __all__ = [
     "uninstall",
 ]
 
+#: Names that are imported when they are first asked for, and where they stand: in a module of ours, or a module itself.
+_LATER = {"budget": "_budget", "httpx": "", "prices": "cost", "redact": ""}
+
+
+def __getattr__(name: str) -> object:
+    """What is imported where it is first asked for: an import of logspool does not pay for it."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'logspool' has no attribute {name!r}")
+    from importlib import import_module
+
+    where = _LATER[name]
+    module = import_module(f"logspool.{where or name}")
+    value = getattr(module, name) if where else module
+    globals()[name] = value
+    return value
+
+
 _core.set_cost_opener(cost.open_default)
 _config.install_hooks()
-
-
-def __getattr__(name: str) -> ModuleType:
-    """`logspool.redact` is imported where it is first asked for: an import of logspool does not pay for it."""
-    if name == "redact":
-        import importlib
-
-        return importlib.import_module("logspool.redact")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

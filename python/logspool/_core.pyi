@@ -18,6 +18,7 @@ __all__ = [
     "_fast_calls",
     "_install",
     "_stack_traces",
+    "bill",
     "encode_cost",
     "encode_record",
     "flush",
@@ -31,6 +32,8 @@ __all__ = [
     "redact_explain",
     "set_cost_handler",
     "set_cost_opener",
+    "set_cost_watcher",
+    "set_prices",
     "shutdown",
     "stats",
     "write_kept",
@@ -109,8 +112,19 @@ def log_cost(
     The log is `openrouter-costs.jsonl` beside the main log (`basicConfig(cost_filename=…)` changes it); before `basicConfig`
     in LOG_DIR, else in `./logs`. `usage` is a provider's usage object or `{prompt, completion, total}`; `cost` a number or
     `{input, output, total}`, in US dollars unless it names a `currency`; `latency_ms` milliseconds. What is missing is
-    null, never 0. `legacy_keys=True` also writes `timestamp, tier, model, task, tokens, cost, pricing` at top level.
+    null, never 0. `pricing` is in dollars (or its `currency`) per million tokens: `{input_per_1m, output_per_1m, cached_per_1m?,
+    cache_write_per_1m?}`; left out, it is what `logspool.prices` says of the model. A `response_id` that this process logged before
+    is not logged again. `legacy_keys=True` also writes `timestamp, tier, model, task, tokens, cost, pricing` at top level.
     """
+
+def bill(*, usage: object = None, model: object = None, cost: object = None, pricing: object = None) -> bytes:
+    """What `log_cost` makes of these: `{"tokens":{…},"cost":{…}}` in JSON."""
+
+def set_prices(lookup: Callable[[Any], Mapping[str, Any] | None] | None) -> None:
+    """Set what is asked for a model's prices, where neither the caller nor the provider says what a call cost."""
+
+def set_cost_watcher(callback: Callable[[bytes], object] | None) -> None:
+    """Set what is called with each finished line of the cost log, after it was appended."""
 
 def set_cost_handler(handler: NativeHandler | None) -> None: ...
 def set_cost_opener(callback: Callable[[], NativeHandler] | None) -> None: ...

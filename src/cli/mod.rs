@@ -1,9 +1,12 @@
 //! The `logspool` command: [`recover`] finishes what dead processes left, [`verify`] proves that nothing is missing,
-//! [`doctor`] says where everything is and what is wrong, [`redact`] what would not be logged of a text. Only `recover` writes; the others lock nothing that could
+//! [`doctor`] says where everything is and what is wrong, [`redact`] what would not be logged of a text, [`costs`] adds up the cost
+//! log. Only `recover` writes; the others lock nothing that could
 //! disturb a writer, and map nothing.
 
+mod costs;
 mod doctor;
 mod held;
+mod moment;
 mod out;
 mod recover;
 mod redact;
@@ -75,6 +78,7 @@ fn run(matches: &ArgMatches, configured: Option<&Configured>, out: &mut Out) -> 
         Some(("verify", m)) => verify::run(m, out),
         Some(("redact", m)) => redact::run(m, out),
         Some(("doctor", m)) => doctor::run(m, configured, out),
+        Some(("costs", m)) => costs::run(m, out),
         _ => Err("no such command".to_owned()),
     };
     done.unwrap_or_else(|message| {
@@ -89,12 +93,12 @@ const STATUS: &str =
 fn command() -> Command {
     Command::new("logspool")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Looks after the logs that logspool writes: recover, verify, doctor, redact.")
+        .about("Looks after the logs that logspool writes: recover, verify, doctor, redact, costs.")
         .after_help(format!(
             "Examples:\n  logspool verify logs              prove that no record is missing, doubled or torn\n  logspool \
              recover logs             write what killed processes left in the spool\n  logspool doctor                   \
              where logs would go here, and what is wrong\n  logspool doctor --pid 4711        the same of a running \
-             program\n\n{STATUS}"
+             program\n  logspool costs logs               what the calls of language models cost\n\n{STATUS}"
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -102,6 +106,7 @@ fn command() -> Command {
         .subcommand(verify::command().after_help(format!("{}\n\n{STATUS}", verify::EXAMPLES)))
         .subcommand(redact::command().after_help(format!("{}\n\n{STATUS}", redact::EXAMPLES)))
         .subcommand(doctor::command().after_help(format!("{}\n\n{STATUS}", doctor::EXAMPLES)))
+        .subcommand(costs::command().after_help(format!("{}\n\n{STATUS}", costs::EXAMPLES)))
 }
 
 fn dir_argument() -> Arg {

@@ -3,13 +3,17 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBytes;
 
 use super::cost::CostCall;
-use super::encode::{Encoder, Nest, Written};
+use super::cut::KeyLimits;
+use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::held::Held;
 use super::logger;
 use super::members::{Members, Name};
+use super::names::Names;
 use super::text::small_int;
+use super::verdict::Verdicts;
 use crate::json;
 
 pub(super) type Value<'py> = Option<Held<'py>>;
@@ -17,16 +21,19 @@ pub(super) type Value<'py> = Option<Held<'py>>;
 /// Tokens and cost, as far as they are known.
 #[derive(Default)]
 pub(super) struct Bill<'py> {
-    prompt: Value<'py>,
-    completion: Value<'py>,
+    pub(super) prompt: Value<'py>,
+    pub(super) completion: Value<'py>,
     total: Value<'py>,
-    cached: Value<'py>,
+    pub(super) cached: Value<'py>,
+    pub(super) cache_write: Value<'py>,
     reasoning: Value<'py>,
-    input_cost: Amount<'py>,
-    output_cost: Amount<'py>,
-    total_cost: Amount<'py>,
-    currency: Value<'py>,
-    source: Option<&'static str>,
+    pub(super) input_cost: Amount<'py>,
+    pub(super) output_cost: Amount<'py>,
+    pub(super) total_cost: Amount<'py>,
+    pub(super) currency: Value<'py>,
+    pub(super) source: Option<&'static str>,
+    /// The prices of the model, where the call gave none and they were needed.
+    pub(super) pricing: Value<'py>,
 }
 
 /// Where the tokens that are counted apart may stand.
@@ -35,6 +42,8 @@ const DETAILS: &[Name] = &[
     Name::input_tokens_details,
     Name::cache_read_input_tokens,
     Name::cached,
+    Name::cache_creation_input_tokens,
+    Name::cache_write,
     Name::completion_tokens_details,
     Name::output_tokens_details,
     Name::reasoning,
@@ -47,12 +56,68 @@ fn borrowed<'a, 'py>(value: &'a Value<'py>) -> Option<Borrowed<'a, 'py, PyAny>> 
 
 /// Money: given, or computed from prices.
 #[derive(Default)]
-enum Amount<'py> {
+pub(super) enum Amount<'py> {
     #[default]
     Unknown,
     Given(Held<'py>),
     Computed(f64),
 }
+
+impl<'py> Bill<'py> {
+    /// The prices given, or those that were looked up and used.
+    pub(super) fn pricing<'a>(
+        &'a self,
+        call: &CostCall<'a, 'py>,
+    ) -> Option<Borrowed<'a, 'py, PyAny>> {
+        call.pricing.or(borrowed(&self.pricing))
+    }
+}
+
+/// What `log_cost` makes of these arguments: `{"tokens":{…},"cost":{…}}` in JSON.
+#[pyfunction]
+#[pyo3(signature = (*, usage=None, model=None, cost=None, pricing=None))]
+#[allow(clippy::needless_pass_by_value)] // What Python passes.
+pub fn bill<'py>(
+    py: Python<'py>,
+    usage: Option<Bound<'py, PyAny>>,
+    model: Option<Bound<'py, PyAny>>,
+    cost: Option<Bound<'py, PyAny>>,
+    pricing: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let call = CostCall {
+        usage: usage.as_ref().map(Bound::as_borrowed),
+        model: model.as_ref().map(Bound::as_borrowed),
+        cost: cost.as_ref().map(Bound::as_borrowed),
+        pricing: pricing.as_ref().map(Bound::as_borrowed),
+        ..CostCall::default()
+    };
+    let limits = Limits {
+        text: MAX_BILL,
+        short: 0,
+        items: MAX_BILL,
+        depth: MAX_DEPTH,
+        end: usize::MAX,
+    };
+    let encoder = Encoder::new(
+        py,
+        Names::get(py)?,
+        limits,
+        Verdicts::of("bill", None, KeyLimits::default()),
+    );
+    let bill = encoder.bill(&call);
+    let mut out = Vec::new();
+    // Without an end there is nothing that could be too long.
+    let _ = encoder
+        .write_tokens(&mut out, &bill, true)
+        .and_then(|()| encoder.write_cost(&mut out, &bill, true));
+    encoder.finish();
+    out[0] = b'{'; // In the place of the comma that parts it from what stands before it in a line.
+    out.push(b'}');
+    Ok(PyBytes::new(py, &out))
+}
+
+/// Characters, and items, of an odd value in the place of a number.
+const MAX_BILL: usize = 256;
 
 impl<'py> Encoder<'py> {
     pub(super) fn bill(&self, call: &CostCall<'_, 'py>) -> Bill<'py> {
@@ -80,12 +145,18 @@ impl<'py> Encoder<'py> {
                     Name::cached_tokens,
                     &[Name::cache_read_input_tokens, Name::cached],
                 );
+                bill.cache_write = inner(
+                    &[Name::prompt_tokens_details, Name::input_tokens_details],
+                    Name::cache_write_tokens,
+                    &[Name::cache_creation_input_tokens, Name::cache_write],
+                );
                 bill.reasoning = inner(
                     &[Name::completion_tokens_details, Name::output_tokens_details],
                     Name::reasoning_tokens,
                     &[Name::reasoning],
                 );
             }
+            self.count_cached_apart(usage, &mut bill);
             if call.cost.is_none() {
                 provided = get(&[Name::cost]);
             }
@@ -108,63 +179,45 @@ impl<'py> Encoder<'py> {
         bill
     }
 
-    fn price(&self, call: &CostCall<'_, 'py>, provided: Value<'py>, bill: &mut Bill<'py>) {
-        let (cost, source) = match call.cost {
-            Some(cost) => (Some(Held::new(cost)), "caller"),
-            None => (provided, "provider"),
-        };
-        if let Some(cost) = cost {
-            bill.source = Some(source);
-            if !self.is_mapping(&cost) {
-                bill.total_cost = Amount::Given(cost);
-                return;
-            }
-            let parts = Members::of(self, &cost);
-            let part = |name| parts.get(self, &[name]);
-            let (input, output) = (part(Name::input), part(Name::output));
-            let total = part(Name::total);
-            bill.currency = part(Name::currency);
-            bill.total_cost = match total {
-                Some(total) => Amount::Given(total),
-                None => match (
-                    input.as_ref().and_then(|cost| self.number(cost)),
-                    output.as_ref().and_then(|cost| self.number(cost)),
-                ) {
-                    (Some(input), Some(output)) => Amount::Computed(input + output),
-                    _ => Amount::Unknown,
-                },
-            };
-            bill.input_cost = input.map_or(Amount::Unknown, Amount::Given);
-            bill.output_cost = output.map_or(Amount::Unknown, Amount::Given);
+    /// Anthropic counts what comes from its cache, and what goes there, beside the rest of the prompt; elsewhere they are part of it.
+    fn count_cached_apart(&self, usage: &Members<'_, 'py>, bill: &mut Bill<'py>) {
+        const ITS_OWN: &[Name] = &[
+            Name::cache_read_input_tokens,
+            Name::cache_creation_input_tokens,
+        ];
+        const OF_OTHERS: &[Name] = &[
+            Name::prompt_tokens,
+            Name::total_tokens,
+            Name::input_tokens_details,
+            Name::prompt_tokens_details,
+        ];
+        if !usage.may_have(ITS_OWN)
+            || usage.get(self, ITS_OWN).is_none()
+            || usage.get(self, OF_OTHERS).is_some()
+        {
             return;
         }
-        let Some(pricing) = call.pricing.as_deref() else {
-            return;
+        let known = |value: &Value<'py>| {
+            value
+                .as_ref()
+                .map_or(Some(0), |value| self.count(value).filter(|n| *n >= 0))
         };
-        let prices = Members::of(self, pricing);
-        let side = |tokens: &Value<'py>, name| {
-            let tokens = self.number(tokens.as_ref()?)?;
-            Some(tokens * self.number(&*prices.get(self, &[name])?)? / 1e6)
-        };
-        let input = side(&bill.prompt, Name::input_per_1m);
-        let output = side(&bill.completion, Name::output_per_1m);
-        if input.is_some() || output.is_some() {
-            bill.source = Some("computed");
+        let sum = bill
+            .prompt
+            .as_ref()
+            .and_then(|prompt| self.count(prompt))
+            .zip(known(&bill.cached))
+            .zip(known(&bill.cache_write))
+            .and_then(|((fresh, read), written)| fresh.checked_add(read)?.checked_add(written));
+        if let Some(sum) = sum.and_then(|sum| sum.into_pyobject(self.py).ok()) {
+            bill.prompt = Some(Held::from(sum.into_any()));
         }
-        let total = input.zip(output).map(|(input, output)| input + output);
-        let amount = |cost: Option<f64>| cost.map_or(Amount::Unknown, Amount::Computed);
-        (bill.input_cost, bill.output_cost, bill.total_cost) =
-            (amount(input), amount(output), amount(total));
     }
 
-    fn count(&self, value: &Bound<'py, PyAny>) -> Option<i64> {
+    pub(super) fn count(&self, value: &Bound<'py, PyAny>) -> Option<i64> {
         if value.is_exact_instance_of::<pyo3::types::PyInt>() {
             return small_int(value.as_borrowed());
         }
-        self.ok(value.extract())
-    }
-
-    fn number(&self, value: &Bound<'py, PyAny>) -> Option<f64> {
         self.ok(value.extract())
     }
 
@@ -222,6 +275,9 @@ impl<'py> Encoder<'py> {
         if details && bill.cached.is_some() {
             self.write_known_or_null(out, b",\"cached\":", borrowed(&bill.cached))?;
         }
+        if details && bill.cache_write.is_some() {
+            self.write_known_or_null(out, b",\"cache_write\":", borrowed(&bill.cache_write))?;
+        }
         if details && bill.reasoning.is_some() {
             self.write_known_or_null(out, b",\"reasoning\":", borrowed(&bill.reasoning))?;
         }
@@ -266,6 +322,6 @@ impl<'py> Encoder<'py> {
         self.write_known_or_null(out, b",\"task\":", call.task)?;
         self.write_tokens(out, bill, false)?;
         self.write_cost(out, bill, false)?;
-        self.write_known_or_null(out, b",\"pricing\":", call.pricing)
+        self.write_known_or_null(out, b",\"pricing\":", bill.pricing(call))
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct CostCall<'a, 'py> {
     pub(crate) completion_tokens: Option<Borrowed<'a, 'py, PyAny>>,
     /// A number (the total) or `{input, output, total}`, in US dollars unless it has a `currency`.
     pub(crate) cost: Option<Borrowed<'a, 'py, PyAny>>,
-    /// `{input_per_1m, output_per_1m}`: the cost is computed from it where neither caller nor provider gives one.
+    /// `{input_per_1m, output_per_1m, cached_per_1m?, cache_write_per_1m?, currency?}`: the cost is computed from it where neither caller
+    /// nor provider gives one. Left out, it is what `logspool.prices` says of the model.
     pub(crate) pricing: Option<Borrowed<'a, 'py, PyAny>>,
     /// Milliseconds.
     pub(crate) latency_ms: Option<Borrowed<'a, 'py, PyAny>>,
@@ -198,8 +199,8 @@ impl RecordEncoder {
         encoder.write_known_or_null(out, b",\"http_status\":", call.http_status)?;
         encoder.write_known_or_null(out, b",\"response_id\":", call.response_id)?;
         encoder.write_known_or_null(out, b",\"task\":", call.task)?;
-        if call.pricing.is_some() {
-            encoder.write_known_or_null(out, b",\"pricing\":", call.pricing)?;
+        if let Some(pricing) = bill.pricing(call) {
+            encoder.write_known_or_null(out, b",\"pricing\":", Some(pricing))?;
         }
         if !extras.is_empty() {
             for name in OURS {

@@ -13,6 +13,7 @@ use crate::python::buffer::Buffer;
 use crate::python::cost::CostCall;
 use crate::python::handler::NativeHandler;
 use crate::python::record::RecordEncoder;
+use crate::python::repeats;
 use crate::report;
 
 /// Where cost records go, and who opens that when nobody has yet.
@@ -20,11 +21,13 @@ use crate::report;
 struct Ledger {
     handler: Option<Py<NativeHandler>>,
     opener: Option<Py<PyAny>>,
+    watcher: Option<Py<PyAny>>,
 }
 
 static LEDGER: AttachedCell<Ledger> = AttachedCell::new(Ledger {
     handler: None,
     opener: None,
+    watcher: None,
 });
 
 /// A provider left out is `OpenRouter`; one given as `None` is unknown.
@@ -52,6 +55,15 @@ pub fn set_cost_handler(py: Python<'_>, handler: Option<Py<NativeHandler>>) {
 #[pyfunction]
 pub fn set_cost_opener(py: Python<'_>, callback: Option<Py<PyAny>>) {
     let old = LEDGER.with(py, |ledger| std::mem::replace(&mut ledger.opener, callback));
+    drop(old);
+}
+
+/// Sets what is called with each finished line of the cost log, as bytes, after it was appended.
+#[pyfunction]
+pub fn set_cost_watcher(py: Python<'_>, callback: Option<Py<PyAny>>) {
+    let old = LEDGER.with(py, |ledger| {
+        std::mem::replace(&mut ledger.watcher, callback)
+    });
     drop(old);
 }
 
@@ -115,6 +127,9 @@ pub(super) fn usual_provider(py: Python<'_>) -> Borrowed<'_, '_, PyAny> {
 
 /// Appends one cost record.
 pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
+    if call.response_id.is_some_and(|id| repeats::repeated(py, id)) {
+        return Ok(());
+    }
     let Some(handler) = handler(py)? else {
         return Ok(()); // Counted and said.
     };
@@ -126,7 +141,7 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
         Ok::<_, PyErr>(())
     }));
     match encoded {
-        Ok(Ok(())) => match handler.get().append_line(py, &mut line.bytes) {
+        Ok(Ok(())) => match append(py, handler.get(), &mut line.bytes) {
             Err(e) if e.is_instance_of::<PyException>(py) => {
                 lost(&format!("the cost log could not be opened again: {e}"));
                 Ok(())
@@ -141,6 +156,32 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
             lost("a cost record could not be encoded; this is a defect of logspool");
             Ok(())
         }
+    }
+}
+
+/// Appends the line, which then has its number, and tells who watches.
+fn append(py: Python<'_>, handler: &NativeHandler, line: &mut [u8]) -> PyResult<()> {
+    handler.append_line(py, line)?;
+    if LEDGER.with(py, |ledger| ledger.watcher.is_some()) {
+        // Rare, and it may do anything.
+        return Python::attach(|py| tell(py, line));
+    }
+    Ok(())
+}
+
+fn tell(py: Python<'_>, line: &[u8]) -> PyResult<()> {
+    let watcher = LEDGER.with(py, |ledger| {
+        let watcher = ledger.watcher.as_ref();
+        watcher.map(|watcher| watcher.clone_ref(py))
+    });
+    let told = watcher.map(|watcher| watcher.call1(py, (PyBytes::new(py, line),)));
+    match told {
+        Some(Err(error)) if error.is_instance_of::<PyException>(py) => {
+            error.write_unraisable(py, None);
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        _ => Ok(()),
     }
 }
 

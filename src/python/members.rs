@@ -29,7 +29,8 @@ names! {
     prompt_tokens, completion_tokens, total_tokens, input_tokens, output_tokens,
     prompt_tokens_details, completion_tokens_details, input_tokens_details, output_tokens_details,
     cached_tokens, cache_read_input_tokens, cached, reasoning_tokens, reasoning,
-    cost, currency, input_per_1m, output_per_1m,
+    cache_write_tokens, cache_creation_input_tokens, cache_write,
+    cost, currency, input_per_1m, output_per_1m, cached_per_1m, cache_write_per_1m,
 }
 
 const COUNT: usize = NAMES.len();

@@ -28,9 +28,11 @@ mod noise;
 mod objects;
 mod open;
 mod parts;
+mod prices;
 mod record;
 mod redaction;
 mod reopen;
+mod repeats;
 mod settings;
 mod sites;
 mod structures;
@@ -66,13 +68,15 @@ mod _core {
     }
 
     #[pymodule_export]
+    use super::bill::bill;
+    #[pymodule_export]
     use super::command::main;
     #[pymodule_export]
     use super::context::{Context, Tail};
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
-    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener};
+    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher};
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]
@@ -81,6 +85,8 @@ mod _core {
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };
+    #[pymodule_export]
+    use super::prices::set_prices;
     #[pymodule_export]
     use super::redaction::{redact_apply, redact_explain};
     #[pymodule_export]

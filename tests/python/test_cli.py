@@ -15,7 +15,9 @@ def test_the_wheel_installs_the_command_and_it_says_its_version() -> None:
     assert logspool("--version").stdout == f"logspool {importlib.metadata.version('logspool')}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["recover", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["verify", "--help"], ["costs", "--help"], ["recover", "--help"], ["doctor", "--help"]]
+)
 def test_help_has_examples_and_exit_statuses(arguments: list[str]) -> None:
     text = logspool(*arguments).stdout
     assert "Examples:" in text

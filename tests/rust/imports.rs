@@ -14,7 +14,9 @@ const FLOORS: &[&[&str]] = &[
     &["thread", "failpoint", "sync", "memtrap"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
     &["json"],
-    &["redact", "sample", "collapse", "console", "payload"],
+    &[
+        "redact", "sample", "collapse", "console", "payload", "decimal", "recent",
+    ],
     &["report"],
     &["segment", "spool"],
     // Writes what was counted to the spool.

@@ -1,0 +1,594 @@
+"""logspool.httpx: one record per call, whatever becomes of it, and nothing changed for the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+from logfiles import DEADLINE_SECONDS, records
+from loopback import CHAT_STREAM, Loopback, loopback
+
+import logspool
+import logspool.httpx
+
+LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
+MODEL = {"model": "m/asked", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Loopback]:
+    with loopback() as here:
+        yield here
+
+
+class Log:
+    """The records of the calls, and of the costs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def calls(self) -> list[dict[str, Any]]:
+        assert logspool.flush(DEADLINE_SECONDS)
+        return [r for r in records(self.directory / "a.jsonl") if r["logger"] == "logspool.http"]
+
+    def call(self) -> dict[str, Any]:
+        (record,) = self.calls()
+        return {**record, **record["fields"]}
+
+    def costs(self) -> list[dict[str, Any]]:
+        assert logspool.flush(DEADLINE_SECONDS)
+        path = self.directory / "openrouter-costs.jsonl"
+        return records(path) if path.exists() else []
+
+
+@pytest.fixture
+def log(tmp_path: Path, root: logging.Logger) -> Iterator[Log]:
+    logspool.basicConfig(filename=tmp_path / "a.jsonl", level="INFO", console=False)
+    yield Log(tmp_path)
+    logspool.httpx.uninstrument_all()
+    logspool.clear()
+    logspool.uninstall()
+
+
+class Kind:
+    """A client of one library, sync or async, behind one face."""
+
+    def __init__(self, name: str, is_async: bool) -> None:
+        self.module: Any = LIBRARIES[name]
+        self.is_async = is_async
+        self.of: Any = self.module.AsyncClient if is_async else self.module.Client
+
+    def run(self, work: Callable[[Any], Any], **settings: Any) -> Any:
+        """`work(client)` gives steps as a generator: what it yields is awaited where that is needed."""
+
+        async def steps(client: Any) -> Any:
+            generator = work(client)
+            answer: Any = None
+            try:
+                while True:
+                    try:
+                        step = generator.send(answer)
+                        answer = await step if self.is_async and hasattr(step, "__await__") else step
+                    except StopIteration as end:
+                        return end.value
+                    except BaseException as error:
+                        if getattr(generator, "gi_frame", None) is None:
+                            raise
+                        try:
+                            step = generator.throw(error)
+                        except StopIteration as end:
+                            return end.value
+                        answer = await step if self.is_async and hasattr(step, "__await__") else step
+            finally:
+                generator.close()
+
+        async def whole() -> Any:
+            if self.is_async:
+                async with self.of(verify=False, **settings.pop("client", {})) as client:
+                    logspool.httpx.instrument(client, **settings)
+                    return await steps(client)
+            with self.of(verify=False, **settings.pop("client", {})) as client:
+                logspool.httpx.instrument(client, **settings)
+                return await steps(client)
+
+        return asyncio.run(whole())
+
+
+@pytest.fixture(
+    params=[(n, a) for n in LIBRARIES for a in (False, True)], ids=lambda p: f"{p[0]}-{'async' if p[1] else 'sync'}"
+)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return Kind(*request.param)
+
+
+async def collect(stream: Any) -> list[Any]:
+    return [piece async for piece in stream]
+
+
+def everything(kind: Kind, response: Any, how: str) -> Any:
+    """What `iter_lines`, `iter_raw`, … or their asynchronous twins give."""
+    return collect(getattr(response, f"a{how}")()) if kind.is_async else list(getattr(response, how)())
+
+
+def close(kind: Kind, response: Any) -> Any:
+    return response.aclose() if kind.is_async else response.close()
+
+
+def test_a_call_is_one_record_with_what_one_asks_of_it(kind: Kind, server: Loopback, log: Log) -> None:  # req 45, 46
+    def work(client: Any) -> Any:
+        response = yield client.get(f"http://ada:geheim@{server.host}/json?page=2&token=abc&q=x#there")
+        return response
+
+    response = kind.run(work)
+    assert response.json()["id"] == "gen-j"
+    assert response.elapsed.total_seconds() >= 0
+    call = log.call()
+    assert (call["event"], call["level"], call["method"]) == ("http_call", "INFO", "GET")
+    assert call["url"] == f"http://{server.host}/json?page=2&token=***&q=***"
+    assert (call["http_status"], call["outcome"], call["streamed"]) == (200, "ok", False)
+    assert 0 < call["ttfb_ms"] <= call["latency_ms"]
+    assert call["upstream_request_id"] == "theirs-1"
+    assert call["request_id"].startswith("req_") and len(call["request_id"]) == 20
+    assert server.ids()[-1] == call["request_id"]
+    assert "geheim" not in json.dumps(call)
+    assert "model" not in call and "response_body" not in call
+    assert log.costs() == []
+
+
+def test_the_bound_request_id_is_sent_and_a_header_of_the_callers_stays(
+    kind: Kind, server: Loopback, log: Log
+) -> None:  # req 48
+    def work(client: Any) -> Any:
+        with logspool.bound(request_id="req_mine", session_id="s-1"):
+            yield client.get(f"{server.url}/json")
+        yield client.get(f"{server.url}/json", headers={"X-Request-ID": "theirs"})
+        with logspool.bound(request_id="no\r\nheader: for this"):
+            yield client.get(f"{server.url}/json")
+
+    kind.run(work)
+    mine, theirs, new = log.calls()
+    assert server.ids()[-3:] == ["req_mine", "theirs", new["request_id"]]
+    assert (mine["request_id"], mine["session_id"], theirs["request_id"]) == ("req_mine", "s-1", "theirs")
+    assert new["request_id"].startswith("req_")
+
+
+def test_a_request_that_is_sent_again_has_an_id_of_its_own(kind: Kind, server: Loopback, log: Log) -> None:  # req 48
+    def work(client: Any) -> Any:
+        request = client.build_request("GET", f"{server.url}/json")
+        yield client.send(request)
+        with logspool.bound(request_id="req_again"):
+            yield client.send(request)
+
+    kind.run(work)
+    ids = [call["request_id"] for call in log.calls()]
+    assert server.ids()[-2:] == ids
+    assert ids[0] != "req_again" == ids[1]
+
+
+def test_a_providers_answer_gives_model_tokens_and_cost(kind: Kind, server: Loopback, log: Log) -> None:  # req 14, 45
+    def work(client: Any) -> Any:
+        with logspool.bound(tier_id="deep", task="chat", tool="infer"):
+            yield client.post(f"{server.url}/json/{kind.module.__name__}{kind.is_async}", json=MODEL)
+        yield client.post(f"{server.url}/json/2{kind.module.__name__}{kind.is_async}", json=MODEL)
+
+    kind.run(work, hosts={server.host: "loopback"}, costs=True, tiers={"m/asked": "fast"})
+    one, two = log.calls()
+    fields = one["fields"]
+    assert (one["event"], fields["provider"], fields["model"]) == ("openrouter_request", "loopback", "m/asked")
+    assert (fields["tier_id"], two["fields"]["tier_id"]) == ("deep", "fast")
+    assert fields["tokens"] == {"prompt": 7, "completion": 3, "total": 10}
+    assert fields["cost"] == {"input": None, "output": None, "total": 0.000123, "currency": "USD", "source": "provider"}
+    costs = log.costs()
+    assert [cost["request_id"] for cost in costs] == [one["request_id"], two["request_id"]]
+    cost = costs[0]["fields"]
+    assert costs[0]["tool"] == "infer"
+    assert (cost["tier_id"], cost["task"], cost["cost"]["total"]) == ("deep", "chat", 0.000123)
+    assert (cost["response_id"], cost["http_status"]) == (fields["response_id"], 200)
+
+
+@pytest.mark.parametrize("how", ["iter_lines", "iter_bytes", "iter_text", "iter_raw", "read"])
+def test_a_stream_passes_unchanged_and_its_usage_is_found(
+    kind: Kind, server: Loopback, log: Log, how: str
+) -> None:  # req 45
+    def work(client: Any) -> Any:
+        sent = client.build_request("POST", f"{server.url}/stream/chat/7", json=MODEL)
+        response = yield client.send(sent, stream=True)
+        if how == "read":
+            return (yield response.aread() if kind.is_async else response.read())
+        return (yield everything(kind, response, how))
+
+    passed = kind.run(work, hosts=[server.host])
+    if how in ("iter_raw", "iter_bytes"):
+        assert b"".join(passed) == CHAT_STREAM
+    elif how == "read":
+        assert passed == CHAT_STREAM
+    elif how == "iter_text":
+        assert "".join(passed) == CHAT_STREAM.decode()
+    else:
+        assert len(passed) == CHAT_STREAM.count(b"\n")
+    call = log.call()
+    assert (call["streamed"], call["outcome"], call["response_id"]) == (True, "ok", "gen-s")
+    assert call["tokens"]["total"] == 10
+    assert call["ttfb_ms"] <= call["latency_ms"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "tokens"),
+    [
+        ("gzip/chat", "m/asked", {"prompt": 7, "completion": 3, "total": 10}),
+        (
+            "stream/anthropic",
+            "m/asked",
+            {"prompt": 115, "completion": 42, "total": 157, "cached": 100, "cache_write": 5},
+        ),
+        ("stream/cut", "m/asked", {"prompt": 115, "completion": None, "total": None, "cached": 100, "cache_write": 5}),
+        ("stream/gemini", "m/asked", {"prompt": 4, "completion": 26, "total": 30, "reasoning": 20}),
+        (
+            "stream/responses/1000000",
+            "m/asked",
+            {"prompt": 9, "completion": 4, "total": 13, "cached": 2, "reasoning": 3},
+        ),
+    ],
+)
+def test_streams_of_other_providers_and_compressed_ones_are_understood(
+    kind: Kind, server: Loopback, log: Log, path: str, model: str, tokens: dict[str, int]
+) -> None:  # req 14
+    def work(client: Any) -> Any:
+        sent = client.build_request("POST", f"{server.url}/{path}", json=MODEL)
+        response = yield client.send(sent, stream=True)
+        yield everything(kind, response, "iter_raw")
+
+    kind.run(work, hosts=[server.host])
+    call = log.call()
+    assert (call["tokens"], call["model"], call["outcome"]) == (tokens, model, "ok")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_librarys_own_reader_of_events_reads_on(server: Loopback, log: Log, is_async: bool) -> None:
+    def work(client: Any) -> Any:
+        async def read() -> list[Any]:
+            async with client.sse(f"{server.url}/stream/chat") as events:
+                return [event async for event in events]
+
+        if is_async:
+            return (yield read())
+        with client.sse(f"{server.url}/stream/chat") as events:
+            return list(events)
+
+    assert len(Kind("httpx2", is_async).run(work, hosts=[server.host])) == CHAT_STREAM.count(b"data:")
+    call = log.call()
+    assert (call["outcome"], call["tokens"]["total"], call["method"]) == ("ok", 10, "GET")
+
+
+def test_a_stream_that_is_closed_early_is_one_record(kind: Kind, server: Loopback, log: Log) -> None:
+    def work(client: Any) -> Any:
+        sent = client.build_request("POST", f"{server.url}/endless", json=MODEL)
+        response = yield client.send(sent, stream=True)
+        chunks = response.aiter_raw() if kind.is_async else response.iter_raw()
+        yield chunks.__anext__() if kind.is_async else next(chunks)
+        yield close(kind, response)
+        yield close(kind, response)
+
+    kind.run(work, hosts=[server.host], costs=True)
+    call = log.call()
+    assert (call["outcome"], call["level"], call["http_status"]) == ("closed", "INFO", 200)
+    assert call["tokens"] == {"prompt": None, "completion": None, "total": None}
+    assert call["cost"]["total"] is None
+
+
+def test_a_stream_that_nobody_closes_is_recorded_when_it_is_collected(server: Loopback, log: Log) -> None:
+    client = logspool.httpx.instrument(httpx.Client())
+    response = client.send(client.build_request("GET", f"{server.url}/endless"), stream=True)
+    assert log.calls() == []
+    del response
+    gc.collect()
+    assert log.call()["outcome"] == "closed"
+    client.close()
+
+
+def test_a_stream_that_breaks_is_an_error_and_the_caller_gets_it(kind: Kind, server: Loopback, log: Log) -> None:
+    def work(client: Any) -> Any:
+        sent = client.build_request("POST", f"{server.url}/broken", json=MODEL)
+        response = yield client.send(sent, stream=True)
+        try:
+            yield everything(kind, response, "iter_lines")
+        except kind.module.RemoteProtocolError as error:
+            yield close(kind, response)
+            return error
+
+    assert kind.run(work, hosts=[server.host], costs=True) is not None
+    call = log.call()
+    assert (call["outcome"], call["level"], call["error"]) == ("broken", "ERROR", "RemoteProtocolError")
+    assert call["response_id"] == "gen-s"
+    assert log.costs() == []
+
+
+def test_an_error_within_a_stream_is_a_warning(kind: Kind, server: Loopback, log: Log) -> None:
+    def work(client: Any) -> Any:
+        sent = client.build_request("POST", f"{server.url}/stream/failing", json=MODEL)
+        response = yield client.send(sent, stream=True)
+        yield everything(kind, response, "iter_lines")
+
+    kind.run(work, hosts=[server.host])
+    call = log.call()
+    assert (call["outcome"], call["level"], call["error"]) == ("provider_error", "WARNING", "overloaded")
+
+
+@pytest.mark.parametrize("status", [404, 429, 500])
+def test_a_status_from_400_on_is_a_warning(kind: Kind, server: Loopback, log: Log, status: int) -> None:  # req 45
+    def work(client: Any) -> Any:
+        return (yield client.post(f"{server.url}/status/{status}", json=MODEL))
+
+    assert kind.run(work, hosts=[server.host], costs=True).status_code == status
+    call = log.call()
+    assert (call["level"], call["http_status"], call["outcome"], call["error"]) == (
+        "WARNING",
+        status,
+        "http_error",
+        "bad",
+    )
+    assert log.costs() == []
+
+
+def test_with_all_failed_calls_stand_among_the_costs_with_what_is_known(
+    kind: Kind, server: Loopback, log: Log
+) -> None:  # req 14
+    def work(client: Any) -> Any:
+        yield client.post(f"{server.url}/status/500", json=MODEL)
+        yield client.get(f"{server.url}/status/500")
+        try:
+            yield client.post(f"{server.url}/hang", json=MODEL, timeout=0.05)
+        except kind.module.ReadTimeout:
+            pass
+
+    kind.run(work, hosts=[server.host], costs="all")
+    one, two = log.costs()
+    assert (one["fields"]["http_status"], two["fields"]["http_status"]) == (500, None)
+    assert one["fields"]["cost"]["total"] is None and one["fields"]["model"] == "m/asked"
+
+
+@pytest.mark.parametrize(
+    ("where", "timeout", "error", "outcome"),
+    [
+        ("/hang", {"read": 0.05}, "ReadTimeout", "timeout"),
+        ("/json", {"pool": 0.01}, "PoolTimeout", "timeout"),
+        ("refused", {}, "ConnectError", "connect_error"),
+        ("unknown://x/", {}, "UnsupportedProtocol", "error"),
+    ],
+)
+def test_an_exception_is_an_error_record_and_reaches_the_caller(
+    kind: Kind, server: Loopback, log: Log, where: str, timeout: dict[str, float], error: str, outcome: str
+) -> None:  # req 45
+    import socket
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        url = {"refused": f"http://127.0.0.1:{closed.getsockname()[1]}/"}.get(where, where)
+        url = url if "://" in url else server.url + url
+
+        def work(client: Any) -> Any:
+            held = None
+            if "pool" in timeout:
+                held = yield client.send(client.build_request("GET", f"{server.url}/endless"), stream=True)
+            try:
+                yield client.get(url)
+            except getattr(kind.module, error) as raised:
+                if held is not None:
+                    yield close(kind, held)
+                return raised
+
+        limits = kind.module.Limits(max_connections=1)
+        settings = {"timeout": kind.module.Timeout(30.0, **timeout), "limits": limits}
+        raised = kind.run(work, client=settings)
+    assert len(_ours(raised)) == 1
+    call = {**(found := log.calls()[0]), **found["fields"]}
+    assert (call["level"], call["error"], call["outcome"], call["http_status"]) == ("ERROR", error, outcome, None)
+
+
+def _ours(error: BaseException) -> list[str]:
+    import traceback
+
+    names = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return [name for name in names if "/logspool/httpx/" in name]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("path", ["/hang", "/endless"])
+def test_a_cancelled_call_is_recorded_and_stays_cancelled(
+    server: Loopback, log: Log, name: str, path: str
+) -> None:  # req 45
+    async def whole() -> None:
+        async with LIBRARIES[name].AsyncClient() as client:
+            logspool.httpx.instrument(client)
+
+            async def work() -> None:
+                async with client.stream("GET", server.url + path) as response:
+                    async for _ in response.aiter_raw():
+                        started.set()
+
+            started = asyncio.Event()
+            before = len(server.seen)
+            task = asyncio.create_task(work())
+            if path == "/endless":
+                await started.wait()
+            while len(server.seen) == before:
+                await asyncio.sleep(0.005)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(whole())
+    call = log.call()
+    assert (call["outcome"], call["level"], call["error"]) == ("cancelled", "ERROR", "CancelledError")
+    assert call["http_status"] == (200 if path == "/endless" else None)
+
+
+def test_redirects_and_authentication_are_part_of_the_call(kind: Kind, server: Loopback, log: Log) -> None:
+    def work(client: Any) -> Any:
+        one = yield client.get(f"{server.url}/redirect/2", follow_redirects=True)
+        two = yield client.get(f"{server.url}/auth", auth=kind.module.DigestAuth("ada", "geheim"))
+        return one, two
+
+    before = len(server.seen)
+    one, two = kind.run(work)
+    assert (len(one.history), two.status_code, len(server.seen) - before) == (2, 200, 5)
+    redirected, authenticated = log.calls()
+    assert redirected["fields"]["redirects"] == 2
+    assert redirected["fields"]["http_status"] == authenticated["fields"]["http_status"] == 200
+    assert set(server.ids()[before : before + 3]) == {redirected["request_id"]}
+    assert "geheim" not in json.dumps(authenticated)
+
+
+def test_bodies_are_shown_only_when_asked_for_cut_and_without_secrets(
+    kind: Kind, server: Loopback, log: Log
+) -> None:  # req 30, 31, 34
+    secret = "sk-or-v1-" + "0123456789abcdef" * 4
+    body = {
+        "model": "m/asked",
+        "password": "correct horse",
+        "api_key": secret,
+        "messages": [{"content": "word " * 200}],
+    }
+
+    def work(client: Any) -> Any:
+        yield client.post(f"{server.url}/json", json=body, headers={"Authorization": f"Bearer {secret}"})
+
+    kind.run(work, bodies=True, body_characters=200)
+    call = log.call()
+    assert call["request_body"].startswith('{"model":"m/asked"') and call["request_body"].endswith("…")
+    assert 100 < len(call["request_body"]) <= 220
+    assert '"usage"' in call["response_body"]
+    text = json.dumps(call)
+    assert secret not in text and "correct horse" not in text
+
+
+def test_uninstrumented_is_as_before(kind: Kind, server: Loopback, log: Log) -> None:
+    client = kind.of(event_hooks={"request": [], "response": [print]})
+    before, hooks = dict(vars(client)), client.event_hooks
+    logspool.httpx.instrument(client)
+    logspool.httpx.instrument(client, bodies=True)
+    assert client.send != kind.of.send
+    logspool.httpx.uninstrument(client)
+    logspool.httpx.uninstrument(client)
+    assert client.event_hooks == hooks
+    assert vars(client).keys() == before.keys()
+    with pytest.raises(TypeError, match="pass a Client"):
+        logspool.httpx.instrument(object())
+
+
+def test_all_clients_are_instrumented_and_the_classes_put_back(kind: Kind, server: Loopback, log: Log) -> None:
+    before = {cls: dict(vars(cls)) for m in LIBRARIES.values() for cls in (m.Client, m.AsyncClient)}
+    logspool.httpx.instrument_all()
+    logspool.httpx.instrument_all(hosts=[server.host])
+
+    def work(client: Any) -> Any:  # instrumented itself, too: one record all the same
+        yield client.get(f"{server.url}/json")
+        if not kind.is_async:
+            kind.module.get(f"{server.url}/json")
+
+    kind.run(work)
+    events = [call["event"] for call in log.calls()]
+    assert events == (["http_call"] if kind.is_async else ["http_call", "openrouter_request"])
+    logspool.httpx.uninstrument_all()
+    assert {cls: dict(vars(cls)) for cls in before} == before
+    with httpx.Client() as client:
+        client.get(f"{server.url}/json")
+    assert len(log.calls()) == len(events)
+
+
+def test_calls_at_once_keep_their_own_ids(server: Loopback, log: Log) -> None:  # req 18, 48
+    async def one(client: Any, n: int) -> None:
+        with logspool.bound(request_id=f"req_{n}"):
+            async with client.stream("POST", f"{server.url}/stream/chat/40", json={**MODEL, "n": n}) as response:
+                await collect(response.aiter_lines())
+
+    async def whole() -> None:
+        async with httpx2.AsyncClient() as client:
+            logspool.httpx.instrument(client, hosts=[server.host])
+            await asyncio.gather(*(one(client, n) for n in range(50)))
+
+    before = len(server.seen)
+    asyncio.run(whole())
+    sent = {headers["x-request-id"]: json.loads(body)["n"] for _, _, headers, body in server.seen[before:]}
+    assert sent == {f"req_{n}": n for n in range(50)}
+    calls = log.calls()
+    assert sorted(call["request_id"] for call in calls) == sorted(sent)
+    assert all(call["fields"]["tokens"]["total"] == 10 for call in calls)
+
+
+def test_one_client_used_by_many_threads(server: Loopback, log: Log) -> None:
+    with logspool.httpx.instrument(httpx.Client()) as client:
+        threads = [threading.Thread(target=client.get, args=(f"{server.url}/json",)) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len({call["request_id"] for call in log.calls()}) == 20
+
+
+def test_a_handler_that_raises_does_not_reach_the_caller(server: Loopback, log: Log) -> None:  # req 16
+    class Broken(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("broken")
+
+    logger = logging.getLogger("logspool.http")
+    handler = Broken()
+    logger.addHandler(handler)
+    try:
+        with logspool.httpx.instrument(httpx.Client()) as client:
+            assert client.get(f"{server.url}/json").status_code == 200
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_importing_logspool_imports_no_http_library(script: Callable[..., Any]) -> None:
+    script(
+        """
+        import sys, logspool
+        assert not {"httpx", "httpx2", "openai", "logspool.httpx"} & set(sys.modules)
+        logspool.httpx.instrument
+        assert not {"httpx", "httpx2", "openai"} & set(sys.modules)
+        """
+    )
+    assert sys.modules["httpx"] is httpx
+
+
+def test_events_are_found_wherever_a_stream_is_cut() -> None:
+    from logspool.httpx._body import MOST_LINE, Events
+
+    whole = list(Events().feed(CHAT_STREAM))
+    assert len(whole) == CHAT_STREAM.count(b"data:")
+    for size in (1, 2, 3, 7, 64):
+        events = Events()
+        pieces = [CHAT_STREAM[at : at + size] for at in range(0, len(CHAT_STREAM), size)]
+        assert [event for piece in pieces for event in events.feed(piece)] == whole
+    events = Events()
+    long = [b"data: " + b"x" * MOST_LINE, b"y", b"z\n", b"data: after\n\n"]
+    assert [event for piece in long for event in events.feed(piece)] == [b"after"]
+
+
+def test_a_long_body_and_a_long_request_are_understood_too() -> None:
+    from logspool.httpx._providers import Answer, asked_model
+
+    usage = {"prompt_tokens": 1, "total_tokens": 1, "prompt_tokens_details": {"cached_tokens": 0}}
+    answer = Answer()
+    answer.body(json.dumps({"data": ["x" * (2 << 20)], "model": "m", "usage": usage}).encode())
+    assert answer.usage == usage
+    long = [{"role": "user", "content": 'say "model": "no"' + "x" * (1 << 20)}]
+    assert asked_model(json.dumps({"messages": long, "model": "yes"}).encode(), "/x") == "yes"
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode(), "/x") is None
+    assert asked_model(None, "/v1beta/models/gemini-2:generateContent") == "gemini-2"
+    for odd in (b"", b"[1]", b"{", b'{"model": 3}', b"\xff\xfe"):
+        assert asked_model(odd, "/x") is None
+        answer.body(odd)
+        answer.event(odd)
