@@ -14,6 +14,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import logspool
+import logspool.mcp
 
 assert_type(logspool.__version__, str)
 
@@ -188,3 +189,12 @@ assert_type(logspool.context.carry(count)(3), list[int])
 with logspool.context.executor(4, "tools") as pool:
     assert_type(pool.submit(count, 3).result(), list[int])
 handler.addFilter(logspool.context.ContextFilter())
+
+# MCP servers.
+assert_type(logspool.mcp.instrument(OwnLogger("any"), arguments=True, take_over=False), OwnLogger)
+assert_type(logspool.mcp.uninstrument(object()), None)
+with logspool.mcp.guard_stdout(level=logging.DEBUG, fatal=False) as guard:
+    assert_type(guard, logspool.mcp.StdoutGuard)
+    assert_type(guard.protocol.write(b"{}\n"), int)
+assert_type(guard.closed, bool)
+logspool.mcp.instrument()  # type: ignore[call-arg]
