@@ -148,6 +148,15 @@ def test_every_line_on_standard_output_is_the_protocols(tmp_path: Path, when: st
     assert by_event["puts 2"]["fields"] == {"source": "descriptor"} and "thread" not in by_event["puts 2"]
 
 
+def test_the_documents_example_runs_as_printed(tmp_path: Path) -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
+    results, lines = run(tmp_path, document.split("```python\n")[1].split("```")[0], ("price", {"item": "tea"}))
+    assert results == [3.5] and pure(lines)
+    found = [r for r in records(tmp_path / "logs" / "shop.jsonl") if r.get("tool") == "price"]
+    assert {r["event"] for r in found} == {"looking up tea", "no harm done", "tool_call"}
+    assert len({(r["session_id"], r["request_id"]) for r in found}) == 1
+
+
 def test_a_crash_leaves_standard_output_pure_and_a_record_at_the_next_start(tmp_path: Path) -> None:  # req 8
     code = NOISY.format(first="", then=GUARD)
     results, lines = run(tmp_path, code, ("noise", {"number": 1}), ("crash", {}))
