@@ -159,6 +159,7 @@ bench: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
 bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 35 minutes; goes on where it was stopped)
 	$(PYTEST) -o faulthandler_timeout=7200 benches/python
 	$(PY) benches/python/toolcalls.py
+	$(PY) benches/python/mcpcalls.py
 	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 

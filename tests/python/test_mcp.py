@@ -236,6 +236,23 @@ def test_what_a_tool_starts_logs_with_the_ids_of_its_call(log: Path) -> None:  #
     assert context.current() == {}
 
 
+def test_what_a_tool_binds_ends_with_its_call_and_does_not_change_its_record(log: Path) -> None:  # req 18
+    made = MCPServer("binding")
+
+    @made.tool()
+    async def binding() -> str:
+        logspool.bind(request_id="req_of_the_tool", tool="other", user="ada")
+        app.info("bound")
+        return "done"
+
+    talk(instrument(made), ("binding", {}))
+    (call,) = calls(log)
+    (bound,) = [r for r in records(log) if r["logger"] == "app"]
+    assert (bound["request_id"], bound["tool"], bound["fields"]) == ("req_of_the_tool", "other", {"user": "ada"})
+    assert call["tool"] == "binding" and call["request_id"] != "req_of_the_tool" and "user" not in call["fields"]
+    assert context.current() == {}
+
+
 def test_a_low_level_server_and_what_is_no_tool_call(log: Path) -> None:
     async def call_tool(_: Any, params: mcp_types.CallToolRequestParams) -> mcp_types.CallToolResult:
         if params.name == "crash":

@@ -6,9 +6,9 @@ import contextvars
 import logging
 import re
 import time
-from contextlib import suppress
 
-from logspool.context import Bound, _span_ids
+from logspool._core import Context
+from logspool.context import _span_ids, _variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class ToolCall:
     """
 
     __slots__ = (
-        "_arguments",
         "_began",
-        "_bound",
+        "_call",
+        "_context",
         "_fields",
         "_ids",
         "_outcome",
@@ -73,25 +73,29 @@ class ToolCall:
         traceback: bool,
         outcome: Callable[[Any], tuple[bool, int | None]],
     ) -> None:
-        self._ids = {"tool": tool if isinstance(tool, str) else None, **ids}
+        # A tool call is rare, and finds the processor's caches cold: each function and object that is touched here counts.
+        if isinstance(tool, str):
+            ids["tool"] = tool
         if (
             traceparent is not None and not _span_ids()
         ):  # the active span is the nearer one, and the core reads it itself
-            self._ids.update(trace_ids(traceparent))
-        self._ids = {name: value for name, value in self._ids.items() if value is not None}
-        self._fields: dict[str, Any] = {"server": server}
+            ids.update(trace_ids(traceparent))
+        self._ids = ids
+        fields: dict[str, Any] = {"server": server}
+        self._fields = fields
         if isinstance(arguments, dict):
-            self._fields["argument_keys"] = [str(name) for name in list(arguments)[:ARGUMENT_KEYS]]
+            names = list(arguments)
+            fields["argument_keys"] = names if len(names) <= ARGUMENT_KEYS else names[:ARGUMENT_KEYS]
             if values:
-                self._fields["arguments"] = arguments
+                fields["arguments"] = arguments
         self._outcome, self._traceback = outcome, traceback
         self.noted: BaseException | None = None
         self.result: Any = None
 
     def __enter__(self) -> ToolCall:
-        self._bound = Bound(self._ids)
-        self._bound.__enter__()
-        self._token = _current.set(self)
+        self._context = Context(_variable.get(None), self._ids)
+        self._token = _variable.set(self._context)
+        self._call = _current.set(self)
         self._began = time.perf_counter_ns()
         return self
 
@@ -99,40 +103,42 @@ class ToolCall:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         took = time.perf_counter_ns() - self._began
+        _variable.set(self._context)  # what the tool has bound is not the call's
         try:
-            with suppress(Exception):  # of somebody's filter or handler: it is not the tool's
-                self._record(took / 1e6, error)
+            failed, size = (True, None) if error is not None else self._outcome(self.result)
+            fields = self._fields
+            fields["event"] = "tool_call"
+            fields["duration_ms"] = took // 1000 / 1000
+            fields["success"] = not failed
+            if size is not None:
+                fields["result_size"] = size
+            if failed:
+                self._failed(took, error)
+            else:
+                log.info("tool %s ok in %.1f ms", self._ids.get("tool"), took / 1e6, extra=fields)
+        except Exception:  # of somebody's filter or handler: it is not the tool's
+            pass
         finally:
-            with suppress(ValueError):  # closed in another context than it was entered in
-                _current.reset(self._token)
-            self._bound.__exit__(kind, error, traceback)
+            try:
+                _current.reset(self._call)
+                _variable.reset(self._token)
+            except ValueError:  # closed in another context than it was entered in: nothing of it is bound there
+                pass
             self.noted = self.result = None
 
-    def _record(self, duration_ms: float, error: BaseException | None) -> None:
-        failed, size = (True, None) if error is not None else self._outcome(self.result)
+    def _failed(self, took: int, error: BaseException | None) -> None:
         # A call that was cancelled did not fail by itself.
         cancelled = error is not None and not isinstance(error, Exception)
-        level = logging.INFO if not failed else logging.WARNING if cancelled else logging.ERROR
-        if not log.isEnabledFor(level):
-            return
-        tool = self._ids.get("tool", "?")
-        fields: dict[str, Any] = {"duration_ms": round(duration_ms, 3), "success": not failed, **self._fields}
-        if size is not None:
-            fields["result_size"] = size
-        what, cause = "ok", None
-        if failed:
-            cause = _cause(error if error is not None else self.noted)
-            fields["error_type"] = type(cause).__name__ if cause is not None else "ToolError"
-            what = "cancelled" if cancelled else f"failed ({fields['error_type']})"
-        shown = cause if self._traceback and error is None and _is_crash(cause) else None
+        cause = _cause(error if error is not None else self.noted)
+        name = type(cause).__name__ if cause is not None else "ToolError"
         log.log(
-            level,
+            logging.WARNING if cancelled else logging.ERROR,
             "tool %s %s in %.1f ms",
-            tool,
-            what,
-            duration_ms,
-            exc_info=shown,
-            extra={"event": "tool_call", **self._ids, "fields": fields},
+            self._ids.get("tool"),
+            "cancelled" if cancelled else f"failed ({name})",
+            took / 1e6,
+            exc_info=cause if self._traceback and error is None and _is_crash(cause) else None,
+            extra={**self._fields, "error_type": name},
         )
 
 

@@ -14,24 +14,26 @@ _made: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
 
 
 def ids(connection: object, request: Any, rpc_id: object) -> dict[str, object]:
-    """`session_id` and `request_id` of a call over `connection`; `request` is the HTTP request it came in, or None.
+    """`session_id` and `request_id` of a call over `connection`, where there are any; `request` is its HTTP request, or None.
 
     The request's `X-Request-ID` is the id where it has one: it is in the logs of whoever sent it. Else the JSON-RPC id.
     """
-    known = getattr(connection, "session_id", None)
+    session = getattr(connection, "session_id", None)
     headers = getattr(request, "headers", None)
-    if headers is None:
+    caller = None
+    if headers is not None:
+        query = getattr(request, "query_params", None)  # of the older transport, HTTP with server-sent events
+        session = session or headers.get("mcp-session-id") or (query.get("session_id") if query is not None else None)
+        caller = headers.get("x-request-id")
+    elif session is None and getattr(connection, "has_standalone_channel", True):
         # Version 2 may make a connection for each request; what they share is the way back to the client, where there is one.
-        peer = getattr(connection, "outbound", connection)
-        lasting = getattr(connection, "has_standalone_channel", True)
-        return {"session_id": known or (_made_for(peer) if lasting else None), "request_id": _text(rpc_id)}
-    query = getattr(request, "query_params", None)  # of the older transport, HTTP with server-sent events
-    session = known or headers.get("mcp-session-id") or (query.get("session_id") if query is not None else None)
-    return {"session_id": session, "request_id": headers.get("x-request-id") or _text(rpc_id)}
-
-
-def _text(rpc_id: object) -> str | None:
-    return None if rpc_id is None else str(rpc_id)
+        session = _made_for(getattr(connection, "outbound", connection))
+    found: dict[str, object] = {}
+    if session is not None:
+        found["session_id"] = session
+    if caller or rpc_id is not None:
+        found["request_id"] = caller or str(rpc_id)
+    return found
 
 
 def _made_for(connection: object) -> str | None:
