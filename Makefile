@@ -76,7 +76,7 @@ dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at
 test: lint types docs test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
 
 .PHONY: test-all
-test-all: test wheel versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+test-all: test wheel versions mcp-versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
 
 .PHONY: lint
 lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
@@ -128,6 +128,10 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 .PHONY: versions
 versions: dist/wheel.stamp ## stack traces and the fast path under every Python that is installed here, 3.10 and newer
 	tests/python/versions.sh
+
+.PHONY: mcp-versions
+mcp-versions: dist/wheel.stamp ## logspool.mcp with the SDKs that the tests do not have: version 1 of the official one, fastmcp
+	tests/python/mcp_versions.sh $(PYTHON)
 
 .PHONY: demo
 demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after

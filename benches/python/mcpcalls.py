@@ -3,8 +3,8 @@
     python benches/python/mcpcalls.py [--calls 3000]
 
 Three stdio servers of the official SDK with the same tool are called with its client, one call at a time, in random order: one that logs
-nothing, one with `basicConfig`, `instrument` and `guard_stdout`, whose every call leaves its record, and that one once more with a tool that
-also prints and logs. Times are taken at the client, and inside the servers around the whole of a tool call. The records are counted.
+nothing, one with `basicConfig`, `instrument` and `guard_stdout`, whose every call leaves its record, and that one once more with a tool
+that also prints and logs. Times are taken at the client, and inside the servers around the whole of a tool call. The records are counted.
 Leaves its table for `tables.py`.
 """
 
