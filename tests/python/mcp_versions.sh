@@ -10,7 +10,7 @@ wheel=$(ls dist/logspool-*.whl)
 try() {
     local kinds=$1 name
     shift
-    name=${1//[=]/-}
+    name=${1//==/-}
     local place=.make/mcp/$name
     if [ "$(cat "$place/requirements.txt" 2>/dev/null)" != "$*" ]; then
         echo "== installing $*"

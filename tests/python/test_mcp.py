@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +33,7 @@ from logspool import context
 from logspool.mcp import instrument, uninstrument
 
 app = logging.getLogger("app")
+Script = Callable[..., subprocess.CompletedProcess[str]]
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -208,6 +211,38 @@ def test_a_traceparent_of_the_call_is_in_all_its_records(log: Path, sent: str, i
     assert {tuple(r.get(key) for key in ("trace_id", "span_id", "trace_flags")) for r in mine} == {ids}
 
 
+def test_with_opentelemetry_the_records_have_the_servers_span(script: Script, tmp_path: Path) -> None:
+    script(
+        f"""
+        import asyncio, logging, logspool, logspool.mcp
+        from mcp import Client
+        from mcp.server import MCPServer
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        trace.set_tracer_provider(TracerProvider())
+        logspool.basicConfig(filename="out.jsonl")
+        made = logspool.mcp.instrument(MCPServer("traced"))
+
+        @made.tool()
+        async def work() -> str:
+            logging.getLogger("app").info("in the server's span")
+            with trace.get_tracer("app").start_as_current_span("inner"):
+                logging.getLogger("app").info("in an inner one")
+            return "done"
+
+        async def run():
+            async with Client(made) as client:
+                await client.call_tool("work", {{}}, meta={{"traceparent": "00-{TRACE}-{SPAN}-01"}})
+
+        asyncio.run(run())
+        """
+    )
+    found = {r["event"]: r for r in records(tmp_path / "out.jsonl") if r["logger"] in ("app", "logspool.mcp")}
+    assert {r["trace_id"] for r in found.values()} == {TRACE}
+    assert found["tool_call"]["span_id"] == found["in the server's span"]["span_id"]
+    assert len({SPAN, found["tool_call"]["span_id"], found["in an inner one"]["span_id"]}) == 3
+
+
 def test_what_a_tool_starts_logs_with_the_ids_of_its_call(log: Path) -> None:  # req 18
     made = MCPServer("deep")
 
@@ -294,6 +329,17 @@ def test_twice_is_once_and_undone_is_as_before(log: Path) -> None:
     instrument(made)
     talk(made, ("price", {"item": "tea"}))
     assert len(calls(log)) == 2
+
+
+def test_what_is_not_used_is_not_imported() -> None:  # req 9
+    code = """
+import sys
+import logspool
+assert not [name for name in sys.modules if name.startswith("logspool.mcp")]
+import logspool.mcp
+assert not {"mcp", "fastmcp", "ctypes", "rich", "uvicorn", "pydantic_core"} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_is_no_server_is_refused() -> None:

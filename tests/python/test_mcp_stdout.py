@@ -373,6 +373,14 @@ def test_fatal_exceptions_are_records_and_printed_as_ever(script: Script, tmp_pa
     assert "server.py" in second["exception"]["stacktrace"]
 
 
+def test_without_a_log_an_exception_is_printed_once(script: Script) -> None:
+    result = script(
+        "import logspool.mcp; logspool.mcp.guard_stdout(); raise ValueError('printed')",
+        status=1,
+    )
+    assert result.stdout == "" and result.stderr.count("ValueError: printed") == 1
+
+
 def test_forked_children_print_and_write_and_leave_the_protocol_alone(script: Script, tmp_path: Path) -> None:
     result = script(
         """

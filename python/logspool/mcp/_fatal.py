@@ -58,6 +58,8 @@ class Hooks:
 
 
 def _record(event: str, message: str, exc_info: Any, fields: dict[str, Any]) -> None:
+    if not log.hasHandlers():  # it is printed anyway
+        return
     try:
         log.critical(message, exc_info=exc_info, extra={"event": event, "fields": fields})
     except Exception:  # of somebody's filter or handler: the exception is still to be shown

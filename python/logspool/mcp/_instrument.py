@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "_logspool_instrumented"
+_SPANS = ("OpenTelemetryMiddleware", "FastMCPServerMiddleware")
 
 
 def instrument(server: S, *, arguments: bool = False, take_over: bool = True) -> S:
@@ -138,9 +139,9 @@ def _version_2(low: Any, here: _Instrumented) -> None:
             call.result = result = await call_next(ctx)
         return result
 
-    # Within the SDK's own OpenTelemetry span, around everything else.
+    # Within the OpenTelemetry span that the SDK (fastmcp: its own middleware) begins, around everything else.
     chain = low.middleware
-    spans = [at for at, one in enumerate(chain) if type(one).__name__ == "OpenTelemetryMiddleware"]
+    spans = [at for at, one in enumerate(chain) if type(one).__name__ in _SPANS]
     chain.insert(spans[-1] + 1 if spans else 0, tool_calls)
     here.undo.append(functools.partial(_remove, chain, tool_calls))
 
