@@ -213,6 +213,39 @@ def test_whoever_writes_waits_for_nobody_and_nothing_is_lost_at_exit(script: Scr
     assert sorted(mine[20_000:]) == ["no newline at the end", "nor here"]
 
 
+def test_the_last_words_of_exit_hooks_do_not_reach_the_protocol(script: Script, tmp_path: Path) -> None:  # req 8
+    result = script(
+        """
+        import atexit, ctypes, logspool, logspool.mcp, os
+        libc = ctypes.CDLL(None)
+        def late():  # runs after the guard's own hook, which was registered later
+            print("printed late")
+            os.write(1, b"written late\\n")
+            libc.printf(b"printed by C and never flushed")
+        atexit.register(late)
+        logspool.basicConfig(filename="out.jsonl")
+        logspool.mcp.guard_stdout().protocol.write(b"protocol\\n")
+        """,
+    )
+    assert result.stdout == "protocol\n"
+    assert "written late" in result.stderr and "printed by C and never flushed" in result.stderr
+    assert [r["event"] for r in records(tmp_path / "out.jsonl") if r["logger"] == "stdout"] == ["printed late"]
+
+
+def test_a_line_of_c_code_is_there_when_it_ends(script: Script) -> None:
+    script(
+        """
+        import ctypes, logspool, logspool.mcp, pathlib
+        logspool.basicConfig(filename="out.jsonl")
+        guard = logspool.mcp.guard_stdout()
+        ctypes.CDLL(None).puts(b"not flushed by anybody")
+        guard._diverted.drain()
+        logspool.flush()
+        assert "not flushed by anybody" in pathlib.Path("out.jsonl").read_text()
+        """,
+    )
+
+
 def test_of_a_flood_the_oldest_is_skipped_and_that_is_said(script: Script, tmp_path: Path) -> None:  # req 4
     script(
         """
