@@ -206,6 +206,7 @@ def test_whoever_writes_waits_for_nobody_and_nothing_is_lost_at_exit(script: Scr
         print("no newline at the end", end="")
         ctypes.CDLL(None).printf(b"nor here")
         """,
+        env={"PYTHONUNBUFFERED": ""},
     )
     assert result.stdout == "" and result.stderr == ""
     mine = [r["event"] for r in records(tmp_path / "out.jsonl") if r["logger"] == "stdout"]
@@ -243,6 +244,7 @@ def test_a_line_of_c_code_is_there_when_it_ends(script: Script) -> None:
         logspool.flush()
         assert "not flushed by anybody" in pathlib.Path("out.jsonl").read_text()
         """,
+        env={"PYTHONUNBUFFERED": ""},
     )
 
 

@@ -22,7 +22,7 @@ _CHUNK = 1 << 16
 #: Seconds between two looks, when something came and when nothing does.
 _SOON, _IDLE = 0.002, 0.1
 _KEEP_SIZE_PUNCH_HOLE = 3
-_FULLY, _BY_LINE = 0, 1  # setvbuf
+_BY_LINE = 1  # setvbuf's _IOLBF
 
 
 @functools.cache
@@ -50,10 +50,10 @@ def flush_c_stdio() -> None:
         libc.fflush(libc.logspool_stdout)
 
 
-def _buffer_c_stdio(how: int) -> None:
+def _end_c_stdio_by_line() -> None:
     libc = _libc()
     if libc is not None:
-        libc.setvbuf(libc.logspool_stdout, None, how, 0)
+        libc.setvbuf(libc.logspool_stdout, None, _BY_LINE, 0)
 
 
 class Diverted:
@@ -80,7 +80,7 @@ class Diverted:
         self._thread: threading.Thread | None = None
         os.dup2(self._file, 1)
         flush_c_stdio()
-        _buffer_c_stdio(_BY_LINE)
+        _end_c_stdio_by_line()
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="logspool-stdout", daemon=True)
@@ -161,8 +161,7 @@ class Diverted:
         self._end_line()
 
     def restore(self) -> None:
-        """Put descriptor 1 back. The duplicate stays open: a transport may still hold it."""
-        _buffer_c_stdio(_FULLY)
+        """Put descriptor 1 back. The duplicate stays open: a transport may still hold it. C code still writes line by line."""
         os.dup2(self.private, 1)
         os.close(self._file)
 
