@@ -85,10 +85,13 @@ class _CrashFile:
             _record_crashes(directory, prefix)
             if faulthandler.is_enabled():
                 return None
-            path = os.path.join(directory, f"{prefix}{secrets.token_hex(8)}")
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            number = secrets.token_hex(8)
+            # Under its name only once it is locked, or another start would take it for a dead process'.
+            unlocked, path = (os.path.join(directory, f"{start}{number}") for start in (f".{name}.starting-", prefix))
+            descriptor = os.open(unlocked, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             file = os.fdopen(descriptor, "wb", buffering=0)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(unlocked, path)
             if not _enable(file):
                 file.close()
                 os.unlink(path)
