@@ -76,7 +76,7 @@ dev: $(VENV)/requirements.stamp ## an editable install in .venv: edit python/ at
 test: lint types docs test-rust test-python test-faults bench-smoke ## all that a change must pass; installs all that it needs
 
 .PHONY: test-all
-test-all: test wheel versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
+test-all: test wheel versions mcp-versions fuzz faults demo bench soak ## everything: the long fault rounds, the soak and the full benchmarks too
 
 .PHONY: lint
 lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without Python), ruff
@@ -129,6 +129,10 @@ wheel: dist/wheel.stamp ## build dist/*.whl and prove that it installs and logs 
 versions: dist/wheel.stamp ## stack traces and the fast path under every Python that is installed here, 3.10 and newer
 	tests/python/versions.sh
 
+.PHONY: mcp-versions
+mcp-versions: dist/wheel.stamp ## logspool.mcp with the SDKs that the tests do not have: version 1 of the official one, fastmcp
+	tests/python/mcp_versions.sh $(PYTHON)
+
 .PHONY: demo
 demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
 	rm -rf .make/demo
@@ -159,6 +163,7 @@ bench: export LOGSPOOL_BENCH_PYTHON := $(CURDIR)/.make/peers/bin/python
 bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers, interleaved, and print the tables (about 35 minutes; goes on where it was stopped)
 	$(PYTEST) -o faulthandler_timeout=7200 benches/python
 	$(PY) benches/python/toolcalls.py
+	$(PY) benches/python/mcpcalls.py
 	cargo bench --locked --bench spool --bench flat
 	$(PY) benches/python/tables.py
 

@@ -144,6 +144,23 @@ def log_complaints(logs: Path, outcomes: Iterable[Outcome], ledger: Iterable[Ent
     return complaints
 
 
+def tool_call_complaints(logs: Path, outcomes: Iterable[Outcome]) -> list[str]:
+    """Every tool call has a record, which says whether the client got an answer or an error."""
+    made = Counter((outcome.call.server, outcome.call.tool, not outcome.failed) for outcome in outcomes)
+    logged = Counter(
+        (name, record.get("tool"), record["fields"]["success"])
+        for name in (LLM, ROUTING)
+        for record in records(logs, f"{name}.jsonl")
+        if record["event"] == "tool_call"
+    )
+    return [
+        f"{server}.jsonl: {logged[server, tool, success]} records of {tool} that {'succeeded' if success else 'failed'}, "
+        f"not {made[server, tool, success]}"
+        for server, tool, success in sorted({*made, *logged}, key=str)
+        if logged[server, tool, success] != made[server, tool, success]
+    ]
+
+
 def sequence_complaints(name: str, written: Iterable[Record]) -> list[str]:
     """`seq` counts up by one for each ring and log: a gap is a lost record, a repetition a doubled one."""
     complaints = []

@@ -52,6 +52,10 @@ zcat -f openrouter-costs.jsonl.[0-9]* |
 id=$(zcat -f openrouter-costs.jsonl.[0-9]* | jq -r -s 'max_by(.fields.latency_ms).request_id')
 zcat -f *.jsonl.[0-9]* | grep "$id" | jq -c '{ts, level, event, fields}'
 
+# each tool: how often, how many failed, the slowest
+zcat -f llm-inference.jsonl.[0-9]* routing-metadata.jsonl.[0-9]* | jq -s -c 'map(select(.event == "tool_call")) | group_by(.tool)[] |
+  {tool: .[0].tool, calls: length, failed: map(select(.fields.success | not)) | length, slowest_ms: map(.fields.duration_ms) | max}'
+
 # calls that went to another tool than the recommended one
 zcat -f routing-metadata.jsonl.[0-9]* | jq -c 'select(.fields.is_compliant == false) | .fields'
 """
@@ -151,6 +155,7 @@ def complaints_of(side: Side, calls: int) -> list[str]:
         found += check.secret_complaints(side.directory)
         if side.name == "after":
             found += check.log_complaints(side.logs, answered, side.ledger)
+            found += check.tool_call_complaints(side.logs, answered)
             if first_compressed(side) is False:
                 found.append("no segment was compressed")
     except (OSError, ValueError, KeyError) as error:
@@ -194,6 +199,7 @@ def show_files(after: Side) -> None:
         (check.COSTS, '"http_status":429'),
         (f"{ROUTING}.jsonl", '"event":"routing_validated"'),
         (f"{ROUTING}.jsonl", '"event":"routing_tracked"'),
+        (f"{ROUTING}.jsonl", '"event":"tool_call"'),
     )
     for name, mark in samples:
         written = (line for path in check.segments(after.logs, name) for line in check.lines(path))
@@ -247,7 +253,7 @@ def main() -> int:
     show_next(sides[1])
     print(
         "\nChecked: every call answered, none failed unplanned, nothing but JSON-RPC on standard output, every log record\n"
-        "there once and in order, costs equal to the provider's ledger."
+        "there once and in order, a record for each tool call, costs equal to the provider's ledger."
     )
     return 0
 

@@ -78,6 +78,7 @@ class Arm:
         found += check.ledger_complaints(check.records(self.directory / "logs", check.COSTS), self.provider.ledger)
         if self.side == "after" and self.level != "CRITICAL":
             found += check.log_complaints(self.directory / "logs", answered, self.provider.ledger)
+            found += check.tool_call_complaints(self.directory / "logs", answered)
         return [f"{self.title}: {complaint}" for complaint in found]
 
 

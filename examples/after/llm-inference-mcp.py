@@ -19,7 +19,7 @@ import httpx
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-import logspool
+import logspool.mcp
 from logspool import log_cost
 
 logspool.basicConfig(service="llm-inference")
@@ -66,6 +66,7 @@ async def lifespan(_: MCPServer[None]) -> AsyncIterator[None]:
     global client
     headers = {"Authorization": f"Bearer {os.environ.get('OPENROUTER_API_KEY', '')}", "X-Title": "llm-inference"}
     async with httpx.AsyncClient(base_url=BASE_URL, timeout=TIMEOUT, headers=headers) as client:
+        # HTTP capture goes here: it records what `client` sends and gets.
         logger.info("ready: %d tiers, provider %s", len(TIERS), BASE_URL)
         yield
         logger.info("stopped")
@@ -184,6 +185,8 @@ def list_tiers() -> dict[str, Any]:
 
 
 def main() -> None:
+    logspool.mcp.instrument(mcp)
+    logspool.mcp.guard_stdout()
     mcp.run("stdio")
 
 

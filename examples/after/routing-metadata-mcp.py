@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-import logspool
+import logspool.mcp
 
 logspool.basicConfig(service="routing-metadata")
 logger = logging.getLogger("routing-metadata")
@@ -96,6 +96,8 @@ def routing_summary(session_id: str) -> dict[str, int]:
 
 
 def main() -> None:
+    logspool.mcp.instrument(mcp)
+    logspool.mcp.guard_stdout()
     mcp.run("stdio")
 
 

@@ -110,6 +110,19 @@ def test_it_notices_a_call_that_failed_for_another_reason(
     assert bool(check.failure_complaints([outcome], ledger)) is notices
 
 
+@pytest.mark.parametrize(
+    ("logged", "notices"),
+    [([("infer", True)], False), ([], True), ([("infer", True)] * 2, True), ([("infer", False)], True)],
+)
+def test_it_notices_a_tool_call_without_its_record(
+    tmp_path: Path, logged: list[tuple[str, bool]], notices: bool
+) -> None:
+    records = [{"event": "tool_call", "tool": tool, "fields": {"success": success}} for tool, success in logged]
+    (tmp_path / f"{LLM}.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    outcome = Outcome(Call(LLM, "infer", {}), False, "")
+    assert bool(check.tool_call_complaints(tmp_path, [outcome])) is notices
+
+
 MESSAGE = '{"jsonrpc":"2.0","id":1,"result":{}}\n'
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 import logspool
+import logspool.mcp
 
 assert_type(logspool.__version__, str)
 
@@ -193,3 +194,12 @@ handler.addFilter(logspool.context.ContextFilter())
 assert_type(logspool.redact.explain("password=x"), list[logspool.redact.Finding])
 assert_type(logspool.redact.apply("password=x", "hint,pii"), str)
 assert_type(logspool.redact.explain("x", {"pii": ["email"], "functions": {"own": str.lower}})[0].start, int)
+
+# MCP servers.
+assert_type(logspool.mcp.instrument(OwnLogger("any"), arguments=True, take_over=False), OwnLogger)
+assert_type(logspool.mcp.uninstrument(object()), None)
+with logspool.mcp.guard_stdout(level=logging.DEBUG, fatal=False) as guard:
+    assert_type(guard, logspool.mcp.StdoutGuard)
+    assert_type(guard.protocol.write(b"{}\n"), int)
+assert_type(guard.closed, bool)
+logspool.mcp.instrument()  # type: ignore[call-arg]
