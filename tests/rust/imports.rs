@@ -12,7 +12,15 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
-    &["config", "stats", "error", "fork", "mapping", "wake"],
+    &[
+        "config",
+        "config_file",
+        "stats",
+        "error",
+        "fork",
+        "mapping",
+        "wake",
+    ],
     &["json", "redact", "sample", "collapse", "console", "payload"],
     &["report"],
     &["segment", "spool"],
