@@ -11,6 +11,10 @@ from logspool.context import bind, bound, clear, unbind
 from logspool.handler import SpoolHandler
 from logspool.logger import install, uninstall
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logspool.configuration import configure
+
 __all__ = [
     "Logger",
     "SpoolHandler",
@@ -19,6 +23,7 @@ __all__ = [
     "bind",
     "bound",
     "clear",
+    "configure",
     "context",
     "flush",
     "install",
@@ -28,6 +33,20 @@ __all__ = [
     "unbind",
     "uninstall",
 ]
+
+#: Names that are imported when they are first asked for, and from where.
+_LATER = {"configure": "logspool.configuration"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value: object = getattr(importlib.import_module(_LATER[name]), name)
+    globals()[name] = value
+    return value
+
 
 _core.set_cost_opener(cost.open_default)
 _config.install_hooks()
