@@ -63,15 +63,23 @@ fn wide_special(word: u64) -> u64 {
     if word & HIGH == 0 {
         return ascii_special(word) & HIGH;
     }
-    let second = |marks: u64| (marks & HIGH) >> 8 | 0x80 << 56;
-    let is = |byte: u64| zero(word ^ (LOW * byte));
+    // High bit set in each byte whose other bits are not those of `byte`: exact, as nothing is carried over.
+    let seven = word & !HIGH;
+    let is_not = |word: u64, byte: u64| (word ^ (LOW * (byte & 0x7f))) + !HIGH;
+    // The same of the byte after; the last byte of a word has none.
+    let second = |marks: u64| (marks & HIGH) >> 8;
     // C2 and E2 differ in one bit, and so do BB and BF.
-    let latin_or_marks = zero(word & !(LOW * 0x20) ^ (LOW * 0xc2));
-    let arabic = is(0xd8) & second(is(0x9c));
-    let mongolian = is(0xe1) & second(is(0xa0));
-    let specials = is(0xef) & second(zero(word & !(LOW * 0x04) ^ (LOW * 0xbb)));
-    (ascii_special(word) | latin_or_marks | arabic | mongolian | specials | is(0xed) | is(0xf3))
-        & HIGH
+    let not_latin_or_marks = is_not(seven & !(LOW * 0x20), 0xc2);
+    let not_arabic = is_not(seven, 0xd8) | second(is_not(seven, 0x9c));
+    let not_mongolian = is_not(seven, 0xe1) | second(is_not(seven, 0xa0));
+    let not_special = is_not(seven, 0xef) | second(is_not(seven & !(LOW * 0x04), 0xbb));
+    let wide = not_latin_or_marks
+        & not_arabic
+        & not_mongolian
+        & not_special
+        & is_not(seven, 0xed)
+        & is_not(seven, 0xf3);
+    (ascii_special(word) | word & !wide) & HIGH
 }
 
 /// Whether a character is not seen, or changes the order, the line or the place in which others are shown: controls but for

@@ -16,7 +16,7 @@ pub use self::magic::media_type;
 
 /// Shorter text is not looked at: its caller compares the length, no more.
 pub const SHORT: usize = 256;
-/// Decoded bytes of the largest payload that is hashed: about a millisecond.
+/// Decoded bytes of the largest payload that is hashed: one or two milliseconds.
 pub const MAX_HASHED: usize = 1 << 20;
 
 /// Characters of base64 without a sign of its own, at least: shorter may be a key, an identifier, a digest.

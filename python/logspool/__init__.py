@@ -4,6 +4,8 @@ Every `logging.getLogger(...)` call stays as it is. Records become lines of JSON
 SIGKILL, and native threads write them to rotating, gzipped segments.
 """
 
+from __future__ import annotations
+
 from logspool import _config, _core, context, cost
 from logspool._basicconfig import basicConfig
 from logspool._core import Logger, __version__, flush, log_cost, shutdown, stats
@@ -13,6 +15,7 @@ from logspool.logger import install, uninstall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from logspool import redact as redact
     from logspool.configuration import configure
 
 __all__ = [
@@ -34,8 +37,9 @@ __all__ = [
     "uninstall",
 ]
 
-#: Names that are imported when they are first asked for, and from where.
-_LATER = {"configure": "logspool.configuration"}
+#: Names that are imported where they are first asked for, so that an import of logspool does not pay for them: the module, and the
+#: name in it, "" for the module itself.
+_LATER = {"configure": ("logspool.configuration", "configure"), "redact": ("logspool.redact", "")}
 
 
 def __getattr__(name: str) -> object:
@@ -43,8 +47,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value: object = getattr(importlib.import_module(_LATER[name]), name)
-    globals()[name] = value
+    module, attribute = _LATER[name]
+    value: object = importlib.import_module(module)
+    if attribute:
+        value = globals()[name] = getattr(value, attribute)
     return value
 
 

@@ -1,4 +1,4 @@
-"""The `logspool` command (`python -m logspool` is the same): `recover`, `verify` and `doctor`. The core does the work."""
+"""The `logspool` command (`python -m logspool` is the same): `recover`, `verify`, `doctor` and `redact`. The core does the work."""
 
 from __future__ import annotations
 

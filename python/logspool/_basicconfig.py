@@ -52,7 +52,7 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
     cost_filename  the log of `log_cost`, without a directory: beside this one (openrouter-costs.jsonl). None: costs go
                    into this log
     maxBytes, backupCount, when, interval, utc, gzip, when_full, block_timeout, spool_bytes, spool_dir, queue_max, fsync,
-    src, file_mode, dir_mode, max_field, max_record, sample, collapse   as SpoolHandler has them
+    src, file_mode, dir_mode, max_field, max_record, truncate, sample, collapse   as SpoolHandler has them
     filemode, encoding, errors   checked: only `a` and `utf-8`; a log is never truncated
     stream         `sys.stderr` is console=True. Standard output is refused, and nothing ever writes to it
     handlers       handlers to attach besides, given the formatter if they have none. Of an exact StreamHandler the mirror to
@@ -63,7 +63,7 @@ def basicConfig(**arguments: Any) -> SpoolHandler | None:
                    True: all are removed and closed. False: nothing is done where the root logger has handlers
     fast           True: loggers get the class `logspool.Logger`, whose calls take a native way wherever the outcome is the same
                    (see `logspool.install`). False: loggers are left as they are
-    redact, truncate   checked, and without effect in this version
+    redact         what must not reach the disk: True; False, "hint", "pii", "hint,pii" or a mapping: see docs/redaction.md
 
     What was replaced is told by an INFO record of the logger `logspool`, and in the handler's `replaced`.
 

@@ -28,6 +28,8 @@ __all__ = [
     "log_cost",
     "main",
     "one_line",
+    "redact_apply",
+    "redact_explain",
     "set_cost_handler",
     "set_cost_opener",
     "shutdown",
@@ -134,6 +136,12 @@ def stats() -> dict[str, Any]:
 
 def main(argv: list[str], configured: dict[str, Any] | None = None) -> int:
     """The `logspool` command: its exit status. `argv` begins with the program's name; `configured` is `_origins.configured()`."""
+
+def redact_explain(text: str, redact: bool | dict[str, Any]) -> list[tuple[str, str, int, int]]:
+    """Rule, reason, start, end (characters) of what would go; `redact` is `_values.redact()`'s."""
+
+def redact_apply(text: str, redact: bool | dict[str, Any]) -> str | None:
+    """The text as a log would hold it; None where nothing would go."""
 
 def fork_before() -> None: ...
 def fork_parent() -> None: ...

@@ -8,6 +8,18 @@ from logging import Handler
 from typing import Any, Literal, TextIO, TypedDict
 
 
+class RedactOptions(TypedDict, total=False):
+    """What `redact=` may say besides True, False, "hint", "pii" and "hint,pii"."""
+
+    hint: bool
+    pii: bool | Collection[Literal["email", "iban", "card", "phone"]]
+    keys: Collection[str]
+    allow_keys: Collection[str]
+    patterns: Mapping[str, str]
+    without: Collection[str]
+    functions: Mapping[str, Callable[[str], str]]
+
+
 class HandlerOptions(TypedDict, total=False):
     """What SpoolHandler and basicConfig share; sizes and counts also as text (`"10MB"`)."""
 
@@ -28,10 +40,10 @@ class HandlerOptions(TypedDict, total=False):
     src: bool | str
     max_field: int | str
     max_record: int | str
-    redact: bool | Collection[str] | Mapping[str, Any] | Callable[..., Any] | None
+    redact: bool | str | RedactOptions
     sample: int | str | Mapping[str, int | str] | None
     collapse: float | str | None
-    truncate: bool | int | Mapping[str, int] | None
+    truncate: bool | int | str | Mapping[str, int | None] | None
     encoding: str | None
     errors: str | None
 

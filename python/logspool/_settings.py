@@ -64,11 +64,10 @@ _HANDLER: dict[str, _Row] = {
     "src": ("src", _values.boolean, True, ()),
     "max_field": ("max_field", _values.size_above_zero, 16 * 1024, ("LOG_MAX_FIELD",)),
     "max_record": ("max_record", _values.record_size, 256 * 1024, ("LOG_MAX_RECORD",)),
+    "redact": ("redact", _values.redact, True, ("LOG_REDACT",)),
     "sample": ("sample", _values.sample, {}, ("LOG_SAMPLE_HTTP",)),
     "collapse": ("collapse", _values.collapse, None, ("LOG_COLLAPSE",)),
-    # Checked, and without effect until redaction and truncation by key are there.
-    "redact": (_NO_CORE, _values.redact, True, ("LOG_REDACT",)),
-    "truncate": (_NO_CORE, _values.truncate, None, ()),
+    "truncate": ("truncate", _values.truncate, _values.TRUNCATED, ()),
     # What FileHandler and RotatingFileHandler take besides.
     "mode": (_NO_CORE, _values.filemode, "a", ()),
     "encoding": (_NO_CORE, _values.encoding, "utf-8", ()),

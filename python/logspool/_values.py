@@ -277,19 +277,87 @@ def filemode(value: Any) -> str:
     raise kind("expected 'a': a log is never truncated (delete the old files, or choose another filename)")
 
 
-# Shapes only: redaction and truncation by key come later.
+_PII = ("email", "iban", "card", "phone")
+_REDACT = "expected true, false, hint, pii, `hint,pii` or a mapping with any of hint, pii, keys, allow_keys, patterns, without, functions"
 
 
-def redact(value: Any) -> Any:
-    """A bool, names of keys, a mapping of rules, or a callable."""
-    if value is None or callable(value) or hasattr(value, "keys"):
-        return value
-    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(key, str) for key in value):
-        return value
+def redact(value: Any) -> bool | dict[str, Any]:
+    """True, False, or a mapping of what differs from True.
+
+    `hint` (bool), `pii` (bool, or some of email, iban, card, phone), `keys`, `allow_keys`, `without` (names), `patterns`
+    (name: regular expression), `functions` (name: callable).
+    """
+    if hasattr(value, "keys"):
+        return _redact_mapping(value)
     try:
         return boolean(value)
-    except (ValueError, TypeError):
-        raise TypeError("expected true, false, names of keys, a mapping of rules or a callable") from None
+    except TypeError:
+        raise TypeError(_REDACT) from None
+    except ValueError:
+        pass
+    words = [word.strip().lower() for word in str(value).split(",")]
+    if not set(words) <= {"hint", "pii"}:
+        raise ValueError(_REDACT)
+    return {"hint": "hint" in words, "pii": list(_PII) if "pii" in words else []}
+
+
+def _redact_mapping(value: Any) -> bool | dict[str, Any]:
+    parsers: dict[str, Callable[[Any], Any]] = {
+        "hint": boolean,
+        "pii": _pii,
+        "keys": _names,
+        "allow_keys": _names,
+        "patterns": _patterns,
+        "without": _names,
+        "functions": _functions,
+    }
+    found: dict[str, Any] = {}
+    for name in value.keys():  # noqa: SIM118 - a mapping by its methods, not only a dict
+        if name not in parsers:
+            raise ValueError(f"{_REDACT}; there is no {name!r}{did_you_mean(str(name), parsers)}")
+        try:
+            found[name] = parsers[name](value[name])
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"{error} for {name}") from None
+    return found or True
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(name, str) and name for name in value):
+        return sorted(value) if isinstance(value, (set, frozenset)) else list(value)
+    raise TypeError("expected a list of names")
+
+
+def _pii(value: Any) -> list[str]:
+    allowed = f"expected true, false, or a list of {', '.join(_PII)}"
+    if isinstance(value, (bool, str)):
+        try:
+            return list(_PII) if boolean(value) else []
+        except ValueError:
+            pass
+    try:
+        names = _names(value)
+    except TypeError:
+        raise TypeError(allowed) from None
+    if not set(names) <= set(_PII):
+        raise ValueError(allowed)
+    return names
+
+
+def _patterns(value: Any) -> dict[str, str]:
+    if not hasattr(value, "keys") or not all(isinstance(name, str) and isinstance(value[name], str) for name in value):
+        raise TypeError(
+            "expected a mapping of rule names to regular expressions (text, as Rust's regex crate has them)"
+        )
+    return {name: value[name] for name in value}
+
+
+def _functions(value: Any) -> dict[str, Callable[[str], str]]:
+    if not hasattr(value, "keys") or not all(isinstance(name, str) and callable(value[name]) for name in value):
+        raise TypeError("expected a mapping of rule names to functions that take a text and return one")
+    return {name: value[name] for name in value}
 
 
 #: The sampling rule for the DEBUG records of HTTP clients.
@@ -336,13 +404,53 @@ def collapse(value: Any) -> float | None:
     return number or None
 
 
-def truncate(value: Any) -> Any:
-    """A bool, a number of characters, or a mapping of keys to characters."""
+#: Keys whose values are summaries, of responses and results and of what was asked, and their characters.
+TRUNCATED = {
+    "response_summary": 500,
+    "result_summary": 500,
+    "output_summary": 500,
+    "completion_summary": 500,
+    "reply_summary": 500,
+    "parameters": 1000,
+    "parameters_summary": 1000,
+    "arguments_summary": 1000,
+    "input_summary": 1000,
+    "prompt_summary": 1000,
+    "request_summary": 1000,
+}
+_MOST_LIMITS = 60
+
+
+def truncate(value: Any) -> dict[str, int]:
+    """Keys and their characters: from a bool, a number of characters for the usual keys, or a mapping that adds to these.
+
+    None in a mapping takes a key's limit away. Case, `-` and `_` in names make no difference.
+    """
     if value is None or isinstance(value, bool):
-        return value
-    if hasattr(value, "keys"):
-        return {str(name): size(value[name]) for name in value}
-    return size(value)
+        return dict(TRUNCATED) if value is not False else {}
+    if isinstance(value, str):
+        try:
+            return dict(TRUNCATED) if boolean(value) else {}
+        except ValueError:
+            pass
+    if not hasattr(value, "keys"):
+        return dict.fromkeys(TRUNCATED, size(value))
+    limits: dict[str, int] = dict(TRUNCATED)
+    for name in value:
+        if not isinstance(name, str) or not fold(name):
+            raise TypeError("expected a mapping of names of keys to characters, such as {'response': 500}")
+        for known in [known for known in limits if fold(known) == fold(name)]:
+            del limits[known]
+        if value[name] is not None:
+            limits[name] = size(value[name])
+    if len(set(limits.values())) > _MOST_LIMITS:
+        raise ValueError(f"expected at most {_MOST_LIMITS} different numbers of characters")
+    return limits
+
+
+def fold(name: str) -> str:
+    """A key as limits know it."""
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

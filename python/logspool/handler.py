@@ -57,11 +57,12 @@ class SpoolHandler(_core.NativeHandler, logging.Handler):
     service, environment, version, static   in every record; service is the program's name by default, static a mapping
     src              file, line and function in every record (True)
     max_field, max_record   longest value in characters (16 KiB), longest record in bytes (256 KiB)
+    truncate         limits of single keys in characters: {"response": 500} adds to those of summaries, False: none
     delay            True opens the log with the first record
     mode, encoding, errors  as FileHandler's, checked: only `a` and `utf-8`; a log is never truncated
+    redact           what must not reach the disk: True; False, "hint", "pii", "hint,pii" or a mapping: see docs/redaction.md
     sample           keep 1 in N of the HTTP clients' DEBUG records, or {"logger": N or "N/s", "http": …}; WARNING and above stay
     collapse         seconds within which identical records become one with a count (None: each is written)
-    redact, truncate   checked, and without effect in this version
 
     A formatter's text becomes the record's message (`json=False`: the line). The formatter that the standard
     `logging.basicConfig` gives to every handler by default is not set on a JSON log.

@@ -1,11 +1,12 @@
 //! The `logspool` command: [`recover`] finishes what dead processes left, [`verify`] proves that nothing is missing,
-//! [`doctor`] says where everything is and what is wrong. Only `recover` writes; the others lock nothing that could
+//! [`doctor`] says where everything is and what is wrong, [`redact`] what would not be logged of a text. Only `recover` writes; the others lock nothing that could
 //! disturb a writer, and map nothing.
 
 mod doctor;
 mod held;
 mod out;
 mod recover;
+mod redact;
 mod survey;
 mod verify;
 
@@ -72,6 +73,7 @@ fn run(matches: &ArgMatches, configured: Option<&Configured>, out: &mut Out) -> 
     let done = match matches.subcommand() {
         Some(("recover", m)) => recover::run(m, out),
         Some(("verify", m)) => verify::run(m, out),
+        Some(("redact", m)) => redact::run(m, out),
         Some(("doctor", m)) => doctor::run(m, configured, out),
         _ => Err("no such command".to_owned()),
     };
@@ -87,7 +89,7 @@ const STATUS: &str =
 fn command() -> Command {
     Command::new("logspool")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Looks after the logs that logspool writes: recover, verify, doctor.")
+        .about("Looks after the logs that logspool writes: recover, verify, doctor, redact.")
         .after_help(format!(
             "Examples:\n  logspool verify logs              prove that no record is missing, doubled or torn\n  logspool \
              recover logs             write what killed processes left in the spool\n  logspool doctor                   \
@@ -98,6 +100,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(recover::command().after_help(format!("{}\n\n{STATUS}", recover::EXAMPLES)))
         .subcommand(verify::command().after_help(format!("{}\n\n{STATUS}", verify::EXAMPLES)))
+        .subcommand(redact::command().after_help(format!("{}\n\n{STATUS}", redact::EXAMPLES)))
         .subcommand(doctor::command().after_help(format!("{}\n\n{STATUS}", doctor::EXAMPLES)))
 }
 

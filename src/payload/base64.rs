@@ -62,27 +62,38 @@ fn is_symbol(byte: u8) -> bool {
     matches!(CLASS[usize::from(byte)], UPPER..=URL)
 }
 
-/// The same without a branch or a table, so that many are asked at once.
+/// Whether all of a piece are symbols: without branches or a table, so that many are asked at once.
 #[inline]
-fn is_symbol_wide(byte: u8) -> u8 {
-    let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
-    let digit = u8::from(byte.wrapping_sub(b'0') < 10);
-    let other = u8::from(byte == b'+')
-        | u8::from(byte == b'/')
-        | u8::from(byte == b'-')
-        | u8::from(byte == b'_');
-    letter | digit | other
+fn all_symbols(piece: &[u8; 64]) -> bool {
+    let mut others = 0;
+    for &byte in piece {
+        let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
+        let digit = u8::from(byte.wrapping_sub(b'0') < 10);
+        let plus = u8::from(byte == b'+') | u8::from(byte == b'/');
+        let dash = u8::from(byte == b'-') | u8::from(byte == b'_');
+        others |= (letter | digit | plus | dash) ^ 1;
+    }
+    others == 0
 }
 
 /// How many symbols `text` begins with.
 fn symbols(text: &[u8]) -> usize {
-    let (chunks, _) = text.as_chunks::<64>();
-    let whole = chunks
-        .iter()
-        .take_while(|chunk| chunk.iter().fold(1, |all, b| all & is_symbol_wide(*b)) == 1)
-        .count();
+    let (pieces, _) = text.as_chunks::<64>();
+    let whole = pieces.iter().take_while(|piece| all_symbols(piece)).count();
     let at = whole * 64;
     at + text[at..].iter().take_while(|b| is_symbol(**b)).count()
+}
+
+/// How many symbols and characters of line breaks `text` begins with.
+fn symbols_and_breaks(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += symbols(&text[at..]);
+        match text.get(at) {
+            Some(byte) if CLASS[usize::from(*byte)] == BREAK => at += 1,
+            _ => return at,
+        }
+    }
 }
 
 /// The next stretch, from `from` on, of symbols and what breaks lines that may hold a payload. Most of ordinary text is not looked at: a
@@ -102,7 +113,7 @@ pub(super) fn run(text: &[u8], from: usize) -> Option<(usize, usize)> {
             .take_while(|b| within(b))
             .count();
         let start = at - before;
-        let end = at + text[at..].iter().take_while(|b| within(b)).count();
+        let end = at + symbols_and_breaks(&text[at..]);
         if end - start >= MIN_BASE64 {
             return Some((start, end));
         }
@@ -300,7 +311,7 @@ impl<'a> Body<'a> {
         let (mut at, mut left) = (self.start, most.min(self.chars));
         let end = self.end - self.padding;
         while at < end && left > 0 {
-            let more = symbols(&self.text[at..end]).min(left);
+            let more = symbols(&self.text[at..end.min(at + left)]);
             take(&self.text[at..at + more]);
             (at, left) = (at + more, left - more);
             match skip(&self.text[at..end]) {

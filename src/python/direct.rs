@@ -8,6 +8,7 @@ use super::attach::Attached;
 use super::context;
 use super::handler::NativeHandler;
 use super::held::Held;
+use super::noise;
 use super::open::Open;
 use super::record::RecordEncoder;
 use crate::noise::LogNoise;
@@ -54,8 +55,24 @@ impl Direct<'_, '_> {
         // SAFETY: as in `open`.
         let open = unsafe { self.open.cast_unchecked::<Open>() };
         if !context::keep(open, line, level, &mut caller)? {
-            self.native
-                .commit(self.open(), line, level, None, &mut caller)?;
+            self.native.commit(self.open(), line, level, &mut caller)?;
+        }
+        caller.raised.map_or(Ok(()), Err)
+    }
+}
+
+impl Direct<'_, '_> {
+    /// Commits a line, unless it repeats a recent one.
+    pub(super) fn append_unless_repeated(&self, line: &mut [u8], level: i64) -> PyResult<()> {
+        let mut caller = Attached::new(self.open.py());
+        // SAFETY: as in `open`.
+        let open = unsafe { self.open.cast_unchecked::<Open>() };
+        let settled = context::keep(open, line, level, &mut caller)?
+            || self
+                .noise()
+                .is_some_and(|noise| noise::repeats_line(self.open(), noise, line, &mut caller));
+        if !settled {
+            self.native.commit(self.open(), line, level, &mut caller)?;
         }
         caller.raised.map_or(Ok(()), Err)
     }

@@ -12,11 +12,13 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::cut::Tally;
 use super::keys::Keys;
 use super::names::Names;
 use super::text::{small_int, utf8};
 use super::verdict::{Mark, Verdicts};
 use crate::json;
+use crate::payload;
 
 /// The line has grown beyond what it may have: encode it again with tighter [`Limits`].
 #[derive(Debug)]
@@ -29,12 +31,25 @@ pub(super) type Written = Result<(), Overflow>;
 pub(super) struct Limits {
     /// Characters a string.
     pub(super) text: usize,
+    /// Bytes of text that is written without a look: not longer than that, and no payload.
+    pub(super) short: usize,
     /// Items a container.
     pub(super) items: usize,
     /// Levels of nesting.
     pub(super) depth: u32,
     /// Length of the output buffer.
     pub(super) end: usize,
+}
+
+impl Limits {
+    /// The same with other characters a string.
+    pub(super) fn with_text(self, text: usize) -> Self {
+        Self {
+            text,
+            short: text.min(payload::SHORT - 1),
+            ..self
+        }
+    }
 }
 
 /// Deepest nesting that is written.
@@ -62,6 +77,8 @@ pub(super) struct Encoder<'py> {
     pub(super) names: &'static Names,
     pub(super) limits: Limits,
     pub(super) verdicts: &'static Verdicts,
+    /// What was left out so far.
+    pub(super) tally: Tally,
     interrupted: Cell<bool>,
 }
 
@@ -70,6 +87,19 @@ pub(super) struct Encoder<'py> {
 pub(super) fn class_of(value: Borrowed<'_, '_, PyAny>) -> *mut ffi::PyTypeObject {
     // SAFETY: the reference is live and the interpreter attached.
     unsafe { ffi::Py_TYPE(value.as_ptr()) }
+}
+
+/// Has Python's SIGINT handler run again, if this is the main thread.
+pub(super) fn interrupt_again(py: Python<'_>) {
+    let main = py.import("threading").and_then(|threading| {
+        Ok(threading
+            .call_method0("current_thread")?
+            .is(&threading.call_method0("main_thread")?))
+    });
+    if main.unwrap_or(false) {
+        // SAFETY: needs no more than an initialised interpreter.
+        unsafe { ffi::PyErr_SetInterrupt() };
+    }
 }
 
 impl<'py> Encoder<'py> {
@@ -84,6 +114,7 @@ impl<'py> Encoder<'py> {
             names,
             limits,
             verdicts,
+            tally: Tally::default(),
             interrupted: Cell::new(false),
         }
     }
@@ -118,17 +149,18 @@ impl<'py> Encoder<'py> {
     /// Puts a swallowed Ctrl-C back: Python's SIGINT handler runs again, after the logging call, if this is the main thread
     /// (elsewhere nobody pressed Ctrl-C: the exception was raised by hand).
     pub(super) fn finish(&self) {
-        if !self.interrupted.take() {
-            return;
+        if !self.tally.is_empty() {
+            self.tally.settle();
         }
-        let main = self.py.import("threading").and_then(|threading| {
-            Ok(threading
-                .call_method0("current_thread")?
-                .is(&threading.call_method0("main_thread")?))
-        });
-        if main.unwrap_or(false) {
-            // SAFETY: needs no more than an initialised interpreter.
-            unsafe { ffi::PyErr_SetInterrupt() };
+        if self.interrupted.take() {
+            interrupt_again(self.py);
+        }
+    }
+
+    /// Takes over what another encoder swallowed.
+    pub(super) fn inherit(&self, part: &Self) {
+        if part.interrupted.get() {
+            self.interrupted.set(true);
         }
     }
 
@@ -148,7 +180,7 @@ impl<'py> Encoder<'py> {
         let class = class_of(value);
         if class == &raw mut ffi::PyUnicode_Type {
             match utf8(value) {
-                Some(text) if text.len() <= self.limits.text => json::write_quoted(out, text),
+                Some(text) if text.len() <= self.limits.short => json::write_quoted(out, text),
                 _ => return false,
             }
         } else if class == &raw mut ffi::PyLong_Type {
@@ -186,7 +218,7 @@ impl<'py> Encoder<'py> {
             return self.write_tuple(out, value, nest);
         } else if self.write_plain(out, value) {
         } else if class == &raw mut ffi::PyUnicode_Type {
-            self.write_text(out, value);
+            self.write_text_value(out, value);
         } else if class == &raw mut ffi::PyLong_Type {
             self.write_int(out, value);
         } else {

@@ -7,6 +7,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyTuple};
 
 use super::encode::{Encoder, Nest, Written};
+use super::text::without_payloads;
 use crate::json;
 
 /// Causes that are named; a longer chain is in the stack trace.
@@ -186,12 +187,24 @@ impl<'py> Encoder<'py> {
     }
 
     fn write_stack_text(&self, out: &mut Vec<u8>, text: &str) {
-        let text = text.trim_end_matches('\n');
+        let told = without_payloads(text);
+        let text = told.as_ref().map_or(text, |(told, count)| {
+            self.tally.note_payloads(*count);
+            told
+        });
+        let mut text = text.trim_end_matches('\n');
         let limit = self.limits.text.saturating_mul(STACK_FIELDS);
+        let redacted;
+        if text.len() > limit {
+            // Before it is cut: the second half of a secret looks like nothing at all.
+            redacted = self.verdicts.redact(text);
+            text = redacted.as_deref().unwrap_or(text);
+        }
         out.push(b'"');
         if text.len() <= limit {
             write_lines(out, text.as_bytes());
         } else {
+            self.tally.note(true);
             let total = text.chars().count();
             let boundary = |at: &usize| text.is_char_boundary(*at);
             let head = (0..=limit / 2).rev().find(boundary).unwrap_or(0);

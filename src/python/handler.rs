@@ -17,10 +17,11 @@ use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::context;
-use crate::python::noise::{self, Text};
+use crate::python::noise;
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
 use crate::python::reopen::{Shut, unopened};
+use crate::python::text::without_payloads;
 use crate::report;
 use crate::spool::producer::Appended;
 
@@ -308,31 +309,23 @@ impl NativeHandler {
         if context::keep(&held, &line.bytes, level, caller)? {
             return Ok(());
         }
-        let text = match &open.noise {
-            Some(noise) if !open.settings.json && noise.collapse().is_some() => {
-                Some(Text::of(record, &line.bytes))
-            }
-            _ => None,
-        };
-        slf.get()
-            .commit(open, &mut line.bytes, level, text.as_ref(), caller)
+        if let Some(noise) = &open.noise
+            && noise::repeats_record(open, noise, &line.bytes, record, caller)
+        {
+            return Ok(());
+        }
+        slf.get().commit(open, &mut line.bytes, level, caller)
     }
 
-    /// Commits a finished line, unless it repeats a recent one. `text` is of a line of text.
+    /// Commits a finished line.
     #[inline]
     pub(super) fn commit(
         &self,
         open: &Open,
         line: &mut [u8],
         level: i64,
-        text: Option<&Text>,
         caller: &mut Attached<'_>,
     ) -> PyResult<()> {
-        if let Some(noise) = &open.noise
-            && noise::repeats(open, noise, line, text, caller)
-        {
-            return Ok(());
-        }
         let json = open.settings.json;
         if !open.log.is_inherited()
             && open.log.append(line, json, level >= ERROR, caller) != Appended::Forked
@@ -387,6 +380,7 @@ fn text_line(
     let text = formatter.call_method1(intern!(py, "format"), (record,))?;
     let text = text.str()?;
     let text = text.to_string_lossy();
+    let text = without_payloads(&text).map_or(text, |(told, _)| told.into());
     let text = encoder.redact_text(&text).map_or(text, Into::into);
     let start = out.len();
     sanitise::record(text.as_bytes(), out);

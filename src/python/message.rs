@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 use super::encode::{Encoder, class_of};
 use super::text::{small_int, utf8};
 use crate::json;
+use crate::payload;
 
 /// What a record's message is made of.
 #[derive(Clone, Copy)]
@@ -42,7 +43,9 @@ impl<'py> Encoder<'py> {
         let Some(text) = utf8(template.msg.as_borrowed()) else {
             return false;
         };
-        if text.len() > self.limits.text {
+        if text.len() > self.limits.short
+            && (text.len() > self.limits.text || payload::may_be_in(text))
+        {
             return false;
         }
         let start = out.len();
@@ -72,7 +75,10 @@ impl<'py> Encoder<'py> {
             Args::Object(Some(_)) => return false,
             Args::Row(row) => self.write_formatted(out, text, row.len(), |at| row[at]),
         };
-        if done.is_some() && out.len() - start <= self.limits.text {
+        let made = &out[start..];
+        let fits = made.len() <= self.limits.short
+            || made.len() <= self.limits.text && !payload::may_be_in(made);
+        if done.is_some() && fits {
             return true;
         }
         out.truncate(start);

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString};
 use crate::console::{Console, ConsoleStats, sanitise};
 use crate::fork;
 use crate::python::record::RecordEncoder;
+use crate::python::text::without_payloads;
 
 /// Shows records on standard error from a level on.
 pub struct Mirror {
@@ -46,6 +47,7 @@ impl Mirror {
             return;
         };
         let text = text.unwrap_or_else(|e| format!("<record cannot be shown: {e}>"));
+        let text = without_payloads(&text).map_or(text, |(told, _)| told);
         let text = encoder.redact_text(&text).unwrap_or(text);
         // Dropped lines are counted by the console.
         let _ = console.send(

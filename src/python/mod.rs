@@ -9,6 +9,7 @@ mod command;
 mod config_file;
 mod context;
 mod cost;
+mod cut;
 mod direct;
 mod encode;
 mod entry;
@@ -30,6 +31,7 @@ mod objects;
 mod open;
 mod parts;
 mod record;
+mod redaction;
 mod reopen;
 mod settings;
 mod sites;
@@ -83,6 +85,8 @@ mod _core {
     use super::module::{
         encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
     };
+    #[pymodule_export]
+    use super::redaction::{redact_apply, redact_explain};
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! What the Python face calls: see `python/logspool/_core.pyi`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -10,7 +11,8 @@ use crate::engine::{FORK_WAIT, engine};
 use crate::python::attach::Attached;
 use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
-use crate::python::{handler, mirror};
+use crate::python::{cut, handler, mirror};
+use crate::redact;
 use crate::report;
 use crate::stats::Stats;
 use crate::thread::await_gone;
@@ -77,7 +79,10 @@ struct All {
     #[serde(flatten)]
     stats: Stats,
     console: Console,
+    /// How often each rule struck.
+    redacted: BTreeMap<String, u64>,
     tail: TailStats,
+    truncated: cut::Truncated,
 }
 
 /// Counters of this process since its start.
@@ -91,7 +96,9 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             written: mirrored.written,
             dropped: mirrored.dropped,
         },
+        redacted: redact::counts(),
         tail: context::tail_stats(py),
+        truncated: cut::truncated(),
     };
     Ok(pythonize::pythonize(py, &all)?)
 }

@@ -1,10 +1,12 @@
 //! Sampling and collapse as a record meets them: who it is, whether it was decided about before, what of its line is a time.
 
+use std::cell::Cell;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyWeakrefMethods, PyWeakrefReference};
 
-use super::attach::{Attached, AttachedCell};
+use super::attach::Attached;
 use super::logger;
 use super::open::Open;
 use super::text::utf8;
@@ -13,8 +15,9 @@ use crate::json;
 use crate::noise::LogNoise;
 use crate::sample::{Decisions, Rules, WARNING};
 
-/// Records that are remembered until the other handlers have seen them.
-const RECENT: usize = 32;
+/// Records that one thread is at, beyond which the oldest is forgotten: a record's handlers see it one after the other, and only
+/// records that are logged meanwhile, by what it holds, come in between.
+const MANY: usize = 16;
 
 /// A record that was decided about. The weak reference tells it from a later one at the same address.
 struct Decided {
@@ -23,15 +26,7 @@ struct Decided {
     decisions: Decisions,
 }
 
-struct Recent {
-    records: [Option<Decided>; RECENT],
-    next: usize,
-}
-
-static DECIDED: AttachedCell<Recent> = AttachedCell::new(Recent {
-    records: [const { None }; RECENT],
-    next: 0,
-});
+thread_local!(static DECIDED: Cell<Vec<Decided>> = const { Cell::new(Vec::new()) });
 
 /// Whether a log keeps a record.
 pub(super) fn keeps(noise: &LogNoise, record: &Bound<'_, PyAny>) -> bool {
@@ -64,34 +59,29 @@ fn decide(noise: &LogNoise, place: u16, record: &Bound<'_, PyAny>) -> bool {
         return noise.keeps(&mut Decisions::default(), place, at);
     }
     let address = record.as_ptr() as usize;
-    let known = DECIDED.with(py, |recent| {
-        recent
-            .records
-            .iter_mut()
-            .find(|decided| decided.as_ref().is_some_and(|d| d.record == address))
-            .and_then(Option::take)
-    });
-    let known = known.filter(|decided| decided.weak.bind(py).upgrade().is_some());
-    let mut decided = match known {
-        Some(decided) => decided,
+    let mut recent = DECIDED.try_with(Cell::take).unwrap_or_default();
+    // Of those that are gone nobody asks any more.
+    recent.retain(|decided| decided.weak.bind(py).upgrade().is_some());
+    let known = recent.iter().position(|decided| decided.record == address);
+    let place_of = known.or_else(|| {
         // A record of a class that cannot be referred to weakly is decided by each log for itself.
-        None => match PyWeakrefReference::new(record) {
-            Ok(weak) => Decided {
-                record: address,
-                weak: weak.unbind(),
-                decisions: Decisions::default(),
-            },
-            Err(_) => return noise.keeps(&mut Decisions::default(), place, at),
-        },
-    };
-    let kept = noise.keeps(&mut decided.decisions, place, at);
-    let old = DECIDED.with(py, |recent| {
-        let next = recent.next;
-        recent.next = (next + 1) % RECENT;
-        recent.records[next].replace(decided)
+        let weak = PyWeakrefReference::new(record).ok()?.unbind();
+        if recent.len() >= MANY {
+            drop(recent.remove(0));
+        }
+        recent.push(Decided {
+            record: address,
+            weak,
+            decisions: Decisions::default(),
+        });
+        Some(recent.len() - 1)
     });
-    // Not within `with`: this drops a reference.
-    drop(old);
+    let kept = match place_of {
+        Some(found) => noise.keeps(&mut recent[found].decisions, place, at),
+        None => noise.keeps(&mut Decisions::default(), place, at),
+    };
+    // At the end of a thread its memory is gone.
+    let _ = DECIDED.try_with(|slot| slot.set(recent));
     kept
 }
 
@@ -109,7 +99,7 @@ fn created(record: &Bound<'_, PyAny>) -> i64 {
 }
 
 /// What is known of a line of text beside it.
-pub(super) struct Text {
+struct Text {
     /// Level and logger.
     about: Vec<u8>,
     time: Option<std::ops::Range<usize>>,
@@ -117,7 +107,7 @@ pub(super) struct Text {
 
 impl Text {
     /// Looks at the record that a formatter has just made `line` of: it leaves the time it wrote there.
-    pub(super) fn of(record: &Bound<'_, PyAny>, line: &[u8]) -> Self {
+    fn of(record: &Bound<'_, PyAny>, line: &[u8]) -> Self {
         let py = record.py();
         let text = |name: &Bound<'_, PyString>| {
             let value = record.getattr(name).and_then(|value| value.str());
@@ -155,9 +145,33 @@ fn time_in(line: &[u8], time: &[u8]) -> Option<std::ops::Range<usize>> {
     Some(start..end + milliseconds)
 }
 
-/// Whether a finished line repeats a recent one and was only counted. Writes the counts that are due before it.
+/// Whether a record's finished line repeats a recent one and was only counted.
 #[inline(never)]
-pub(super) fn repeats(
+pub(super) fn repeats_record(
+    open: &Open,
+    noise: &LogNoise,
+    line: &[u8],
+    record: &Bound<'_, PyAny>,
+    caller: &mut Attached<'_>,
+) -> bool {
+    let text = !open.settings.json && noise.collapse().is_some();
+    let text = text.then(|| Text::of(record, line));
+    repeats(open, noise, line, text.as_ref(), caller)
+}
+
+/// Whether a finished line of JSON repeats a recent one and was only counted.
+#[inline(never)]
+pub(super) fn repeats_line(
+    open: &Open,
+    noise: &LogNoise,
+    line: &[u8],
+    caller: &mut Attached<'_>,
+) -> bool {
+    repeats(open, noise, line, None, caller)
+}
+
+/// Whether a line was only counted. Writes the counts that are due before it.
+fn repeats(
     open: &Open,
     noise: &LogNoise,
     line: &[u8],

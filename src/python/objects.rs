@@ -27,6 +27,7 @@ use super::encode::{Encoder, Nest, Written};
 use super::names::{LazyType, derives};
 use super::text::utf8;
 use crate::json;
+use crate::payload;
 
 static DATE: LazyType = LazyType::new("datetime", "date");
 static TIME: LazyType = LazyType::new("datetime", "time");
@@ -58,7 +59,7 @@ impl<'py> Encoder<'py> {
         // SAFETY: a live type object.
         let flags = unsafe { ffi::PyType_GetFlags(class.as_type_ptr()) };
         if flags & ffi::Py_TPFLAGS_UNICODE_SUBCLASS != 0 {
-            self.write_text(out, value);
+            self.write_text_value(out, value);
         } else if flags & ffi::Py_TPFLAGS_LONG_SUBCLASS != 0 {
             self.write_int(out, value);
         } else if flags & ffi::Py_TPFLAGS_DICT_SUBCLASS != 0 {
@@ -88,12 +89,14 @@ impl<'py> Encoder<'py> {
             // SAFETY: nothing else runs while the slice is in use, so the array keeps its size.
             self.write_bytes(out, unsafe { bytes.as_bytes() }, bytes.len());
         } else if value.cast::<PyMemoryView>().is_ok() {
-            let end = isize::try_from(self.limits.text)
+            // All of what is hashed, and of anything else enough to see what it is.
+            let most = self.limits.text.max(payload::MAX_HASHED);
+            let end = isize::try_from(most)
                 .unwrap_or(isize::MAX)
                 .saturating_add(1);
             let read = || {
                 let total: usize = value.getattr(intern!(self.py, "nbytes"))?.extract()?;
-                let part = if total > self.limits.text {
+                let part = if total > most {
                     value.get_item(PySlice::new(self.py, 0, end, 1))?
                 } else {
                     value.to_owned()

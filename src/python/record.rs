@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::context::{self, Ambient, Around, Encoded};
+use super::cut::{self, KeyLimits};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::events;
 use super::keys::Keys;
@@ -15,6 +16,7 @@ use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
 use super::verdict::Verdicts;
 use crate::json;
+use crate::payload;
 use crate::redact::Redactor;
 
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
@@ -99,17 +101,26 @@ impl RecordEncoder {
             }
         }
         let limits = Limits {
-            text: max_field,
+            text: 0,
+            short: 0,
             items: usize::MAX,
             depth: MAX_DEPTH,
             end: max_record / 2,
         };
+        let limits = limits.with_text(max_field);
+        let truncate = settings.get_item("truncate")?;
+        let truncate = truncate.map(Bound::cast_into::<PyDict>);
+        let truncate = match truncate {
+            Some(limits) => KeyLimits::new(&limits?)?,
+            None => KeyLimits::default(),
+        };
         let redact = settings.get_item("redact")?;
-        let off = redact
-            .as_ref()
-            .is_some_and(|redact| redact.is(PyBool::new(py, false)));
-        let redactor = (!off).then(|| Arc::new(Redactor::default()));
-        let verdicts = Verdicts::of(&format!("{off}"), redactor.as_ref());
+        let (redactor, which) = super::redaction::redactor(redact.as_ref())?;
+        let verdicts = Verdicts::of(
+            &format!("{which} {truncate:?}"),
+            redactor.as_ref(),
+            truncate,
+        );
         let encoder = Encoder::new(py, names, limits, verdicts);
         let mut fixed = Vec::new();
         for (key, value) in setting("static")?.cast_into::<PyDict>()? {
@@ -191,6 +202,7 @@ impl RecordEncoder {
         let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();
         Limits {
             text: self.max_field,
+            short: self.max_field.min(payload::SHORT - 1),
             items: usize::MAX,
             depth: MAX_DEPTH,
             end,
@@ -216,9 +228,24 @@ impl RecordEncoder {
     #[inline]
     pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
         if let Some(redactor) = &self.redactor
-            && redactor.line(out, start, self.max_field)
+            && redactor.line(out, start, encoder.limits.text)
         {
             // What is put in a secret's place may be longer.
+            return encoder.check(out);
+        }
+        Ok(())
+    }
+
+    /// The same for the part of a line from `start` on.
+    pub(super) fn redact_part(
+        &self,
+        encoder: &Encoder<'_>,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Written {
+        if let Some(redactor) = &self.redactor
+            && redactor.part(out, start, self.max_field)
+        {
             return encoder.check(out);
         }
         Ok(())
@@ -245,6 +272,7 @@ impl RecordEncoder {
         write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
     ) {
         let start = out.len();
+        cut::count_record();
         let Limits { end, .. } = encoder.limits;
         let attempts = [
             (1024, 64, 16, Keep::All),
@@ -253,12 +281,14 @@ impl RecordEncoder {
             (24, 2, 1, Keep::Core),
         ];
         for (text, items, depth, keep) in attempts {
-            encoder.limits = Limits {
-                text: text.min(self.max_field),
+            encoder.tally.clear();
+            let limits = Limits {
                 items,
                 depth,
                 end,
+                ..encoder.limits
             };
+            encoder.limits = limits.with_text(text.min(self.max_field));
             if write(encoder, keep, out).is_ok() && self.redact(encoder, out, start).is_ok() {
                 break;
             }

@@ -16,7 +16,7 @@ use crate::noise::NoiseSettings;
 use crate::segment::when::When;
 
 /// What cannot be deserialised: Python objects the core only holds.
-const OBJECTS: [&str; 2] = ["static", "console_format"];
+const OBJECTS: [&str; 3] = ["static", "console_format", "redact"];
 
 #[derive(Deserialize)]
 struct Raw {

@@ -7,6 +7,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::encode::Encoder;
 use crate::json;
+use crate::payload::{self, Found};
 
 /// Ints of more digits are written as hexadecimal text: Python's own JSON reader refuses longer numbers, and a line that cannot
 /// be read is worse than a number that is a string. (`sys.set_int_max_str_digits`' default.)
@@ -48,19 +49,19 @@ fn is_start(byte: u8) -> bool {
 }
 
 /// The bytes that hold the first `count` characters of UTF-8 (surrogates allowed).
-fn prefix(text: &[u8], count: usize) -> &[u8] {
+pub(super) fn prefix(text: &[u8], count: usize) -> &[u8] {
     let starts = text.iter().enumerate().filter(|(_, byte)| is_start(**byte));
     let end = starts.map(|(at, _)| at).nth(count).unwrap_or(text.len());
     &text[..end]
 }
 
 /// How many characters UTF-8 has (surrogates allowed).
-fn characters(text: &[u8]) -> usize {
+pub(super) fn characters(text: &[u8]) -> usize {
     text.iter().filter(|byte| is_start(**byte)).count()
 }
 
-/// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were.
-pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) {
+/// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were; returns whether it was cut.
+pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) -> bool {
     let kept = if text.len() <= limit {
         text
     } else {
@@ -71,14 +72,80 @@ pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) {
         let total = characters(text);
         out.extend_from_slice(format!("…(truncated, {total} chars)").as_bytes());
     }
+    kept.len() < text.len()
+}
+
+/// The payloads in UTF-8 (surrogates allowed: such text has none).
+#[inline]
+fn found_in(text: &[u8]) -> Option<Found> {
+    if text.len() < payload::SHORT {
+        return None;
+    }
+    payload::in_text(std::str::from_utf8(text).ok()?)
+}
+
+/// Text of which payloads are told, not shown: for whatever has to stay text. How many there were.
+pub(super) fn without_payloads(text: &str) -> Option<(String, usize)> {
+    match payload::in_text(text)? {
+        Found::Whole(payload) => Some((payload.text(), 1)),
+        Found::Inside(text, count) => Some((text, count)),
+    }
 }
 
 impl Encoder<'_> {
     /// Appends text that is UTF-8 already between quotes, cut to the limit.
     pub(super) fn write_cut_str(&self, out: &mut Vec<u8>, text: &str) {
         out.push(b'"');
-        write_cut(out, text.as_bytes(), self.limits.text);
+        self.write_plain_cut(out, text.as_bytes());
         out.push(b'"');
+    }
+
+    /// Appends text that is UTF-8 (surrogates allowed), cut to the limit, with what its payloads were, without quotes.
+    fn write_plain_cut(&self, out: &mut Vec<u8>, text: &[u8]) {
+        let found = found_in(text);
+        let told = found.map(|found| self.told(found));
+        let text = told.as_ref().map_or(text, String::as_bytes);
+        self.tally.note(write_cut(out, text, self.limits.text));
+    }
+
+    /// What a text is with its payloads told instead of shown.
+    fn told(&self, found: Found) -> String {
+        match found {
+            Found::Whole(payload) => {
+                self.tally.note_payloads(1);
+                payload.text()
+            }
+            Found::Inside(text, count) => {
+                self.tally.note_payloads(count);
+                text
+            }
+        }
+    }
+
+    /// Appends a `str` (or an object of a class derived from it) as a value: one that is a payload as an object. It must be held.
+    #[inline(never)]
+    pub(super) fn write_text_value(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
+        match utf8(text) {
+            Some(plain) => self.write_plain_value(out, plain),
+            None => self.write_text(out, text),
+        }
+    }
+
+    /// The same of UTF-8.
+    fn write_plain_value(&self, out: &mut Vec<u8>, text: &[u8]) {
+        match found_in(text) {
+            Some(Found::Whole(payload)) => {
+                self.tally.note_payloads(1);
+                payload.write_json(out);
+            }
+            found => {
+                let told = found.map(|found| self.told(found));
+                let text = told.as_ref().map_or(text, String::as_bytes);
+                out.push(b'"');
+                self.tally.note(write_cut(out, text, self.limits.text));
+                out.push(b'"');
+            }
+        }
     }
 
     /// Appends a `str` (or an object of a class derived from it, as what it stores) between quotes. It must be held.
@@ -92,7 +159,7 @@ impl Encoder<'_> {
     /// The same without quotes.
     pub(super) fn write_inner(&self, out: &mut Vec<u8>, text: Borrowed<'_, '_, PyAny>) {
         if let Some(plain) = utf8(text) {
-            write_cut(out, plain, self.limits.text);
+            self.write_plain_cut(out, plain);
         } else {
             self.write_surrogates(out, text);
         }
@@ -110,14 +177,33 @@ impl Encoder<'_> {
             Bound::from_owned_ptr_or_err(self.py, bytes)
         };
         match self.ok(bytes.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?))) {
-            Some(bytes) => write_cut(out, bytes.as_bytes(), self.limits.text),
+            Some(bytes) => self.write_plain_cut(out, bytes.as_bytes()),
             None => out.extend_from_slice(b"<text out of memory>"),
         }
     }
 
     /// Appends bytes as text between quotes: decoded where they are UTF-8, else with `\xNN` for what is not ASCII.
     /// `total` is how many there are in all; `data` may be only the first of them, but more than the limit if any is missing.
+    /// An image or other binary is told by what it is.
     pub(super) fn write_bytes(&self, out: &mut Vec<u8>, data: &[u8], total: usize) {
+        if let Some(payload) = payload::in_bytes(data, total) {
+            payload.write_json(out);
+            self.tally.note_payloads(1);
+            return;
+        }
+        let told = (data.len() == total).then(|| found_in(data)).flatten();
+        let told = match told {
+            Some(Found::Whole(payload)) => {
+                payload.write_json(out);
+                self.tally.note_payloads(1);
+                return;
+            }
+            Some(found) => Some(self.told(found)),
+            None => None,
+        };
+        let (data, total) = told
+            .as_ref()
+            .map_or((data, total), |told| (told.as_bytes(), told.len()));
         let limit = self.limits.text;
         let (mut kept, mut cut) = (data, data.len() < total);
         if data.len() > limit {
@@ -145,6 +231,7 @@ impl Encoder<'_> {
         if cut {
             out.extend_from_slice(format!("…(truncated, {total} bytes)").as_bytes());
         }
+        self.tally.note(cut);
         out.push(b'"');
     }
 
@@ -173,7 +260,7 @@ impl Encoder<'_> {
             out.extend_from_slice(text);
         } else {
             out.push(b'"');
-            write_cut(out, hex, self.limits.text);
+            self.tally.note(write_cut(out, hex, self.limits.text));
             out.push(b'"');
         }
     }

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use super::cut::{KeyLimits, MOST};
 use super::encode::{Encoder, Nest, Written, class_of};
 use super::text::utf8;
 use crate::json;
@@ -33,7 +34,12 @@ impl Mark {
 pub(super) enum Action {
     /// The value is secret.
     Secret(RuleId),
+    /// The value has at most so many characters.
+    Limit(usize),
 }
+
+/// From here on marks are numbers of limits; below, those of rules.
+const LIMITS: u8 = u8::MAX - MOST;
 
 /// The verdicts of one set of settings. Lives for ever: a process has few.
 #[derive(Debug)]
@@ -41,6 +47,7 @@ pub(super) struct Verdicts {
     /// Tells its marks from those of other settings; 0 where there are too many to tell.
     pub(super) id: u8,
     redactor: Option<Arc<Redactor>>,
+    limits: KeyLimits,
 }
 
 /// What keys are judged by.
@@ -50,7 +57,11 @@ static STANDING: Standing = Mutex::new(None);
 
 impl Verdicts {
     /// The verdicts for these settings. Two sets of settings with the same `keys` (as text) judge all names alike.
-    pub(super) fn of(keys: &str, redactor: Option<&Arc<Redactor>>) -> &'static Self {
+    pub(super) fn of(
+        keys: &str,
+        redactor: Option<&Arc<Redactor>>,
+        limits: KeyLimits,
+    ) -> &'static Self {
         let mut standing = STANDING.lock();
         let standing = standing.get_or_insert_default();
         let next = standing.len() + 1;
@@ -58,8 +69,14 @@ impl Verdicts {
             Box::leak(Box::new(Self {
                 id: u8::try_from(next).unwrap_or(0),
                 redactor: redactor.cloned(),
+                limits,
             }))
         })
+    }
+
+    /// A text without what is secret in it; `None` if that is the same.
+    pub(super) fn redact(&self, text: &str) -> Option<String> {
+        self.redactor.as_ref()?.text(text)
     }
 
     /// The verdict on a name, in UTF-8.
@@ -70,12 +87,21 @@ impl Verdicts {
             .as_ref()
             .and_then(|redactor| redactor.key(name));
         // Rules of names stand first in the table.
-        rule.map_or(Mark::NONE, |rule| {
-            Mark(u8::try_from(rule.index() + 1).unwrap_or(u8::MAX))
-        })
+        match rule {
+            Some(rule) => {
+                Mark(u8::try_from(rule.index() + 1).map_or(LIMITS - 1, |n| n.min(LIMITS - 1)))
+            }
+            None => self
+                .limits
+                .of(name)
+                .map_or(Mark::NONE, |n| Mark(LIMITS + n)),
+        }
     }
 
-    fn action(mark: Mark) -> Option<Action> {
+    fn action(&self, mark: Mark) -> Option<Action> {
+        if let Some(number) = mark.0.checked_sub(LIMITS) {
+            return Some(Action::Limit(self.limits.characters(number)));
+        }
         Some(Action::Secret(RuleId::at(u16::from(
             mark.0.checked_sub(1)?,
         ))))
@@ -108,10 +134,11 @@ impl<'py> Encoder<'py> {
         mark: Mark,
         nest: &Nest<'_>,
     ) -> Written {
-        match (Verdicts::action(mark), &self.verdicts.redactor) {
+        match (self.verdicts.action(mark), &self.verdicts.redactor) {
             (Some(Action::Secret(rule)), Some(redactor)) => {
                 self.write_secret(out, value, redactor, rule, nest)
             }
+            (Some(Action::Limit(limit)), _) => self.write_limited(out, value, limit, nest),
             _ => self.write_value(out, value, nest),
         }
     }

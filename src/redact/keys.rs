@@ -437,6 +437,13 @@ fn match_end(folded: &Folded, name: &[u8], ends: &[End]) -> Option<RuleId> {
             }
     };
     let found = ends.iter().find(fits)?;
+    // `access-control-allow-credentials`, `with_credentials`
+    if found.1 == CREDENTIAL && found.0 == "credential" {
+        let word = &name[..name.len() - found.0.len()];
+        if word.ends_with(b"allow") || word.ends_with(b"with") {
+            return None;
+        }
+    }
     if found.0 == "token" && is_a_models(folded, name.len() - found.0.len()) {
         return None;
     }

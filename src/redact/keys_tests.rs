@@ -85,6 +85,7 @@ fn names_that_end_in_a_secret_word_are_secret_in_every_spelling() {
 #[test]
 fn names_that_only_look_similar_are_not() {
     for name in [
+        "access-control-allow-credentials",
         "max_tokens",
         "maxTokens",
         "prompt_tokens",

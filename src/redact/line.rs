@@ -17,34 +17,54 @@ impl Redactor {
     /// Texts of `cut` bytes and more may have been cut: what is left of a secret at the end of one is one, too.
     #[inline]
     pub fn line(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
-        let text = |text: &str| self.text(text);
+        self.pass(out, start, HEAD, cut)
+    }
+
+    /// The same for a part of a line, which begins and ends outside of its strings.
+    #[inline]
+    pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {
+        self.pass(out, start, 0, cut)
+    }
+
+    #[inline]
+    fn pass(&self, out: &mut Vec<u8>, start: usize, head: usize, cut: usize) -> bool {
+        let text = |text: &str, whose| match whose {
+            Whose::Callers => self.text(text),
+            Whose::Ours => self.text_by_rules(text),
+        };
         if self.always() {
-            return redact_strings(out, start, next_string, text);
+            return redact_strings(out, start, head == 0, next_string, text);
         }
         let mut changed = false;
-        if self.prefilter.find(&out[start..], HEAD).is_some() {
-            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(HEAD));
-            changed = redact_strings(out, start, find, text);
+        if self.prefilter.find(&out[start..], head).is_some() {
+            let find = |line: &[u8], from: usize| self.prefilter.find(line, from.max(head));
+            changed = redact_strings(out, start, head == 0, find, text);
         }
-        if out.len() - start > cut.saturating_add(HEAD) {
+        if out.len() - start > cut.saturating_add(head) {
             let find = |line: &[u8], from| {
                 memchr::memmem::find(line.get(from..)?, CUT).map(|at| from + at)
             };
-            changed |= redact_strings(out, start, find, text);
+            changed |= redact_strings(out, start, head == 0, find, text);
         }
         changed
     }
 }
 
 /// Has `text` look at each string of the JSON in `out[start..]` in which `find` finds something, and puts what it returns in the
-/// string's place; whether it did. `find` gives the first place at or after another that is worth a look.
+/// string's place; whether it did. With `part` it is not the whole line. `find` gives the first place at or after another that is worth a look.
 fn redact_strings(
     out: &mut Vec<u8>,
     start: usize,
+    part: bool,
     find: impl Fn(&[u8], usize) -> Option<usize>,
-    mut text: impl FnMut(&str) -> Option<String>,
+    mut text: impl FnMut(&str, Whose) -> Option<String>,
 ) -> bool {
     let line = &out[start..];
+    let mut place = Place {
+        key: b"",
+        told: part,
+        part,
+    };
     let (mut rest, mut copied) = (0, 0);
     let mut again = Vec::new();
     let mut keys = HashSet::new();
@@ -55,7 +75,8 @@ fn redact_strings(
         };
         let close = closing_quote(line, open + 1);
         rest = close + 1;
-        let Some(redacted) = text(&decode(&line[open + 1..close])) else {
+        let whose = place.whose(line, open + 1, close);
+        let Some(redacted) = text(&decode(&line[open + 1..close]), whose) else {
             continue;
         };
         again.extend_from_slice(&line[copied..=open]);
@@ -80,6 +101,41 @@ fn redact_strings(
         out.append(&mut again);
     }
     copied > 0
+}
+
+/// Whose a string is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Something that was said by who logs.
+    Callers,
+    /// A name of a field, or what this crate says of the record: the user's functions have no say in it.
+    Ours,
+}
+
+/// Where in a record a string stands, as far as all of them were seen.
+struct Place<'l> {
+    key: &'l [u8],
+    /// What happened has been told: no more of ours follows but `seq`, at the end.
+    told: bool,
+    /// All that is seen is a part of a line, and none of it ours.
+    part: bool,
+}
+
+impl<'l> Place<'l> {
+    fn whose(&mut self, line: &'l [u8], from: usize, to: usize) -> Whose {
+        let rest = line.get(to + 1..).unwrap_or_default();
+        if rest.first() == Some(&b':') {
+            self.key = &line[from..to];
+            self.told |= self.key == b"event";
+            return Whose::Ours;
+        }
+        let ours = match self.key {
+            b"ts" | b"level" | b"logger" => !self.told,
+            b"seq" => !self.part && rest.trim_ascii_end() == b"}",
+            _ => false,
+        };
+        if ours { Whose::Ours } else { Whose::Callers }
+    }
 }
 
 /// Where each string of a line begins: what to look at where any may hold something.
@@ -188,7 +244,7 @@ mod tests {
             &mut out,
             6,
             |line, from| memchr::memmem::find(line.get(from..)?, b"key").map(|at| from + at),
-            |text| {
+            |text, _| {
                 text.contains(secret)
                     .then(|| text.replace(secret, replacement))
             },
@@ -239,7 +295,7 @@ mod tests {
         fn every_string_is_found_where_all_are_looked_at(texts in proptest::collection::vec("[a-z\"\\\\ ]{0,5}", 0..6)) {
             let line = serde_json::to_string(&texts).unwrap();
             let mut seen = Vec::new();
-            redact_strings(&mut line.into_bytes(), 0, next_string, |text| { seen.push(text.to_owned()); None });
+            redact_strings(&mut line.into_bytes(), 0, next_string, |text, _| { seen.push(text.to_owned()); None });
             prop_assert_eq!(seen, texts);
         }
 

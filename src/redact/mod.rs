@@ -191,11 +191,8 @@ impl Redactor {
     /// `text` with everything secret in it replaced, and counted; `None` where there is nothing. Takes time proportional to
     /// the text's length. Where a rule fails, `***(redaction failed: NAME)` stands for the whole text.
     pub fn text(&self, text: &str) -> Option<String> {
-        // No state of ours outlives a panic: only the text is lost.
-        let done = catch_unwind(AssertUnwindSafe(|| self.by_rules(text)));
-        let Ok(mut done) = done else {
-            return Some(Self::failed("built-in"));
-        };
+        let mut done = self.text_by_rules(text);
+        let mut called = false;
         for function in &self.functions {
             let name = function.name();
             if !self.is_named_on(name) {
@@ -206,11 +203,23 @@ impl Redactor {
                 Ok(Some(changed)) => {
                     Counter::named(name).add();
                     done = Some(changed);
+                    called = true;
                 }
                 Err(Failed) => return Some(Self::failed(name)),
             }
         }
-        done
+        // What a function puts in is looked at like everything else.
+        let Some(changed) = done.as_deref().filter(|_| called) else {
+            return done;
+        };
+        self.text_by_rules(changed).or(done)
+    }
+
+    /// The same, without the user's functions.
+    pub fn text_by_rules(&self, text: &str) -> Option<String> {
+        // No state of ours outlives a panic: only the text is lost.
+        catch_unwind(AssertUnwindSafe(|| self.by_rules(text)))
+            .unwrap_or_else(|_| Some(Self::failed("built-in")))
     }
 
     fn call(function: &dyn Function, text: &str) -> std::result::Result<Option<String>, Failed> {

@@ -6,7 +6,7 @@ use super::Redactor;
 use super::quoted::{self, Quote};
 use super::rules::{AUTHORIZATION, COOKIE, PASSWORD, QUERY, RuleId, TOKEN};
 use super::scan::{Ahead, Class, Scan, Why};
-use super::{schemes, values};
+use super::{keys, schemes, values};
 
 /// How many characters may stand between a comma and the `=` of the next name.
 const MOST_NAME: usize = 40;
@@ -20,8 +20,8 @@ enum Between {
     Compared,
     /// `:`
     Colon,
-    /// `%3D`
-    Encoded,
+    /// `%3D`, or `%253D`: how often it is encoded.
+    Encoded(u8),
     /// `, ` between two quoted texts
     Comma,
     /// White space after `--name`
@@ -146,8 +146,8 @@ fn separator(scan: &mut Scan<'_>, name: &Named) -> Option<(Between, usize)> {
         b':' if scan.get(spaced + 1) == b'=' => (Between::Equals, 2),
         b':' if scan.get(spaced + 1) == b':' => return None,
         b':' => (Between::Colon, 1),
-        b'%' if scan.has(spaced, "%3d") || scan.has(spaced, "%3a") => (Between::Encoded, 3),
-        b'%' if scan.has(spaced, "%253d") || scan.has(spaced, "%253a") => (Between::Encoded, 5),
+        b'%' if scan.has(spaced, "%3d") || scan.has(spaced, "%3a") => (Between::Encoded(1), 3),
+        b'%' if scan.has(spaced, "%253d") || scan.has(spaced, "%253a") => (Between::Encoded(2), 5),
         b'\\' if scan.has(spaced, "\\u003d") || scan.has(spaced, "\\u003a") => (Between::Equals, 6),
         b',' if quote.is_some() => (Between::Comma, 1),
         _ if spaced == at => return None,
@@ -217,7 +217,7 @@ fn in_quotes(
         }
         let header =
             matches!(name.rule, AUTHORIZATION | COOKIE) && body.iter().any(|b| b" =".contains(b));
-        if !header && !values::is_opaque(body, 6) {
+        if !header && !values::is_opaque(body, 6) && !is_pair(scan, name, next, body) {
             return;
         }
     }
@@ -229,6 +229,40 @@ fn in_quotes(
         return;
     }
     secret(scan, name, range, true);
+}
+
+/// Whether name and value are alone between brackets, `('X-Auth-Token', '…')`, and no list of names: the name is a header's, or the
+/// brackets stand in a list. What stands after the value begins at `after`.
+fn is_pair(scan: &Scan<'_>, name: &Named, after: usize, body: &[u8]) -> bool {
+    let before = &scan.bytes[..name.range.start];
+    let quote = before
+        .iter()
+        .rev()
+        .take(16)
+        .take_while(|b| matches!(b, b'"' | b'\'' | b'\\' | b'b'))
+        .count();
+    let (bracket, outside) = match &before[..before.len() - quote] {
+        [outside @ .., bracket @ (b'(' | b'[')] => (*bracket, outside),
+        _ => return false,
+    };
+    let closed = scan.get(after) == if bracket == b'(' { b')' } else { b']' };
+    let own = &scan.bytes[name.range.clone()];
+    let in_list = matches!(
+        outside.trim_ascii_end().last(),
+        Some(b'[' | b'(' | b',' | b'{')
+    );
+    quote > 0 && closed && (in_list || own.contains(&b'-')) && !keys::is_name(body)
+}
+
+fn is_subscript(scan: &Scan<'_>, name: &Named) -> bool {
+    matches!(scan.get(name.range.end), b'"' | b'\'') && scan.get(name.range.end + 1) == b']'
+}
+
+/// `arn:aws:secretsmanager:eu-west-1:123456789012:secret:name`
+fn is_in_arn(scan: &Scan<'_>, name: &Named) -> bool {
+    let before = &scan.bytes[..name.range.start];
+    let before = &before[before.len().saturating_sub(96)..];
+    before.ends_with(b":") && memchr::memmem::find(before, b"arn:").is_some()
 }
 
 /// `unexpected token: …`
@@ -276,9 +310,20 @@ fn bare(
     at: usize,
 ) {
     let tight = at == after;
-    let encoded = between == Between::Encoded;
+    let encoded = match between {
+        Between::Encoded(times) => times,
+        _ => 0,
+    };
     let why = Why::Name(name.range.clone());
-    if name.rule == AUTHORIZATION && !encoded && between != Between::Sentence {
+    // `headers["Authorization"] = header` is code.
+    if between == Between::Equals && is_subscript(scan, name) {
+        let end = value_end(scan, at, 0);
+        let body = &scan.bytes[at..end];
+        if !values::is_opaque(body, 6) || values::is_code(body) {
+            return;
+        }
+    }
+    if name.rule == AUTHORIZATION && encoded == 0 && between != Between::Sentence {
         let tight = tight || between == Between::Equals || begins_line(scan, name);
         schemes::header(scan, at, name.rule, why, tight);
         return;
@@ -293,6 +338,15 @@ fn bare(
     // The value ends before a bracket; a placeholder ends with it: `[REDACTED]`, `{token}`.
     let bracketed = &scan.bytes[at..scan.bytes.len().min(end + 1)];
     if body.is_empty() || values::is_code(body) || values::is_placeholder(bracketed) {
+        return;
+    }
+    if tight && between == Between::Colon && is_in_arn(scan, name) {
+        return;
+    }
+    // `self._password = password`
+    let own = &scan.bytes[name.range.clone()];
+    let attribute = own.rsplit(|b| *b == b'.').next().unwrap_or(own);
+    if attribute.len() < own.len() && values::same(body, attribute) {
         return;
     }
     // An annotation, and then the value: `password: str = "…"`.
@@ -401,7 +455,7 @@ fn secret(scan: &mut Scan<'_>, name: &Named, range: Range<usize>, quoted: bool) 
 }
 
 /// Where an unquoted value ends. Depends on nothing before `at`, so that a run is read once.
-pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: bool) -> usize {
+pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: u8) -> usize {
     let known = &scan.values[usize::from(encoded)];
     if known.start <= at && at < known.end {
         return known.end;
@@ -418,7 +472,7 @@ pub(super) fn value_end(scan: &mut Scan<'_>, at: usize, encoded: bool) -> usize 
     end
 }
 
-fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: bool) -> bool {
+fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: u8) -> bool {
     match scan.bytes[at] {
         0..=b' ' | 0x7f | b'"' | b'\'' | b'`' | b'<' | b'>' => true,
         b'\\' => matches!(
@@ -443,8 +497,12 @@ fn ends_value(scan: &mut Scan<'_>, at: usize, encoded: bool) -> bool {
                 | b'&'
                 | b'\\'
         ),
-        b'%' if encoded => {
-            let after = usize::from(scan.has(at, "%25")) * 2 + 1;
+        // `&`, a space, a quote and the like, encoded as often as the `=` was: more often, they are the value's.
+        b'%' if encoded > 0 => {
+            let after = match encoded {
+                2 if scan.has(at, "%25") => 3,
+                _ => 1,
+            };
             matches!(
                 (
                     scan.get(at + after),

@@ -24,7 +24,7 @@ fn emails(scan: &mut Scan<'_>) {
     let bytes = scan.bytes;
     let mut done = 0;
     for at in memchr::memchr_iter(b'@', bytes) {
-        let local = |b: &u8| b.is_ascii_alphanumeric() || b"._%+-".contains(b) || *b >= 0x80;
+        let local = |b: &u8| b.is_ascii_alphanumeric() || b"._%+-'".contains(b) || *b >= 0x80;
         let before = bytes[done.max(at.saturating_sub(MOST_LOCAL))..at]
             .iter()
             .rev()
@@ -41,7 +41,7 @@ fn emails(scan: &mut Scan<'_>) {
         while end > at && matches!(bytes[end - 1], b'.' | b'-') {
             end -= 1;
         }
-        while start < at && matches!(bytes[start], b'.' | b'-' | b'%') {
+        while start < at && matches!(bytes[start], b'.' | b'-' | b'%' | b'\'') {
             start += 1;
         }
         while !scan.text.is_char_boundary(start) {

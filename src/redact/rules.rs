@@ -66,6 +66,7 @@ rules! {
     CHAT "chat" "a bot token or webhook of a chat service",
     REGISTRY "registry" "a token of a package registry",
     SERVICE "service" "a token of another service, by its shape",
+    CUT "cut" "what may be the end of a secret whose beginning was left out",
     // Opt-in.
     EMAIL "email" "an e-mail address",
     IBAN "iban" "an international bank account number",

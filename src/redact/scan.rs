@@ -79,8 +79,8 @@ pub(super) struct Scan<'t> {
     pub(super) covered: usize,
     /// The run of each class that was read last.
     runs: [Range<usize>; CLASSES],
-    /// The run of an unquoted value that was read last, in plain text and percent-encoded.
-    pub(super) values: [Range<usize>; 2],
+    /// The run of an unquoted value that was read last: in plain text, percent-encoded, and that twice.
+    pub(super) values: [Range<usize>; 3],
     /// Where the next of something is that was looked for: see `next`.
     ahead: [(usize, Option<usize>); AHEADS],
     /// Bytes looked at, for the proof that they are few.
@@ -110,7 +110,7 @@ impl<'t> Scan<'t> {
             names_until: 0,
             covered: 0,
             runs: [const { 0..0 }; CLASSES],
-            values: [const { 0..0 }; 2],
+            values: [const { 0..0 }; 3],
             ahead: [(usize::MAX, None); AHEADS],
             #[cfg(test)]
             steps: 0,
@@ -192,9 +192,10 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// Whether the text was cut at `at`.
+    /// Whether the text was cut at `at`. In a stack trace the note stands on a line of its own.
     pub(super) fn cut_at(&self, at: usize) -> bool {
-        self.bytes[at..].starts_with(CUT)
+        let rest = &self.bytes[at..];
+        rest.strip_prefix(b"\n").unwrap_or(rest).starts_with(CUT)
     }
 
     /// Notes a finding. An empty one is none.

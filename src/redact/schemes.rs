@@ -95,8 +95,20 @@ pub(super) fn anywhere(scan: &mut Scan<'_>, index: usize, at: usize) {
     scan.report(start..end, SCHEME, Why::Rule);
 }
 
+/// Where it ends; at its start where it is none, but a parameter: `Bearer grant_type=…`.
 fn credential_end(scan: &mut Scan<'_>, start: usize) -> usize {
     let mut end = scan.run(Class::Token68, start);
+    let body = &scan.bytes[start..end];
+    let padding = body.iter().rev().take_while(|b| **b == b'=').count();
+    // `realm="…"`, `grant_type=…`
+    if padding > 0 && matches!(scan.get(end), b'"' | b'\'' | b'\\')
+        || scan.bytes[start..end - padding]
+            .iter()
+            .take(64)
+            .any(|b| *b == b'=')
+    {
+        return start;
+    }
     while end > start && scan.bytes[end - 1] == b'.' {
         end -= 1;
     }
@@ -213,7 +225,7 @@ pub(super) fn header(scan: &mut Scan<'_>, at: usize, rule: RuleId, why: Why, tig
         scan.report(start..end, rule, why);
         return;
     }
-    let end = super::pairs::value_end(scan, start, false);
+    let end = super::pairs::value_end(scan, start, 0);
     let word = values::trim_end(&scan.bytes[start..end]);
     if start > at {
         if !values::is_none(word, rule, b"authorization") || scan.cut_at(end) {

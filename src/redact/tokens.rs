@@ -1,7 +1,7 @@
 //! Tokens by their shape, JSON Web Tokens, private keys in PEM form.
 
 use super::prefilter;
-use super::rules::{JWT, OPENAI, PEM};
+use super::rules::{CUT, JWT, OPENAI, PEM};
 use super::scan::{Ahead, Class, Scan, Why};
 use super::shapes::{Look, SK, Shape};
 use super::values;
@@ -165,4 +165,39 @@ fn unfinished(scan: &mut Scan<'_>, body: usize, most: usize) -> usize {
         .unwrap_or(most - body);
     scan.step(len);
     body + len
+}
+
+/// The middle of a text was left out (`…(truncated, 900 chars)…`, which ends with the number that begins at `at`): what follows may be
+/// the end of a secret that began there.
+pub(super) fn rest(scan: &mut Scan<'_>, at: usize) {
+    const MOST_KEY: usize = 16 << 10;
+    const LEAST: usize = 8;
+    let digits = scan.bytes[at..]
+        .iter()
+        .take(20)
+        .take_while(|b| b.is_ascii_digit())
+        .count();
+    let note = " chars)…".as_bytes();
+    let Some(after) = scan.bytes[at + digits..].strip_prefix(note) else {
+        return;
+    };
+    let start = at + digits + note.len() + usize::from(after.first() == Some(&b'\n'));
+    let end = match scan.next(Ahead::Dashes, start) {
+        // The last line of a key whose first one is gone, percent-encoded too.
+        Some(end) if end - start < MOST_KEY && scan.has(end, "-----END") => {
+            let line = &scan.bytes[end..scan.bytes.len().min(end + 64)];
+            memchr::memmem::find(line, b"PRIVATE").map(|_| end)
+        }
+        _ => None,
+    };
+    if let Some(end) = end {
+        if !scan.bytes[start..end].starts_with(b"***") {
+            scan.report(start..end, PEM, Why::Rule);
+        }
+        return;
+    }
+    let end = scan.run(Class::Url, start);
+    if values::is_opaque(&scan.bytes[start..end], LEAST) {
+        scan.report(start..end, CUT, Why::Rule);
+    }
 }

@@ -13,6 +13,7 @@ const MOST: usize = 1024;
 pub(super) fn userinfo(scan: &mut Scan<'_>, at: usize) {
     let end = scan.run(Class::Url, at);
     let Some(mut host) = scan.next(Ahead::At, at).filter(|&found| found < end) else {
+        cut_userinfo(scan, at, end);
         return;
     };
     let bytes = scan.bytes;
@@ -47,6 +48,27 @@ pub(super) fn userinfo(scan: &mut Scan<'_>, at: usize) {
     // `https://TOKEN:x-oauth-basic@host`
     if values::is_opaque(&user[..colon], LEAST_ALONE) {
         secret(scan, at, at + colon);
+    }
+}
+
+/// The text was cut before the host: what stands after the user's name is a part of the password, if it is no port.
+fn cut_userinfo(scan: &mut Scan<'_>, at: usize, end: usize) {
+    const NOTE: &[u8] = "…(truncated,".as_bytes();
+    let end = match scan.bytes[at..end].strip_suffix(NOTE) {
+        Some(rest) => at + rest.len(),
+        None if scan.cut_at(end) => end,
+        None => return,
+    };
+    let user = &scan.bytes[at..end];
+    let authority = user.iter().position(|b| matches!(b, b'/' | b'?' | b'#'));
+    if let Some(colon) = user[..authority.unwrap_or(user.len())]
+        .iter()
+        .position(|b| *b == b':')
+        && !user[colon + 1..authority.unwrap_or(user.len())]
+            .iter()
+            .all(u8::is_ascii_digit)
+    {
+        secret(scan, at + colon + 1, end);
     }
 }
 

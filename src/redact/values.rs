@@ -2,7 +2,7 @@
 
 use super::fold::Folded;
 use super::keys;
-use super::rules::{RuleId, TOKEN};
+use super::rules::{COOKIE, RuleId, TOKEN};
 
 /// What stands in a secret's place, in answers about it, or in code that has it.
 const NO_SECRETS: &[&str] = &[
@@ -232,13 +232,14 @@ pub(super) fn is_none(value: &[u8], rule: RuleId, name: &[u8]) -> bool {
     if is_placeholder(value) {
         return true;
     }
-    if rule == TOKEN && is_number(value) {
+    if matches!(rule, TOKEN | COOKIE) && is_number(value) {
         return true;
     }
     same(value, name)
 }
 
-fn same(value: &[u8], name: &[u8]) -> bool {
+/// Whether it is the name itself, in any spelling.
+pub(super) fn same(value: &[u8], name: &[u8]) -> bool {
     Folded::of(value).compact() == Folded::of(name).compact()
 }
 
@@ -307,6 +308,8 @@ pub(super) fn is_code(value: &[u8]) -> bool {
     }
     match rest.first() {
         Some(b'(' | b'[') => true,
+        // The name of a header.
+        Some(b'-') if !value.iter().any(u8::is_ascii_digit) => keys::is_compound_name(value),
         Some(_) => false,
         None => {
             let first = head.split(|b| *b == b'.').next().unwrap_or(head);
@@ -355,7 +358,7 @@ pub(super) fn is_opaque(value: &[u8], least: usize) -> bool {
         .filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
         .count();
     turns >= 3 && value.len() >= 10 && turns * 6 >= value.len()
-        || letters == value.len() && letters >= 28
+        || letters == value.len() && letters > 20
 }
 
 /// `12ms`, `30s`, `1.5x`, `4096KiB`.
@@ -406,11 +409,21 @@ fn is_slug(value: &[u8]) -> bool {
 }
 
 pub(super) fn is_path(value: &[u8]) -> bool {
-    value.starts_with(b"/")
+    // Base64 may begin with a slash, too.
+    value.starts_with(b"/") && !value.iter().any(|b| matches!(b, b'+' | b'='))
         || value.starts_with(b"./")
         || value.starts_with(b"~/")
         || matches!(value, [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
         || memchr::memmem::find(value, b"://").is_some()
+}
+
+fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36
+        && value
+            .split(|b| *b == b'-')
+            .map(<[u8]>::len)
+            .eq([8, 4, 4, 4, 12])
+        && value.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-')
 }
 
 /// Whether what follows `sk-` is one: a long part of letters and digits mixed.
@@ -433,7 +446,7 @@ pub(super) fn is_key_material(value: &[u8]) -> bool {
     let all_kinds = value.iter().any(u8::is_ascii_lowercase)
         && value.iter().any(u8::is_ascii_uppercase)
         && value.iter().any(u8::is_ascii_digit);
-    parts(16) || value.len() >= 20 && all_kinds
+    parts(16) || value.len() >= 20 && all_kinds || is_uuid(value)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ enum Look {
     EncodedUrl,
     Oracle,
     Curl,
+    Rest,
 }
 
 /// Words that names of secrets hold, so that the names can be found in a text.
@@ -62,6 +63,7 @@ const OTHERS: &[(&str, Look)] = &[
     ("jdbc:oracle:", Look::Oracle),
     (" -u ", Look::Curl),
     ("--user ", Look::Curl),
+    ("(truncated, ", Look::Rest),
 ];
 
 /// How the escapes begin that JSON has for characters that are not seen.
@@ -132,6 +134,8 @@ impl Walk {
                     tokens.push("eyJ");
                     continue;
                 }
+                // Cut texts are looked at in any case.
+                Look::Rest => continue,
                 Look::Shape(i) if is_run(&SHAPES[*i]) => {
                     tokens.push(SHAPES[*i].begins);
                     continue;
@@ -160,7 +164,7 @@ impl Walk {
             let (start, end) = (found.start(), found.end());
             let look = self.looks[found.pattern().as_usize()];
             // What was found already is not looked at again; the lines of a key may reach beyond it.
-            if start < scan.covered && look != Look::Pem {
+            if start < scan.covered && !matches!(look, Look::Pem | Look::Rest) {
                 continue;
             }
             match look {
@@ -179,6 +183,7 @@ impl Walk {
                 Look::EncodedUrl => urls::encoded_userinfo(scan, end),
                 Look::Oracle => urls::oracle(scan, end),
                 Look::Curl => urls::curl(scan, end),
+                Look::Rest => tokens::rest(scan, end),
             }
         }
     }

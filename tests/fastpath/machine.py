@@ -233,6 +233,8 @@ class Machine:
 
     def do_patch(self, label: str) -> None:
         owner, name = PATCHES[label]
+        if any(isinstance(key[0], logging.Logger) and key[1] == name for key in self.undo):
+            return  # what stands in a logger calls the method that it found there: of each route another one
         self.patch(owner, name, label)
 
     def do_patch_instance(self, name: str, attribute: str) -> None:

@@ -218,6 +218,17 @@ def test_an_exception_is_recorded_and_raised_again_as_it_is(logged: Log) -> None
     assert len([frame for frame in frames if frame.filename == asgi.__file__]) == 1
 
 
+def test_it_can_be_one_of_the_frameworks_middlewares(logged: Log) -> None:
+    app = application()
+    app.add_middleware(asgi.Middleware, skip=["/health"])
+    with serving(app) as url:
+        assert OURS.fullmatch(httpx.get(f"{url}/hello").headers["x-request-id"])
+        assert httpx.get(f"{url}/fail").status_code == 500
+    hello, failed = logged.of("request.completed")
+    assert (hello["fields"]["status_code"], failed["fields"]["status_code"]) == (200, 500)
+    assert failed["exception"]["type"] == "KeyError"
+
+
 def test_an_application_that_fails_without_an_answer_is_a_500(logged: Log) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise ValueError("before anything was said")

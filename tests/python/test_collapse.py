@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -346,3 +347,22 @@ def test_what_collapse_may_not_be(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises((TypeError, ValueError), match="collapse"):
         logspool.SpoolHandler(tmp_path / "a.jsonl", collapse=wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_counts_move_with_their_log_when_its_directory_was_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "a.jsonl"
+    with log(path) as handler:
+
+        def say(event: str, count: int) -> None:
+            for _ in range(count):
+                logging.getLogger("app").info(event)
+
+        say("again", 5)
+        eventually(lambda: told(path) == [("again", 0)], "the first is in the segment")
+        shutil.rmtree(path.parent)
+        # Found out by the writer with a record; the next one moves.
+        eventually(lambda: say("there?", 1) is None and path.exists(), "the directory is made again")
+        say("last", 1)
+        handler.flush()
+        assert ("again", 4) in told(path)
+    assert told(path).count(("again", 4)) == 1

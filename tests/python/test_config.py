@@ -252,7 +252,7 @@ def test_settings_of_later_versions_are_accepted(root: logging.Logger, tmp_path:
     logspool.basicConfig(
         filename=tmp_path / "app.jsonl",
         fast=True,
-        redact=["authorization"],
+        redact={"keys": ["shoe_size"]},
         sample={"httpx": 10},
         truncate={"response": 500},
     )

@@ -20,6 +20,49 @@ def resolve_and_collect(**arguments: Any) -> tuple[dict[str, Any], list[str]]:
     return handler_settings(arguments, said.append), said
 
 
+#: Keys with a limit of their own, by default.
+TRUNCATED = {
+    **dict.fromkeys(
+        ["response_summary", "result_summary", "output_summary", "completion_summary", "reply_summary"], 500
+    ),
+    **dict.fromkeys(
+        [
+            "parameters",
+            "parameters_summary",
+            "arguments_summary",
+            "input_summary",
+            "prompt_summary",
+            "request_summary",
+        ],
+        1000,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, TRUNCATED),
+        (True, TRUNCATED),
+        ("on", TRUNCATED),
+        (False, {}),
+        ("off", {}),
+        (200, dict.fromkeys(TRUNCATED, 200)),
+        ("1KB", dict.fromkeys(TRUNCATED, 1024)),
+        ({"response": 500}, {**TRUNCATED, "response": 500}),
+        (
+            {"Result-Summary": "1KB"},
+            {**{k: v for k, v in TRUNCATED.items() if k != "result_summary"}, "Result-Summary": 1024},
+        ),
+        ({"parameters": None, "other": None}, {k: v for k, v in TRUNCATED.items() if k != "parameters"}),
+    ],
+)
+def test_truncation_by_key_is_resolved_to_names_and_characters(
+    given: object, expected: dict[str, int]
+) -> None:  # req 34
+    assert resolve(truncate=given)["truncate"] == expected
+
+
 def test_defaults_are_the_documented_ones() -> None:
     settings = resolve(service="app")
     assert settings == {
@@ -45,8 +88,10 @@ def test_defaults_are_the_documented_ones() -> None:
         "src": True,
         "max_field": 16 * 1024,
         "max_record": 256 * 1024,
+        "redact": True,
         "sample": {},
         "collapse": None,
+        "truncate": TRUNCATED,
         "console_level": None,
         "console_format": None,
     }
@@ -72,6 +117,9 @@ def test_defaults_are_the_documented_ones() -> None:
         ("LOG_SPOOL_BYTES", "16 MB", "spool_bytes", 16 * 1024 * 1024),
         ("LOG_MAX_FIELD", "1000", "max_field", 1000),
         ("LOG_MAX_RECORD", "1MB", "max_record", 1024 * 1024),
+        ("LOG_REDACT", "off", "redact", False),
+        ("LOG_REDACT", "hint", "redact", {"hint": True, "pii": []}),
+        ("LOG_REDACT", "Hint, PII", "redact", {"hint": True, "pii": ["email", "iban", "card", "phone"]}),
         ("SERVICE_NAME", "llm-inference", "service", "llm-inference"),
         ("OTEL_SERVICE_NAME", "routing", "service", "routing"),
         ("ENVIRONMENT", "staging", "environment", "staging"),
@@ -225,9 +273,20 @@ def test_sizes_are_read_as_people_write_them(given: object, bytes_: int) -> None
         ("max_field", 0, ValueError),
         ("max_record", 1023, ValueError),
         ("redact", 3.5, TypeError),
+        ("redact", None, TypeError),
+        ("redact", "hints", ValueError),
+        ("redact", {"hints": True}, ValueError),
+        ("redact", {"keys": 5}, TypeError),
+        ("redact", {"pii": ["shoe size"]}, ValueError),
+        ("redact", {"functions": {"f": 1}}, TypeError),
         ("sample", 0, ValueError),
         ("sample", {"httpx": "often"}, ValueError),
         ("truncate", "long", ValueError),
+        ("truncate", -1, ValueError),
+        ("truncate", 1.5, TypeError),
+        ("truncate", {"_": 1}, TypeError),
+        ("truncate", {1: 1}, TypeError),
+        ("truncate", {"a": "long"}, ValueError),
         ("encoding", "latin-1", ValueError),
         ("encoding", "no-such-codec", ValueError),
         ("errors", "shrug", ValueError),

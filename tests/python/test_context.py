@@ -178,6 +178,21 @@ def test_what_was_bound_before_logging_was_configured_is_there(script: Script, t
     assert [(r["session_id"], r["fields"]) for r in records(tmp_path / "a.jsonl")] == [("early", {"user": "ada"})] * 2
 
 
+def test_a_bound_secret_reaches_no_line_of_a_log_that_redacts(routed: Routed) -> None:  # req 30
+    record = logging.makeLogRecord({"msg": "four"})
+    open_settings = {**routed.handler._settings, "redact": False}
+    with logspool.bound(password="hunter2", headers={"Authorization": "hunter2"}, user="ada", tool="t"):
+        routed.log.info("one")
+        routed.log.info("two", extra={"k": 1})
+        routed.log.info("three", extra={"user": "call"})
+        shown = json.loads(logspool._core.encode_record(record, open_settings))
+    lines = routed.lines()
+    assert len(lines) == 3
+    assert not any("hunter2" in line for line in lines)
+    assert all(_fields(json.loads(line))["password"] == "***" for line in lines)
+    assert shown["fields"] == {"password": "hunter2", "headers": {"Authorization": "hunter2"}, "user": "ada"}
+
+
 # -- values ------------------------------------------------------------------------------------------------------------
 
 

@@ -211,3 +211,23 @@ def test_an_argument_given_twice_raises_also_where_nothing_is_logged(tmp_path: P
                 log.disabled = True
         """,
     )
+
+
+def test_a_loggers_own_is_enabled_for_is_asked_also_where_nothing_is_logged(tmp_path: Path) -> None:
+    both(
+        tmp_path,
+        """
+        configure()
+        log, seen = logging.getLogger("app"), []
+        log.setLevel("WARNING")
+        log.info("not enabled")
+        log.isEnabledFor = lambda level: seen.append(level)
+        log.info("asked")
+        log.disabled = True
+        log.error("asked")
+        del log.isEnabledFor
+        log.disabled = False
+        log.warning("%s", seen)
+        assert seen == [20, 40]
+        """,
+    )

@@ -374,6 +374,18 @@ def test_directories_of_ours_that_another_user_made_beforehand_are_not_used(stic
     assert (spools / f"logspool.{victim}").stat().st_uid == victim
 
 
+@needs_root
+def test_a_place_in_shared_memory_that_another_user_made_beforehand_is_not_used(sticky: Path) -> None:
+    place = Path(f"/dev/shm/logspool.{ALICE}")
+    by(MALLORY, "os.mkdir(sys.argv[1])", place)
+    try:
+        error = opens(sticky / "a.jsonl", ALICE, "shm")
+        assert f"the directory logspool.{ALICE} belongs to user {MALLORY}" in error, error
+        assert list(place.iterdir()) == []
+    finally:
+        place.rmdir()
+
+
 # -- what dead processes left --------------------------------------------------------------------------------------------
 
 KILLED = """

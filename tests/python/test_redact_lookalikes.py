@@ -53,10 +53,12 @@ def test_at_most_one_in_two_hundred_lookalikes_is_changed(
     log, redacted, plain = pair()
     made = list(lookalikes(SEED))
     assert len(made) >= 2000
+    log.info("password=%s", "tiger-lily-99")
     for _, message, extra in made:
         log.info("%s", message, extra=extra)
     assert logspool.flush(30)
-    left, right = lines(redacted), lines(plain)
+    (control, *left), (plain_control, *right) = lines(redacted), lines(plain)
+    assert "tiger-lily-99" in plain_control and "tiger-lily-99" not in control, "one log redacts, the other does not"
     assert len(left) == len(right) == len(made)
     changed = [
         (name, f"{name}\n    {b}\n    {a}")

@@ -223,6 +223,30 @@ def test_a_record_that_is_cut_to_its_largest_size_holds_no_part_of_a_secret(logs
     assert not leaks, f"{len(leaks)} of 200\n" + "\n".join(leaks)
 
 
+@pytest.mark.parametrize("kept", [24, 64, 128, 1024])
+def test_a_secret_that_is_cut_because_the_record_is_too_large_is_not_written_either(logs: Logs, kept: int) -> None:
+    """Texts of a record that is too large are cut to so many characters, and again to fewer."""
+    rng = Random(SEED + kept)
+    leaks = []
+    for _ in range(150):
+        secret, carrier = made(rng)
+        text, parts = carry(rng, secret, carrier)
+        at = rng.randrange(1, min(len(text), kept) + 1)
+        long = (" lorem ipsum" * 100)[: max(0, kept - at - 1)] + " " + text + " and more of it" * 100
+        search = search_for(secret.kind, carrier, parts, text)
+        # So much else that nothing of it fits, or some.
+        others = {f"other{n}": [" " * 100] * 8 for n in range(rng.choice((0, 2, 60)))}
+
+        def write(log: logging.Logger, long: str = long, others: dict[str, Any] = others) -> None:
+            log.info(long, extra={"first": long, **others})
+
+        (line,) = logs.lines(write, max_record=rng.choice((1024, 2048, 4096)))
+        json.loads(line)
+        if search.in_bytes(line):
+            leaks.append(f"{secret.kind} as {carrier}: {text!r}\n    {line.decode()}")
+    assert not leaks, f"{len(leaks)} of 150\n" + "\n".join(leaks)
+
+
 def test_a_long_stack_trace_whose_middle_is_left_out_begins_its_end_with_no_half_secret(logs: Logs) -> None:
     rng = Random(SEED)
     leaks = []

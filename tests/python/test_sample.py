@@ -96,10 +96,16 @@ def test_handlers_of_one_logger_keep_the_same_records(tmp_path: Path, fast: bool
                 logging.getLogger("app.part").info("%s %d", threading.current_thread().name, n)
 
         threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        interval = sys.getswitchinterval()
+        # Others log between a record's first handler and its last.
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sys.setswitchinterval(interval)
         on_the_way.close()
     kept = {name: sorted(said(tmp_path / f"{name}.jsonl")) for name in ("a", "b", "near", "all", "other")}
     assert kept["a"] == kept["b"] == kept["near"]
@@ -111,6 +117,35 @@ def test_handlers_of_one_logger_keep_the_same_records(tmp_path: Path, fast: bool
         "other": 286,
     }
     assert set(kept["other"]) | set(kept["a"]) < set(kept["all"])
+
+
+@ROUTES
+def test_the_first_log_that_a_record_reaches_decides_for_all(tmp_path: Path, fast: bool) -> None:
+    rule: dict[str, Any] = {"sample": {"app": 5}}
+    with logs(tmp_path, fast=fast, far=rule):
+        near = logspool.SpoolHandler(tmp_path / "near.jsonl", **rule)
+        logging.getLogger("app.both").addHandler(near)
+        for n in range(3):
+            logging.getLogger("app.far").info("far %d", n)
+        for n in range(60):
+            logging.getLogger("app.both").info("both %d", n)
+            # Logged while the other one is written: by no means the same record.
+            logging.getLogger("app.both").info("outer %s", Logging(n))
+        near.close()
+    kept = said(tmp_path / "near.jsonl")
+    assert {event.split()[0] for event in kept} == {"both", "outer"}
+    assert said(tmp_path / "far.jsonl") == ["far 0", *kept]
+
+
+class Logging:
+    """Logs while it is rendered."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __str__(self) -> str:
+        logging.getLogger("app.both").info("inner %d", self.number)
+        return str(self.number)
 
 
 @ROUTES

@@ -110,6 +110,18 @@ def test_each_record_goes_to_its_own_logs(routed: Routed, tmp_path: Path) -> Non
     assert [line.split(": ")[-1] for line in lines(tmp_path / "text.log")] == ["two", "three"]
 
 
+def test_what_is_held_is_redacted_already(routed: Routed) -> None:  # req 30
+    secret = {"password": "hunter2"}
+    with fails(), logspool.bound(token="hunter2", buffer=DEBUG, buffer_records=1):
+        routed.log.debug("one")
+        routed.log.debug("two", extra=secret)
+        secret["password"] = "changed"
+        raise LookupError
+    said, line = routed.lines()
+    assert "hunter2" not in said + line
+    assert '"password":"***"' in line
+
+
 def test_a_cost_is_never_held(script: Script, tmp_path: Path) -> None:
     script(
         """

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 export LOGSPOOL_EXAMPLES=${LOGSPOOL_EXAMPLES:-1000}
 
 tests=(tests/python/test_exceptions.py tests/python/test_exceptions_kept.py)
-fast=(tests/python/test_fast_differential.py tests/python/test_fast_edges.py tests/python/test_fast_patches.py tests/python/test_fast_safety.py tests/python/test_fast_stdlib.py)
+fast=(tests/python/test_fast_differential.py tests/python/test_fast_edges.py tests/python/test_fast_patches.py tests/python/test_fast_safety.py tests/python/test_fast_stdlib.py tests/python/test_noise_differential.py)
 wheel=$(ls dist/logspool-*.whl)
 
 # On 3.10 pytest brings `exceptiongroup`, which replaces functions of `traceback` unless somebody has set an excepthook. Both must hold.

@@ -12,16 +12,11 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
-    &[
-        "config",
-        "config_file",
-        "stats",
-        "error",
-        "fork",
-        "mapping",
-        "wake",
-    ],
-    &["json", "redact", "sample", "collapse", "console", "payload"],
+    // Reads text, and knows nothing of what it is about.
+    &["config_file"],
+    &["config", "stats", "error", "fork", "mapping", "wake"],
+    &["json"],
+    &["redact", "sample", "collapse", "console", "payload"],
     &["report"],
     &["segment", "spool"],
     // Writes what was counted to the spool.
@@ -36,14 +31,9 @@ const BESIDE: &[(&str, &str)] = &[
     ("config", "error"),
     ("stats", "error"),
     ("spool", "segment"),
-    // It works on finished lines.
-    ("collapse", "json"),
     // Without the feature `failpoints` it does not.
     ("sync", "failpoint"),
     ("writer", "janitor"),
-    // What may not stand as it is, in a file or on a terminal, is said in one place.
-    ("console", "json"),
-    ("payload", "json"),
     ("engine", "writer"),
     ("engine", "janitor"),
     ("cli", "query"),

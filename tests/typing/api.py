@@ -195,6 +195,11 @@ with logspool.context.executor(4, "tools") as pool:
     assert_type(pool.submit(count, 3).result(), list[int])
 handler.addFilter(logspool.context.ContextFilter())
 
+# What would go: the module is imported where it is first asked for.
+assert_type(logspool.redact.explain("password=x"), list[logspool.redact.Finding])
+assert_type(logspool.redact.apply("password=x", "hint,pii"), str)
+assert_type(logspool.redact.explain("x", {"pii": ["email"], "functions": {"own": str.lower}})[0].start, int)
+
 # Configuration files: basicConfig's handler, and an error with its place.
 assert_type(logspool.configure("cipher.yml"), logspool.SpoolHandler)
 assert_type(logspool.configure(Path("cipher.toml"), server="llm-inference", maxBytes="10MB"), logspool.SpoolHandler)

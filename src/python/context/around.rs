@@ -95,6 +95,12 @@ impl<'a> Around<'a> {
         }
     }
 
+    /// Whether there is nothing.
+    #[inline]
+    pub(in crate::python) fn is_empty(self) -> bool {
+        self.encoded.is_none() && self.span.is_none()
+    }
+
     /// Without the bound fields.
     pub(in crate::python) fn of_ids(self) -> Self {
         // A cost record that is cut keeps its own members and the ids.

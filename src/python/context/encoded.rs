@@ -179,7 +179,7 @@ impl RecordEncoder {
             match place {
                 Some(_) if value.is_none() => {}
                 Some(place) if !is_container(value.as_borrowed()) => {
-                    encoder.limits.text = limits.text.min(MAX_ID);
+                    encoder.limits = limits.with_text(limits.text.min(MAX_ID));
                     encoder.write_bound_id(&mut bound, place, &value);
                     encoder.limits = limits;
                 }
@@ -210,16 +210,34 @@ impl RecordEncoder {
             }
         }
         encoder.finish();
+        for entry in &mut bound.entries {
+            *entry = self.redacted(&encoder, entry);
+        }
         let fixed = self
             .fixed
             .iter()
             .filter(|(escaped, _)| !bound.holds(escaped));
         let fixed: Vec<_> = fixed
             .map(|(escaped, json)| Entry::new(py, escaped.clone(), json.clone()))
+            .map(|entry| self.redacted(&encoder, &entry))
             .collect();
         bound.entries.splice(0..0, fixed);
+        for id in bound.ids.iter_mut().chain([&mut bound.category]) {
+            // Cut by the lines' own limits if it grows.
+            let _ = self.redact_part(&encoder, id, 0);
+        }
         bound.finish();
         bound
+    }
+
+    /// A field without what patterns find in it.
+    fn redacted(&self, encoder: &Encoder<'_>, entry: &Entry) -> Entry {
+        let mut object = vec![b'{'];
+        entry.write(&mut object);
+        object.push(b'}');
+        let _ = self.redact_part(encoder, &mut object, 0);
+        let (escaped, json) = split(&object);
+        Entry::new(encoder.py, escaped, json)
     }
 }
 
@@ -254,12 +272,13 @@ impl<'py> Encoder<'py> {
             (1024, 64, 16),
             (128, 8, 4),
         ] {
-            self.limits = Limits {
-                text: text.min(limits.text),
+            let tighter = Limits {
                 items,
                 depth,
                 end: left.min(limits.end),
+                ..limits
             };
+            self.limits = tighter.with_text(text.min(limits.text));
             out.clear();
             let written = self.write_entries(&mut out, one.as_any().as_borrowed(), &Nest::TOP);
             if entered && written.is_ok() {
@@ -267,10 +286,7 @@ impl<'py> Encoder<'py> {
                 return split(&out);
             }
         }
-        self.limits = Limits {
-            text: limits.text.min(MAX_ID),
-            ..limits
-        };
+        self.limits = limits.with_text(limits.text.min(MAX_ID));
         let name = self.text_of(key.as_borrowed());
         self.limits = limits;
         let mut note = Vec::new();

@@ -16,6 +16,7 @@ use super::line::{CallRecord, Extra};
 use super::world::World;
 use super::{plan, thread};
 use crate::json;
+use crate::noise::LogNoise;
 use crate::python::buffer::Buffer;
 use crate::python::context::Ambient;
 use crate::python::direct::{Direct, Reach};
@@ -24,7 +25,7 @@ use crate::python::handler::NativeHandler;
 use crate::python::held::Held;
 use crate::python::record::USUAL;
 use crate::python::text::{small_int, utf8};
-use crate::sample::{Covered, Decisions, Rules, WARNING};
+use crate::sample::{Covered, Decisions, WARNING};
 
 /// Calls that went either way, for tests: only attached threads count.
 pub(super) static FAST: AtomicU64 = AtomicU64::new(0);
@@ -165,8 +166,15 @@ fn follow<'py>(
     method: Method<'_, 'py>,
     told: Option<(u64, bool)>,
 ) -> Way<'py> {
+    let disabled = || {
+        if plan.patched {
+            Way::Standard
+        } else {
+            Way::Disabled
+        }
+    };
     if plan.disabled {
-        return Way::Disabled;
+        return disabled();
     }
     if let (Some(place), Some(told)) = (method.place, told) {
         plan.remember(place, told);
@@ -177,7 +185,7 @@ fn follow<'py>(
     };
     match known {
         Some(true) => {}
-        Some(false) => return Way::Disabled,
+        Some(false) => return disabled(),
         None => return Way::Ask(plan.ask(py)),
     }
     // SAFETY: the plan is good: the lists hold these objects now.
@@ -220,7 +228,7 @@ fn write<'a, 'py: 'a>(
     arguments: Arguments<'_, 'py>,
     method: Method<'_, 'py>,
     begun: Begun<'py>,
-    logs: impl IntoIterator<Item = Direct<'a, 'py>>,
+    logs: impl AsRef<[Direct<'a, 'py>]>,
 ) -> Outcome {
     let py = arguments.py;
     let Some(said) = arguments.read(method.message, method.exception) else {
@@ -261,21 +269,11 @@ fn write<'a, 'py: 'a>(
         extra,
         ambient,
     };
-    let mut decisions = None;
+    let logs = logs.as_ref();
+    if logs.iter().any(|direct| direct.noise().is_some()) {
+        return write_quietly(&record, covered, arguments, method.level, line, logs);
+    }
     for direct in logs {
-        if let Some(noise) = direct.noise()
-            && method.level < WARNING
-            && let Some(rules) = noise.rules()
-            && let Some(place) =
-                covered_by(rules, covered, arguments, &record.name).rule(method.level)
-            && !noise.keeps(
-                decisions.get_or_insert_with(Decisions::default),
-                place,
-                created,
-            )
-        {
-            continue;
-        }
         direct.encoder().encode_call(&record, &mut line.bytes);
         if let Err(raised) = direct.append(&mut line.bytes, method.level) {
             return Outcome::Raised(raised);
@@ -287,21 +285,57 @@ fn write<'a, 'py: 'a>(
     Outcome::Done
 }
 
-/// Which of a log's rules cover the logger: as its plan knows, or found and noted there.
+/// The same where a log samples or collapses: apart, so that others do not pay for it.
 #[inline(never)]
-fn covered_by(
-    rules: &Rules,
-    known: (u64, Covered),
+fn write_quietly(
+    record: &CallRecord<'_, '_>,
+    covered: (u64, Covered),
     arguments: Arguments<'_, '_>,
-    name: &Held<'_>,
-) -> Covered {
-    if known.0 == rules.id() {
-        return known.1;
+    level: i64,
+    mut line: Buffer,
+    logs: &[Direct<'_, '_>],
+) -> Outcome {
+    let mut decisions = Decisions::default();
+    for direct in logs {
+        if let Some(noise) = direct.noise()
+            && !keeps(noise, covered, record, arguments, level, &mut decisions)
+        {
+            continue;
+        }
+        direct.encoder().encode_call(record, &mut line.bytes);
+        if let Err(raised) = direct.append_unless_repeated(&mut line.bytes, level) {
+            return Outcome::Raised(raised);
+        }
+        line.bytes.clear();
     }
-    let name = utf8(name.as_borrowed()).and_then(|name| std::str::from_utf8(name).ok());
-    let found = name.map_or_else(Covered::default, |name| rules.find(name));
-    plan::note_covered(arguments.py, arguments.logger.as_ptr(), (rules.id(), found));
-    found
+    count(&FAST);
+    Outcome::Done
+}
+
+/// Whether a log keeps the record: what covers the logger is as its plan knows, or found and noted there.
+fn keeps(
+    noise: &LogNoise,
+    (of, known): (u64, Covered),
+    record: &CallRecord<'_, '_>,
+    arguments: Arguments<'_, '_>,
+    level: i64,
+    decisions: &mut Decisions,
+) -> bool {
+    let Some(rules) = noise.rules().filter(|_| level < WARNING) else {
+        return true;
+    };
+    let covered = if of == rules.id() {
+        known
+    } else {
+        let name = utf8(record.name.as_borrowed()).and_then(|name| std::str::from_utf8(name).ok());
+        let found = name.map_or_else(Covered::default, |name| rules.find(name));
+        plan::note_covered(arguments.py, arguments.logger.as_ptr(), (rules.id(), found));
+        found
+    };
+    let Some(place) = covered.rule(level) else {
+        return true;
+    };
+    noise.keeps(decisions, place, record.created)
 }
 
 /// What `_log` makes of a true `exc_info`, a tuple. `None` where that takes the standard library.

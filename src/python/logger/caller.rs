@@ -10,6 +10,7 @@ use pyo3::types::PyString;
 use super::frame::{self, Spot};
 use super::world::World;
 use crate::json;
+use crate::payload;
 use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
 use crate::python::text::{small_int, utf8, write_cut};
@@ -18,7 +19,7 @@ const SITES: usize = 1024;
 /// Longer ones are not kept.
 const ROOM: usize = 512;
 /// Longer messages are escaped anew each time.
-const MESSAGE: usize = 256;
+const MESSAGE: usize = payload::SHORT - 1;
 /// So often a place is believed to have one message, after it had others.
 const TRIES: u8 = 8;
 

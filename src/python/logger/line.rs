@@ -204,8 +204,14 @@ impl RecordEncoder {
             out.extend_from_slice(b",\"task\":");
             encoder.write_repeated(out, task);
         }
+        // What stands around is redacted already, once for all lines: what comes before it is looked at, and what comes after.
+        let apart = !around.is_empty();
+        if apart {
+            self.redact(encoder, out, 0)?;
+        }
         around.write_ids(out);
         let bound = around.encoded.map_or(&[][..], Encoded::fields);
+        let mut rest = out.len();
         if let Some(extra) = said.extra {
             if bound.is_empty() {
                 out.extend_from_slice(b",\"fields\":");
@@ -213,20 +219,25 @@ impl RecordEncoder {
             } else {
                 out.extend_from_slice(b",\"fields\":{");
                 out.extend_from_slice(bound);
-                let brace = out.len();
+                rest = out.len();
                 encoder.write_entries(out, extra, &Nest::TOP)?;
                 // An object of its own so far; never an empty one.
-                out[brace] = b',';
+                out[rest] = b',';
             }
         } else if !bound.is_empty() {
             out.extend_from_slice(b",\"fields\":{");
             out.extend_from_slice(bound);
             out.push(b'}');
+            rest = out.len();
         } else if around.encoded.is_none() && !self.fixed.is_empty() {
             self.write_fixed(out);
         }
         // Not where it was called: that is the program's own text.
-        self.redact(encoder, out, 0)?;
+        if !apart {
+            self.redact(encoder, out, 0)?;
+        } else if rest < out.len() {
+            self.redact_part(encoder, out, rest)?;
+        }
         if self.src && !record.caller.write(encoder, out) {
             return Ok(false);
         }

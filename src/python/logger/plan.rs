@@ -64,6 +64,8 @@ pub(super) struct Plan {
     members: SmallVec<[Members; 4]>,
     /// `logger.disabled`.
     pub(super) disabled: bool,
+    /// Whether something in the logger's `__dict__` stands in a method's place: it may want to know also of what is not enabled.
+    pub(super) patched: bool,
     /// `logger.name`.
     pub(super) name: Py<PyString>,
     /// `logger._cache`: level to whether it is enabled.
@@ -130,6 +132,7 @@ impl Plan {
             watches: SmallVec::from_iter([watch]),
             members: SmallVec::new(),
             disabled,
+            patched: false,
             name: name.unbind(),
             enabled: enabled.unbind(),
             levels: [const { Cell::new((0, false)) }; LEVELS],
@@ -140,8 +143,9 @@ impl Plan {
         };
         let mut standard = filters.is_empty();
         for name in &world.sensitive {
-            standard &= !own.contains(name.bind(py))?;
+            plan.patched |= own.contains(name.bind(py))?;
         }
+        standard &= !plan.patched;
         plan.members.push(Members::of(&filters));
         let inherited = [
             intern!(py, "handlers"),

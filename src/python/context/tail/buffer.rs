@@ -11,6 +11,8 @@ use crate::fork;
 use crate::json;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::context::Ambient;
+use crate::python::encode::Encoder;
+use crate::python::names::Names;
 use crate::python::open::Open;
 use crate::python::record::pid;
 use crate::report;
@@ -323,6 +325,12 @@ impl TailBuffer {
             )
             .as_bytes(),
         );
+        if let Ok(names) = Names::get(open.py()) {
+            let by = &open_now.encoder;
+            let encoder = Encoder::new(open.py(), names, by.limits(&[]), by.verdicts);
+            // A few ids never make it too long.
+            let _ = by.redact(&encoder, &mut line, 0);
+        }
         line.extend_from_slice(json::SEQ_PLACEHOLDER);
         line
     }
