@@ -44,8 +44,8 @@ def adopt(record: logging.LogRecord, text: object) -> logging.LogRecord | None:
     nested = attributes.get("fields")
     if isinstance(nested, dict):
         event = {**nested, **event}
-    for name in event:
-        attributes.pop(name, None) if name not in _STANDARD else None
+    for name in event.keys() - _STANDARD:
+        attributes.pop(name, None)
     attributes["fields"] = event
     return adopted
 
