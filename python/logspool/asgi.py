@@ -179,8 +179,14 @@ class _Request(_Served):
         elif kind == "http.response.pathsend":
             self.bytes += _size(message.get("path"))
             self.answered()
+        elif kind == "http.response.zerocopysend":
+            self.bytes += message.get("count") or 0
+            if not message.get("more_body", False):
+                self.answered()
 
     def answered(self) -> None:
+        if self._ended is not None:
+            return
         self._ended = time.perf_counter()
         # A failure that was answered is mostly raised again, and belongs into the same record.
         if (self.status or 0) < 500:

@@ -250,6 +250,38 @@ def test_streamed_answers_are_counted_to_their_end_and_files_too(logged: Log) ->
     assert [record["event"] for record in logged.all()].index("request.completed") > 5
 
 
+@pytest.mark.parametrize(
+    ("messages", "size"),
+    [
+        ([{"type": "http.response.body", "body": b"ab", "more_body": True}, {"type": "http.response.body"}], 2),
+        ([{"type": "http.response.pathsend", "path": __file__}], Path(__file__).stat().st_size),
+        ([{"type": "http.response.zerocopysend", "file": 0, "count": 7}], 7),
+        ([{"type": "http.response.body"}, {"type": "http.response.body", "body": b"too late"}], 0),
+    ],
+    ids=["body", "path", "zero copy", "twice"],
+)
+def test_every_way_to_send_an_answer_completes_it_once(logged: Log, messages: list[Any], size: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        for message in messages:
+            await send(message)
+        log.info("sent")
+
+    answers: list[Any] = []
+    run_one(asgi.Middleware(app), answers)
+    assert answers[1:] == messages
+    assert [record["event"] for record in logged.all()] == ["request.started", "request.completed", "sent"]
+    assert logged.of("request.completed")[0]["fields"]["bytes"] == size
+
+
+def test_an_application_that_says_nothing_is_an_error(logged: Log) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    run_one(asgi.Middleware(app, skip=["/"]), [])
+    (completed,) = logged.all()
+    assert completed["level"] == "ERROR" and completed["fields"]["status_code"] is None
+
+
 def test_a_client_that_goes_away_is_no_failure_of_ours(logged: Log) -> None:
     with serving(asgi.Middleware(application())) as url:
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
