@@ -109,3 +109,29 @@ fn what_is_not_in_the_format_is_refused_in_its_line() {
     assert!(refused("a = 1\nb = \n", Format::Toml).starts_with("line 2: "));
     assert!(refused("a = 99999999999999999999\n", Format::Toml).starts_with("line 1: "));
 }
+
+proptest::proptest! {
+    /// Whatever stands in a file, there is a value or a reason with a line that the file has.
+    #[test]
+    fn no_text_is_too_odd(text in "([a-c]: |\\[|\\]|\\{|\\}|- |\n|  |\t|&a |\\*a|<<: |'|\"|\\||>|#|,|---\n|= |!!int |\\?|%|0x|1e5|é|\\PC){0,60}") {
+        for format in [Format::Yaml, Format::Toml] {
+            if let Err(error) = parse(&text, format) {
+                proptest::prop_assert!(error.line >= 1 && error.line <= text.lines().count() + 2, "{error}");
+                proptest::prop_assert!(!error.reason.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_nested_a_hundred_thousand_deep_is_refused() {
+    for (text, format) in [
+        ("[".repeat(100_000), Format::Yaml),
+        ("a: ".to_owned() + &"{a: ".repeat(100_000), Format::Yaml),
+        ("- ".repeat(100_000), Format::Yaml),
+        ("a = ".to_owned() + &"[".repeat(100_000), Format::Toml),
+        (format!("a{} = 1", ".a".repeat(100_000)), Format::Toml),
+    ] {
+        assert!(parse(&text, format).is_err());
+    }
+}
