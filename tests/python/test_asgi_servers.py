@@ -177,12 +177,21 @@ logconfig_dict = logspool.asgi.gunicorn_log_config(
         answered: Counter[str] = Counter()
         for number in range(requests):
             answered[httpx.get(f"{url}/item/{number}").text] += 1
-        # A worker that is killed is replaced, and what it logged stays.
+        # A worker that is killed is replaced, and what it logged stays. Its last access line comes after the answer.
+        log = tmp_path / "logs" / "api.jsonl"
+
+        def written() -> bool:
+            try:
+                return len(of(records(log), "gunicorn.access")) == requests
+            except (OSError, AssertionError):  # a segment was compressed, or written to, while it was read
+                return False
+
+        eventually(written, "the access lines are written")
         os.kill(int(answered.most_common(1)[0][0]), signal.SIGKILL)
         for number in range(requests, requests + 20):
             httpx.get(f"{url}/item/{number}")
         assert httpx.get(f"{url}/fail").status_code == 500
-    found = records(tmp_path / "logs" / "api.jsonl")
+    found = records(log)
     items = of(found, "app")
     assert sorted(record["fields"]["number"] for record in items) == list(range(requests + 20))
     access = of(found, "gunicorn.access")
