@@ -1,6 +1,8 @@
 //! Events that structlog, set up by others, hands to `logging` instead of a message: a dict (`wrap_for_formatter`), or the JSON that its
-//! renderer or its formatter made. `python/logspool/_events.py` takes them apart; here stands what it costs those that are none.
-#![allow(unsafe_code)]
+//! renderer or its formatter made. `python/logspool/_events.py` takes them apart; here stands what it
+//! costs those that are none: nothing where structlog was never imported.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::ffi;
 use pyo3::intern;
@@ -9,6 +11,20 @@ use pyo3::sync::PyOnceLock;
 
 use super::encode::{Encoder, class_of};
 use super::text::utf8;
+
+/// Whether structlog was imported, as far as that is watched.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// Events are looked for from now on.
+pub(super) fn expect() {
+    EXPECTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether events are looked for. Who asks has looked for the active span before, and so at what was imported.
+#[inline]
+pub(super) fn expected() -> bool {
+    EXPECTED.load(Ordering::Relaxed)
+}
 
 /// Whether a message without arguments may be an event: a look at its class, and at the first two bytes of text.
 #[inline]

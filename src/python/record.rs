@@ -172,13 +172,13 @@ impl RecordEncoder {
             ..Parts::default()
         };
         encoder.take_apart(record, &mut parts);
-        let may_be_event = match formatter {
+        let may_be_event = || match formatter {
             None => parts
                 .slot(Slot::Msg)
                 .is_some_and(|msg| events::may_be(msg.as_borrowed())),
             Some(formatter) => events::is_rendered_by(formatter),
         };
-        if may_be_event {
+        if events::expected() && may_be_event() {
             encoder.take_event(record, formatter, &mut parts);
         } else {
             encoder.render_message(record, formatter, &mut parts);

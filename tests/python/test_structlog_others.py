@@ -175,3 +175,32 @@ def test_the_documents_own_configuration_is_merged(tmp_path: Path, script: Any) 
     assert record["event"] == "task.created" and record["logger"] == "octollm.orchestrator"
     assert record["fields"] == {"task_id": "task-123", "user_id": "user-456", "priority": 5, "raw": "bytes"}
     assert json.dumps(record).count("task.created") == 1
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["", "with OpenTelemetry"])
+def test_events_are_looked_for_once_structlog_is_imported(tmp_path: Path, script: Any, traced: bool) -> None:
+    script(
+        f"""
+        import logging
+        import logspool
+
+        logspool.basicConfig(filename="a.jsonl", console=False)
+        log = logging.getLogger("app")
+        log.isEnabledFor(logging.INFO)
+        log.info('{{"event": "not structlog\\'s", "level": "info", "k": 1}}')
+        if {traced}:
+            import opentelemetry.trace
+            log.info("traced")
+        import structlog
+        structlog.configure(
+            processors=[structlog.stdlib.add_log_level, structlog.processors.JSONRenderer()],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=lambda *args: log,
+        )
+        structlog.get_logger().info("the first", k=2)
+        assert logspool._core._fast_calls()[0] == 1 + {traced}
+        """
+    )
+    found = records(tmp_path / "a.jsonl")
+    assert found[0]["event"].startswith('{"event": "not') and "fields" not in found[0]
+    assert (found[-1]["event"], found[-1]["fields"]) == ("the first", {"k": 2})

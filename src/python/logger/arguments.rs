@@ -7,7 +7,6 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 
 use crate::python::encode::class_of;
-use crate::python::events;
 use crate::python::text::{small_int, utf8};
 
 /// What a call passes by name.
@@ -113,13 +112,10 @@ impl<'a, 'py> Arguments<'a, 'py> {
     }
 
     /// What the call says from argument `from` on. `None` for all that is not ordinary: unknown names, `stack_info`, a `stacklevel`,
-    /// an `extra` that is no dict, a message that may be an event of structlog's.
+    /// an `extra` that is no dict.
     #[inline]
     pub(super) fn read(&self, from: usize, always_exc_info: bool) -> Option<Said<'a, 'py>> {
         let msg = self.positional(from)?;
-        if self.count == from + 1 && events::may_be(msg) {
-            return None;
-        }
         let mut said = Said {
             msg,
             args: &self.given[from + 1..self.count],
