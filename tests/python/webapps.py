@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     config = uvicorn.Config(app, **{"log_config": None, "access_log": False, "lifespan": "on", **options})
+    # It has named level 5 TRACE for the whole process, which other tests have otherwise.
+    logging._levelToName.pop(5, None)
+    logging._nameToLevel.pop("TRACE", None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
