@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod collapse;
 pub mod config;
+pub mod config_file;
 pub mod console;
 pub mod decimal;
 pub mod engine;

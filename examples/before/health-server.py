@@ -1,12 +1,13 @@
-"""HTTP server that answers `GET /health`; anything else is not found.
+"""Health server: `GET /health` says whether the servers it watches are there. Environment: LOG_DIR, LOG_LEVEL, HEALTH_PORT, HEALTH_WATCHED.
 
-Environment: LOG_DIR, HEALTH_PORT (0: one that is free, as the log says).
+HEALTH_WATCHED names what to watch, as `name=host:port`, separated by commas.
 """
 
 import json
 import logging
 import logging.handlers
 import os
+import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,34 +15,49 @@ from pathlib import Path
 LOG_DIR = Path(os.environ.get("LOG_DIR", "logs"))
 LOG_DIR.mkdir(parents=True, exist_ok=True)
 logger = logging.getLogger("health-server")
-logger.setLevel(logging.INFO)
+logger.setLevel(os.environ.get("LOG_LEVEL", "INFO"))
 handler = logging.handlers.RotatingFileHandler(LOG_DIR / "health-server.log", maxBytes=10_485_760, backupCount=5)
 handler.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
 logger.addHandler(handler)
 
-STARTED = time.monotonic()
+WATCHED = dict(entry.split("=", 1) for entry in os.environ.get("HEALTH_WATCHED", "").split(",") if entry)
+
+
+def answers(name: str, address: str) -> bool:
+    """Whether something takes connections there."""
+    host, _, port = address.rpartition(":")
+    began = time.perf_counter()
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            pass
+    except OSError as error:
+        logger.error("%s does not answer: %s", name, error, extra={"watched": name, "status": "down"})
+        return False
+    latency_ms = (time.perf_counter() - began) * 1000
+    logger.info("%s answers", name, extra={"watched": name, "status": "up", "latency_ms": round(latency_ms, 3)})
+    return True
 
 
 class Health(BaseHTTPRequestHandler):
+    """One answer: 200 if all that is watched is there, else 503."""
+
     def do_GET(self) -> None:
-        healthy = self.path == "/health"
-        body = json.dumps({"status": "ok", "uptime_s": round(time.monotonic() - STARTED, 3)} if healthy else {})
-        self.send_response(200 if healthy else 404)
+        if self.path != "/health":
+            self.send_error(404)
+            return
+        states = {name: answers(name, address) for name, address in WATCHED.items()}
+        body = json.dumps({"status": "ok" if all(states.values()) else "degraded", "servers": states}).encode()
+        self.send_response(200 if all(states.values()) else 503)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body.encode())
+        self.wfile.write(body)
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        level = logging.INFO if code == 200 else logging.WARNING
-        logger.log(level, "%s %s: %s", self.command, self.path, code, extra={"path": self.path, "http_status": code})
-
-
-def main() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("HEALTH_PORT", "0"))), Health) as server:
-        logger.info("listening on port %d", server.server_port, extra={"port": server.server_port})
-        server.serve_forever()
+    def log_message(self, format: str, *args: object) -> None:
+        logger.info(format, *args, extra={"client": self.client_address[0]})
 
 
 if __name__ == "__main__":
-    main()
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("HEALTH_PORT", "8099"))), Health)
+    logger.info("listening on port %d", server.server_port)
+    server.serve_forever()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from logspool import httpx as httpx
     from logspool import redact as redact
     from logspool._budget import budget as budget
+    from logspool.configuration import configure as configure
     from logspool.cost import prices as prices
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "bind",
     "bound",
     "clear",
+    "configure",
     "context",
     "flush",
     "install",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 #: Names that are imported when they are first asked for, and where they stand: in a module of ours, or a module itself.
-_LATER = {"budget": "_budget", "httpx": "", "prices": "cost", "redact": ""}
+_LATER = {"budget": "_budget", "configure": "configuration", "httpx": "", "prices": "cost", "redact": ""}
 
 
 def __getattr__(name: str) -> object:

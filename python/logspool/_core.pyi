@@ -17,6 +17,7 @@ __all__ = [
     "_context_variable",
     "_fast_calls",
     "_install",
+    "_read_configuration",
     "_stack_traces",
     "bill",
     "encode_cost",
@@ -165,5 +166,11 @@ def encode_record(
 def encode_cost(
     settings: dict[str, Any], tier_id: str | None = None, model: str | None = None, **keywords: object
 ) -> bytes: ...
+def _read_configuration(text: str, toml: bool) -> tuple[tuple[int, Any, str | None] | None, tuple[int, str] | None]:
+    """What a YAML or TOML text says: each value `(line, value, written)`, a list of these, or a tuple of `(name, line, value)`.
+
+    `written` is a number's own text. What cannot be read is `(line, reason)`, beside None.
+    """
+
 def _stack_traces() -> tuple[int, int]:
     """How many stack traces were written natively and how many by `traceback` since the start: for tests."""

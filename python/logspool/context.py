@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import logging
+import os
 import sys
 
 from logspool import _settings, _values
@@ -25,7 +26,19 @@ if TYPE_CHECKING:
     R = TypeVar("R")
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["Bound", "ContextFilter", "bind", "bound", "carry", "clear", "current", "executor", "unbind"]
+__all__ = [
+    "Bound",
+    "ContextFilter",
+    "bind",
+    "bound",
+    "carry",
+    "clear",
+    "current",
+    "executor",
+    "generate_request_id",
+    "set_request_context",
+    "unbind",
+]
 
 #: What `bound(buffer=…)` holds at most, in records and in bytes of finished lines.
 BUFFER_RECORDS = 1_000
@@ -62,6 +75,19 @@ def current() -> dict[str, Any]:
     """What is bound here, in a dict of the caller's own."""
     context = _variable.get(None)
     return {} if context is None else context.values()
+
+
+def generate_request_id() -> str:
+    """A new id for a request: `req_` and 16 hexadecimal digits, at random."""
+    return f"req_{os.urandom(8).hex()}"
+
+
+def set_request_context(request_id: str | None = None, **values: object) -> str:
+    """Bind a request's id, a new one if there is none yet, and more `values`; returns the id."""
+    if not request_id:
+        request_id = generate_request_id()
+    bind(request_id=request_id, **values)
+    return request_id
 
 
 def bound(

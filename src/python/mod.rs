@@ -1,17 +1,19 @@
 //! All `PyO3` code and nothing else: [`handler`], [`logger`] (calls without a record) and [`ledger`] take records in, [`record`] and its companions encode them,
 //! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
-//! [`command`] is the `logspool` command's entry.
+//! [`config_file`] reads configuration files, [`command`] is the `logspool` command's entry.
 
 mod attach;
 mod bill;
 mod buffer;
 mod command;
+mod config_file;
 mod context;
 mod cost;
 mod cut;
 mod direct;
 mod encode;
 mod entry;
+mod events;
 mod exception;
 mod fragments;
 mod handler;
@@ -71,6 +73,8 @@ mod _core {
     use super::bill::bill;
     #[pymodule_export]
     use super::command::main;
+    #[pymodule_export]
+    use super::config_file::read_configuration;
     #[pymodule_export]
     use super::context::{Context, Tail};
     #[pymodule_export]

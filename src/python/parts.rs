@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::context::Ambient;
 use super::encode::{Encoder, class_of};
+use super::events;
 use super::fragments;
 use super::held::Held;
 use super::message::{Args, Rendered, Template};
@@ -264,6 +265,36 @@ impl<'py> Encoder<'py> {
             parts.message = self
                 .render_by(record.call_method0(intern!(self.py, "getMessage")), &msg)
                 .into();
+        }
+    }
+
+    /// Puts the event that a record carries in the record's place, if it carries one.
+    #[cold]
+    pub(super) fn take_event(
+        &self,
+        record: &Bound<'py, PyAny>,
+        formatter: Option<&Bound<'py, PyAny>>,
+        parts: &mut Parts<'py>,
+    ) {
+        let text = formatter.map(|it| it.call_method1(intern!(self.py, "format"), (record,)));
+        let adopted = match &text {
+            None => events::adopt(self, record, None),
+            Some(Ok(text)) => events::adopt(self, record, Some(text)),
+            Some(Err(_)) => None,
+        };
+        if let Some(adopted) = adopted {
+            let ambient = std::mem::take(&mut parts.ambient);
+            *parts = Parts {
+                ambient,
+                ..Parts::default()
+            };
+            self.take_apart(&adopted, parts);
+        } else if let Some(text) = text {
+            let none = || self.py.None().into_bound(self.py);
+            let msg = parts.slot(Slot::Msg).cloned().unwrap_or_else(none);
+            parts.message = self.render_by(text, &msg).into();
+        } else {
+            self.render_message(record, None, parts);
         }
     }
 

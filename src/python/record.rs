@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use super::context::{self, Ambient, Around, Encoded};
 use super::cut::{self, KeyLimits};
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
+use super::events;
 use super::keys::Keys;
 use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
@@ -184,7 +185,17 @@ impl RecordEncoder {
             ..Parts::default()
         };
         encoder.take_apart(record, &mut parts);
-        encoder.render_message(record, formatter, &mut parts);
+        let may_be_event = || match formatter {
+            None => parts
+                .slot(Slot::Msg)
+                .is_some_and(|msg| events::may_be(msg.as_borrowed())),
+            Some(formatter) => events::is_rendered_by(formatter),
+        };
+        if events::expected() && may_be_event() {
+            encoder.take_event(record, formatter, &mut parts);
+        } else {
+            encoder.render_message(record, formatter, &mut parts);
+        }
         self.write_within_limits(&mut encoder, out, |encoder, keep, out| {
             self.write_line(encoder, &parts, keep, out)
         });

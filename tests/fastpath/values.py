@@ -271,6 +271,8 @@ MESSAGES = {
     "surrogate": "a\udc80 %s",
     "empty": "",
     "width": "%*d|%-8s|%c",
+    "event": '{"event": "rendered", "level": "info", "k": 1}',
+    "json": '{"k": 1}',
 }
 
 PLAIN_EXTRAS: dict[str, Factory] = {

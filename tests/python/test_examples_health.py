@@ -1,59 +1,92 @@
-"""The health server of the examples: one handler swapped, and its log is JSON, rotated and compressed."""
+"""The health server, before and after: one line changes, and its log is JSON, rotated and compressed."""
 
 from __future__ import annotations
 
 import difflib
+import gzip
+import http.client
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
-from logfiles import DEADLINE_SECONDS, eventually, records, segments
+from logfiles import DEADLINE_SECONDS, eventually, records
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def test_one_line_is_swapped() -> None:  # req 29
-    old, new = ((EXAMPLES / side / "health-server.py").read_text().splitlines() for side in ("before", "after"))
-    changed = [line for line in difflib.ndiff(old, new) if line[0] in "+-" and line[1:].strip()]
-    added = [line for line in changed if line.startswith("+")]
-    assert [line.split("=")[0] for line in added] == ["+ import logspool", "+ handler "]
-    # Beside the handler only what it needed goes: its import and its formatter.
-    assert len(changed) - len(added) == 3
+def source(side: str) -> str:
+    return (EXAMPLES / side / "health-server.py").read_text()
 
 
-def test_its_log_is_json_rotated_and_compressed(tmp_path: Path) -> None:  # req 24, 25, 29
-    # The size is in the code, as in the server before; a smaller one shows rotation in a few requests.
-    code = (EXAMPLES / "after" / "health-server.py").read_text().replace("maxBytes=10_485_760", "maxBytes=4_096")
-    (tmp_path / "health-server.py").write_text(code)
-    log = tmp_path / "logs" / "health-server.jsonl"
-    server = subprocess.Popen(
-        [sys.executable, "health-server.py"],
-        cwd=tmp_path,
-        env={**os.environ, "LOG_DIR": str(log.parent)},
-        stderr=subprocess.PIPE,
-    )
-    try:
-        eventually(lambda: log.exists() and bool(records(log)), "the server listens")
-        port = records(log)[0]["fields"]["port"]
-        for number in range(60):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=DEADLINE_SECONDS) as answer:
-                assert json.load(answer)["status"] == "ok", number
-        with pytest.raises(urllib.error.HTTPError, match="404") as missing:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=DEADLINE_SECONDS)
-        missing.value.close()
-        eventually(lambda: any(path.suffix == ".gz" for path in segments(log)), "a segment is compressed")
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=DEADLINE_SECONDS)
-    found = [r for r in records(log) if "http_status" in r["fields"]]
-    kept = [(r["level"], r["fields"]["path"], r["fields"]["http_status"]) for r in found]
-    assert kept[-1] == ("WARNING", "/other", 404)
-    assert set(kept[:-1]) == {("INFO", "/health", 200)}
-    assert 1 < len(segments(log)) <= 6
-    assert all(r["logger"] == "health-server" and r["service"] == "health-server" for r in found)
+def test_one_line_makes_the_handler_and_no_call_that_logs_changes() -> None:  # req 29
+    changes = difflib.ndiff(source("before").splitlines(), source("after").splitlines())
+    new = [line[2:] for line in changes if line.startswith("+ ") and line.strip("+ ")]
+    assert len(new) == 2 and new[0] == "import logspool" and new[1].startswith("handler = logspool.SpoolHandler(")
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_it_tells_who_answers_and_logs_it(tmp_path: Path, side: str) -> None:  # req 29
+    with socket.socket() as up, socket.socket() as down, socket.socket() as own:
+        for each in (up, down, own):
+            each.bind(("127.0.0.1", 0))
+        up.listen(200)
+        ports = [each.getsockname()[1] for each in (up, down, own)]
+        own.close()
+        watched = f"llm-inference=127.0.0.1:{ports[0]},routing-metadata=127.0.0.1:{ports[1]}"
+        program = tmp_path / "health-server.py"
+        program.write_text(source(side).replace("10_485_760", "4_096"))
+        server = subprocess.Popen(
+            [sys.executable, str(program)],
+            cwd=tmp_path,
+            env={**os.environ, "HEALTH_PORT": str(ports[2]), "HEALTH_WATCHED": watched},
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+
+            def ask(path: str = "/health") -> tuple[int, bytes]:
+                connection = http.client.HTTPConnection("127.0.0.1", ports[2], timeout=DEADLINE_SECONDS)
+                try:
+                    connection.request("GET", path)
+                    answer = connection.getresponse()
+                    return answer.status, answer.read()
+                finally:
+                    connection.close()
+
+            def answers() -> bool:
+                assert server.poll() is None
+                try:
+                    return ask("/nothing")[0] == 404
+                except OSError:
+                    return False
+
+            eventually(answers, "the server answers")
+            for _ in range(20):
+                status, body = ask()
+            assert status == 503
+            assert json.loads(body)["servers"] == {"llm-inference": True, "routing-metadata": False}
+            if side == "after":
+                eventually(lambda: any((tmp_path / "logs").glob("*.gz")), "a segment is compressed")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(DEADLINE_SECONDS)
+    if side == "before":
+        assert re.search(
+            r"- ERROR - routing-metadata does not answer", (tmp_path / "logs" / "health-server.log").read_text()
+        )
+        return
+    # What was in the spool when it was terminated is written by whoever comes next.
+    subprocess.run([sys.executable, "-m", "logspool", "recover", "logs"], cwd=tmp_path, check=True, capture_output=True)
+    assert all(gzip.decompress(path.read_bytes()) for path in (tmp_path / "logs").glob("*.gz"))
+    found = [
+        record for record in records(tmp_path / "logs" / "health-server.jsonl") if "watched" in record.get("fields", {})
+    ]
+    assert {record["logger"] for record in found} == {"health-server"}
+    states = {record["fields"]["watched"]: record["fields"]["status"] for record in found}
+    assert states == {"llm-inference": "up", "routing-metadata": "down"}
+    assert len(found) <= 40 and found[-1]["level"] == "ERROR"

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     // How native threads start, and the points at which tests kill: they know nothing of logging.
     &["thread", "failpoint", "sync", "memtrap"],
+    // Reads text, and knows nothing of what it is about.
+    &["config_file"],
     &["config", "stats", "error", "fork", "mapping", "wake"],
     &["json"],
     &[

@@ -11,10 +11,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import loguru
+import structlog
 from typing_extensions import assert_type
 
 import logspool
+import logspool.loguru
 import logspool.mcp
+import logspool.structlog
+from logspool import asgi
+from logspool.configuration import ConfigurationError
 
 assert_type(logspool.__version__, str)
 
@@ -203,3 +209,41 @@ with logspool.mcp.guard_stdout(level=logging.DEBUG, fatal=False) as guard:
     assert_type(guard.protocol.write(b"{}\n"), int)
 assert_type(guard.closed, bool)
 logspool.mcp.instrument()  # type: ignore[call-arg]
+
+# Configuration files: basicConfig's handler, and an error with its place.
+assert_type(logspool.configure("cipher.yml"), logspool.SpoolHandler)
+assert_type(logspool.configure(Path("cipher.toml"), server="llm-inference", maxBytes="10MB"), logspool.SpoolHandler)
+logspool.configure()  # type: ignore[call-arg]
+
+
+def configuration_errors(error: ConfigurationError) -> None:
+    assert_type(error.line, int)
+    assert_type(error.path, str)
+    as_value_error: ValueError = error
+    raise as_value_error
+
+
+# Web applications.
+async def application(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+asgi.Middleware(application)
+asgi.Middleware(
+    asgi.Middleware(application),
+    skip=["/health", "/static/*", lambda scope: scope["path"] == "/"],
+    started=None,
+    level="DEBUG",
+)
+asgi.Middleware(application, skip=5)  # type: ignore[arg-type]
+assert_type(asgi.uvicorn_log_config(), dict[str, Any])
+assert_type(asgi.gunicorn_log_config("logs/api.jsonl", skip=["/health"], level="INFO", backupCount=3), dict[str, Any])
+access_filter: logging.Filter = asgi.ServerFields(skip=["/health"])
+assert_type(logspool.context.generate_request_id(), str)
+assert_type(logspool.context.set_request_context(None, user="ada"), str)
+
+# structlog and loguru.
+logspool.structlog.configure([structlog.processors.UnicodeDecoder()], json=False)
+assert_type(logspool.structlog.configure_logging("INFO", True, "octollm", filename="a.jsonl"), logspool.SpoolHandler)
+structlog.configure(processors=[logspool.structlog.render_to_record], wrapper_class=logspool.structlog.BoundLogger)
+loguru.logger.add(logspool.loguru.sink(), format=logspool.loguru.plain)
+loguru.logger.add(logspool.loguru.sink("a.jsonl", backupCount=3))

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyString};
 
 use super::variable;
 use crate::python::attach::AttachedCell;
+use crate::python::events;
 use crate::python::held::Held;
 use crate::python::logger::{Marks, dict_version};
 use crate::python::parts::{SPAN_ID, TRACE_FLAGS, TRACE_ID};
@@ -102,11 +103,14 @@ pub(super) fn active(py: Python<'_>) -> Option<SpanIds> {
     look(py, watched, now)
 }
 
-/// Something was imported: perhaps OpenTelemetry.
+/// Something was imported: perhaps OpenTelemetry, perhaps structlog.
 #[cold]
 fn look(py: Python<'_>, watched: &Modules, now: u64) -> Option<SpanIds> {
     Python::attach(|_| {
         let modules = watched.modules.bind(py);
+        if modules.contains(intern!(py, "structlog")).unwrap_or(true) {
+            events::expect();
+        }
         let found = modules.get_item(intern!(py, "opentelemetry.trace"));
         let Some(trace) = found.ok().flatten() else {
             SEEN.store(now, Ordering::Relaxed);
@@ -118,6 +122,8 @@ fn look(py: Python<'_>, watched: &Modules, now: u64) -> Option<SpanIds> {
             .ok()??
             .unbind();
         let source = variable_of(modules).unwrap_or(Source::Function(ask));
+        // From here on nobody looks at what is imported.
+        events::expect();
         ids_of(SOURCE.get_or_init(py, || source), py)
     })
 }
