@@ -1,4 +1,4 @@
-//! `logspool costs DIR`: what the calls of language models cost, by model, tier, tool or day: to the last digit. [`line`] reads a record, [`table`] adds up.
+//! `logspool costs DIR`: what the calls of language models cost, by model, tier, tool or day: to the last digit. [`mod@line`] reads a record, [`table`] adds up.
 
 mod line;
 mod table;
