@@ -400,7 +400,7 @@ JSON = st.recursive(
 @given(JSON)
 @settings(max_examples=200)
 def test_nested_values_read_back(value: Any) -> None:
-    assert field(value) == value
+    assert field(value, redact=False) == value
 
 
 ODD: list[Any] = [

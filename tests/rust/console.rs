@@ -72,7 +72,7 @@ fn lines_come_out_whole_in_order_and_are_counted() {
     drop(console);
     let text = text.recv_timeout(LONG).unwrap();
     let expected: String = (0..500)
-        .map(|n| format!("{n} {}\n  at é\n", "é".repeat(n * 7)))
+        .map(|n| format!("{n} {}\n      at é\n", "é".repeat(n * 7)))
         .collect::<Vec<_>>()
         .concat();
     assert!(
