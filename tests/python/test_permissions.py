@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import contextlib
 import os
 import socket
 import stat
@@ -40,7 +41,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def exposed(*places: Path) -> dict[Path, str]:
     """What is not for its owner alone, of directories and of everything below them."""
-    found = {p: p.lstat().st_mode for place in places for p in (place, *place.rglob("*"))}
+    found = {}
+    for path in (path for place in places for path in (place, *place.rglob("*"))):
+        with contextlib.suppress(FileNotFoundError):  # a temporary file, renamed or gone meanwhile
+            found[path] = path.lstat().st_mode
     return {p: oct(mode) for p, mode in found.items() if stat.S_IMODE(mode) != (0o700 if stat.S_ISDIR(mode) else 0o600)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -12,6 +13,17 @@ import pytest
 from logfiles import events, eventually
 
 import logspool
+from logspool import cost
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """Closes what earlier tests left open: a cost log stays open after the configuration it belonged to."""
+    cost.configure(None, None)
+    for reference in list(logging._handlerList):  # type: ignore[attr-defined]
+        if isinstance(handler := reference(), logspool.SpoolHandler):
+            handler.close()
+    gc.collect()
 
 
 def descriptors() -> dict[str, str]:
