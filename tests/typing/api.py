@@ -19,7 +19,7 @@ import logspool
 import logspool.loguru
 import logspool.mcp
 import logspool.structlog
-from logspool import asgi
+from logspool import asgi, categories
 from logspool.configuration import ConfigurationError
 
 assert_type(logspool.__version__, str)
@@ -247,3 +247,26 @@ assert_type(logspool.structlog.configure_logging("INFO", True, "octollm", filena
 structlog.configure(processors=[logspool.structlog.render_to_record], wrapper_class=logspool.structlog.BoundLogger)
 loguru.logger.add(logspool.loguru.sink(), format=logspool.loguru.plain)
 loguru.logger.add(logspool.loguru.sink("a.jsonl", backupCount=3))
+
+# Categories.
+categories.setup_logging("logs", "DEBUG", console=False, backupCount=3, redact="pii")
+categories.get_logger("user").log_interaction("list", "files", ["ls"], success=True, duration_ms=1.5)
+categories.get_logger("user").log_call("groq", "llama")  # type: ignore[attr-defined]
+assert_type(categories.get_logger("llm"), categories.LLMLogger)
+assert_type(categories.get_logging_helper(), categories.LoggingHelper)
+with categories.PerformanceTimer(categories.get_logger("performance"), "index") as timer:
+    assert_type(timer.duration_ms, float)
+
+
+@categories.log_tool_execution
+async def execute_tool(tool_name: str, parameters: dict[str, Any]) -> int:
+    return 1
+
+
+@categories.log_performance("index")
+def build_index(size: int) -> str:
+    return ""
+
+
+assert_type(build_index(1), str)
+build_index("1")  # type: ignore[arg-type]
