@@ -19,7 +19,7 @@ import logspool
 import logspool.loguru
 import logspool.mcp
 import logspool.structlog
-from logspool import asgi
+from logspool import asgi, llm_audit
 from logspool.configuration import ConfigurationError
 
 assert_type(logspool.__version__, str)
@@ -247,3 +247,10 @@ assert_type(logspool.structlog.configure_logging("INFO", True, "octollm", filena
 structlog.configure(processors=[logspool.structlog.render_to_record], wrapper_class=logspool.structlog.BoundLogger)
 loguru.logger.add(logspool.loguru.sink(), format=logspool.loguru.plain)
 loguru.logger.add(logspool.loguru.sink("a.jsonl", backupCount=3))
+
+# The audit of LLM calls.
+audit = llm_audit.Audit("logs", mode="raw", max_chars="500")
+assert_type(llm_audit.from_environment(), llm_audit.Audit)
+assert_type(audit.path, str | None)
+audit.record("llm_call", request=[{"role": "user"}], error=ValueError("no"), prompt_tokens=1)
+audit.record(tokens=5)  # type: ignore[call-arg]
