@@ -19,7 +19,7 @@ import logspool
 import logspool.loguru
 import logspool.mcp
 import logspool.structlog
-from logspool import asgi, llm_audit
+from logspool import asgi, llm_audit, sessions, summaries
 from logspool.configuration import ConfigurationError
 
 assert_type(logspool.__version__, str)
@@ -254,3 +254,8 @@ assert_type(llm_audit.from_environment(), llm_audit.Audit)
 assert_type(audit.path, str | None)
 audit.record("llm_call", request=[{"role": "user"}], error=ValueError("no"), prompt_tokens=1)
 audit.record(tokens=5)  # type: ignore[call-arg]
+
+# Files a session, debug files, summaries.
+session_handler: logging.Handler = sessions.SessionHandler("logs", open_logs=3, level="INFO", gzip=False)
+assert_type(sessions.debug_file("app.part", Path("debug.jsonl"), gzip=False), sessions.DebugFile)
+summary_filter: logging.Filter = summaries.Summarise("framework", every="30")
