@@ -339,7 +339,7 @@ def test_the_import_of_logspool_does_not_bring_the_audit(script: Script) -> None
 
 def test_the_documents_example_writes_the_row_that_it_shows(script: Script, tmp_path: Path) -> None:
     document = (Path(__file__).parents[2] / "docs" / "llm-audit.md").read_text()
-    blocks = dict(re.findall(r"```(python|json)\n(.*?)```", document, re.DOTALL))
+    blocks = dict(reversed(re.findall(r"```(python|json)\n(.*?)```", document, re.DOTALL)))
     script(blocks["python"])
     (row,) = read_audit(tmp_path / "logs" / "llm_io_index.jsonl")
     shown = json.loads(blocks["json"])
