@@ -19,7 +19,7 @@ import logspool
 import logspool.loguru
 import logspool.mcp
 import logspool.structlog
-from logspool import asgi, categories
+from logspool import asgi, categories, llm_audit, sessions, summaries
 from logspool.configuration import ConfigurationError
 
 assert_type(logspool.__version__, str)
@@ -270,3 +270,15 @@ def build_index(size: int) -> str:
 
 assert_type(build_index(1), str)
 build_index("1")  # type: ignore[arg-type]
+
+# The audit of LLM calls.
+audit = llm_audit.Audit("logs", mode="raw", max_chars="500")
+assert_type(llm_audit.from_environment(), llm_audit.Audit)
+assert_type(audit.path, str | None)
+audit.record("llm_call", request=[{"role": "user"}], error=ValueError("no"), prompt_tokens=1)
+audit.record(tokens=5)  # type: ignore[call-arg]
+
+# Files a session, debug files, summaries.
+session_handler: logging.Handler = sessions.SessionHandler("logs", open_logs=3, level="INFO", gzip=False)
+assert_type(sessions.debug_file("app.part", Path("debug.jsonl"), gzip=False), sessions.DebugFile)
+summary_filter: logging.Filter = summaries.Summarise("framework", every="30")

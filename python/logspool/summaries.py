@@ -1,0 +1,116 @@
+"""Summaries of noisy events: `Summarise`, a filter that lets a count through in place of a framework's records."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+from datetime import datetime, timezone
+
+from logspool import _settings, _values
+
+__all__ = ["Summarise"]
+
+_MAX_KINDS = 50
+_OTHERS = "(others)"
+
+
+class Summarise(logging.Filter):
+    """A filter for handlers: of the records of `prefix` and the loggers below it, below WARNING, only a count is written.
+
+        handler.addFilter(logspool.summaries.Summarise("autogen_core.events", every=60))
+
+    There is one record a period of `every` seconds that had any, of the logger `prefix` and of the highest level counted, with `count`,
+    `kinds` (counts by event: the class of an object that is logged, else the message before its arguments are put in; 50 at most),
+    `first` and `last`. It is written with the first record of any logger that comes to the handler after it, by `flush()`, and at exit.
+    WARNING and above, and records of other loggers, pass as they are. Give one filter to several handlers, and each record counts once.
+
+    Counts that were not written yet are lost with a process that is killed; each forked child counts for itself. Raises TypeError or
+    ValueError for a setting that is not allowed.
+    """
+
+    def __init__(self, prefix: str, *, every: float | str = 60.0) -> None:
+        if not prefix:
+            raise ValueError(f"prefix={prefix!r}: expected the name of a logger, such as autogen_core.events")
+        super().__init__(prefix)
+        period = _settings.parse("every", _values.seconds, every)
+        if not period:
+            raise ValueError(f"every={every!r}: expected seconds above 0")
+        self._every: float = period
+        self._seen = threading.local()
+        self._reset()
+        _filters.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: dict[str, int] = {}
+        self._level, self._first, self._last, self._due = 0, 0.0, 0.0, 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if getattr(self._seen, "writing", False):
+            return True
+        noisy = record.levelno < logging.WARNING and super().filter(record)
+        last = getattr(self._seen, "last", None)
+        if last is None or last() is not record:
+            self._seen.last = weakref.ref(record)
+            if self._kinds and time.monotonic() >= self._due:
+                self.flush()
+            if noisy:
+                self._count(record)
+        return not noisy
+
+    def _count(self, record: logging.LogRecord) -> None:
+        kind = record.msg[:80] if isinstance(record.msg, str) else type(record.msg).__name__
+        with self._lock:
+            if not self._kinds:
+                self._first, self._due = record.created, time.monotonic() + self._every
+            if kind not in self._kinds and len(self._kinds) >= _MAX_KINDS:
+                kind = _OTHERS
+            self._kinds[kind] = self._kinds.get(kind, 0) + 1
+            self._level, self._last = max(self._level, record.levelno), record.created
+
+    def flush(self) -> None:
+        """Write what was counted so far, if anything."""
+        with self._lock:
+            kinds, level, first, last = self._kinds, self._level, self._first, self._last
+            self._kinds, self._level = {}, 0
+        if not kinds:
+            return
+        count = sum(kinds.values())
+        logger = logging.getLogger(self.name)
+        extra = {"count": count, "kinds": kinds, "first": _time(first), "last": _time(last)}
+        record = logger.makeRecord(
+            self.name, level, __file__, 0, "%d records summarised", (count,), None, "flush", extra
+        )
+        self._seen.writing = True
+        try:
+            logger.handle(record)
+        finally:
+            self._seen.writing = False
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_filters: weakref.WeakSet[Summarise] = weakref.WeakSet()
+
+
+def _at_exit() -> None:
+    for each in list(_filters):
+        each.flush()
+
+
+def _in_child() -> None:
+    for each in list(_filters):
+        each._reset()
+
+
+atexit.register(_at_exit)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_in_child)

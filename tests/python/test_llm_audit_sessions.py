@@ -1,0 +1,154 @@
+"""Per-session logs, one component's debug file, and summaries of noisy events (req 66)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from logfiles import events, records
+
+import logspool
+from logspool.sessions import SessionHandler, debug_file
+from logspool.summaries import Summarise
+
+Script = Callable[..., CompletedProcess[str]]
+
+
+def test_each_session_has_its_file_and_few_are_open(logger: logging.Logger, tmp_path: Path) -> None:  # req 66
+    handler = SessionHandler(tmp_path / "sessions", open_logs=3)
+    logger.addHandler(handler)
+    names = [f"C1:{n}/../x" for n in range(10)] + ["plain"]
+    for turn in range(3):
+        for name in names:
+            with logspool.bound(session_key=name):
+                logger.info("turn %d", turn)
+            assert len(handler.open_logs) <= 3
+    logger.info("of no session")
+    logger.info("by the call", extra={"session_key": "plain"})
+    handler.close()
+    assert handler.open_logs == []
+    assert logspool.flush()
+    paths = [Path(handler.path(name)) for name in names]
+    assert len(set(paths)) == len(names) and all(path.parent == tmp_path / "sessions" for path in paths)
+    for name, path in zip(names, paths, strict=True):
+        every = ["turn 0", "turn 1", "turn 2"] + (["by the call"] if name == "plain" else [])
+        assert [record["event"] for record in records(path)] == every
+        assert {record["fields"]["session_key"] for record in records(path)} == {name}
+
+
+def test_a_sessions_records_survive_sigkill(script: Script, tmp_path: Path) -> None:  # req 66
+    program = """
+        import logging, os, signal, sys, logspool
+        from logspool.sessions import SessionHandler
+        logging.getLogger().addHandler(SessionHandler("sessions", open_logs=2))
+        for n in range(int(sys.argv[1])):
+            logging.warning("record %d", n, extra={"session_key": f"s{n % 5}"})
+        if len(sys.argv) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    script(program, "100", "kill", status=-9)
+    script(program, "1")
+    for n in range(5):
+        found = events(tmp_path / "sessions" / f"session_s{n}.jsonl")
+        assert found[:20] == [f"record {k}" for k in range(n, 100, 5)]
+
+
+def test_settings_of_sessions_are_checked_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="open_logs=0: expected"):
+        SessionHandler(tmp_path, open_logs=0)
+    with pytest.raises(TypeError, match="has no setting backup"):
+        SessionHandler(tmp_path, backup=3)  # type: ignore[call-arg]
+
+
+def test_a_components_debug_file_holds_its_debug_records_and_no_other_log_does(
+    logger: logging.Logger, tmp_path: Path
+) -> None:  # req 66
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logspool.SpoolHandler(tmp_path / "main.jsonl"))
+    part = logging.getLogger(f"{logger.name}.patcher")
+    below, quiet, other = part.getChild("diff"), part.getChild("quiet"), logger.getChild("other")
+    quiet.setLevel(logging.ERROR)
+    with debug_file(part.name, tmp_path / "debug.jsonl"):
+        with pytest.raises(ValueError, match="it has a debug file"):
+            debug_file(part.name, tmp_path / "another.jsonl")
+        with debug_file(below.name, tmp_path / "diff.jsonl"):
+            below.debug("d1")
+        part.debug("d2"), below.debug("d3"), quiet.warning("no"), other.debug("no")
+        part.info("i1"), below.warning("w1"), quiet.error("e1"), other.info("i2")
+    part.debug("no"), part.info("i3")
+    assert logspool.flush()
+    assert (part.level, part.propagate, part.handlers) == (logging.NOTSET, True, [])
+    assert events(tmp_path / "diff.jsonl") == ["d1"]
+    assert events(tmp_path / "debug.jsonl") == ["d1", "d2", "d3", "i1", "w1", "e1"]
+    assert events(tmp_path / "main.jsonl") == ["i1", "w1", "e1", "i2", "i3"]
+
+
+def test_noisy_events_become_one_count_a_period_and_no_warning_is_lost(
+    logger: logging.Logger, tmp_path: Path, monkeypatch: Any
+) -> None:  # req 66
+    class LLMCallEvent:
+        def __str__(self) -> str:
+            return "a long text"
+
+    now = [1000.0]
+    monkeypatch.setattr("logspool.summaries.time.monotonic", lambda: now[0])
+    noisy = f"{logger.name}.framework"
+    summarise = Summarise(noisy, every=60)
+    for name in ("a", "b"):  # one filter, two handlers: a record counts once
+        handler = logspool.SpoolHandler(tmp_path / f"{name}.jsonl")
+        handler.addFilter(summarise)
+        logger.addHandler(handler)
+    log = logging.getLogger(f"{noisy}.events")
+    for n in range(5):
+        log.info(LLMCallEvent())
+        log.debug("message %d", n)
+        log.warning("careful %d", n)
+    logger.info("mine")
+    now[0] += 60
+    logger.info("mine again")
+    log.info("one more")
+    summarise.flush()
+    summarise.flush()
+    assert logspool.flush()
+    for name in ("a", "b"):
+        found = records(tmp_path / f"{name}.jsonl")
+        warnings = [f"careful {n}" for n in range(5)]
+        assert [r["event"] for r in found if r["level"] == "WARNING"] == warnings
+        assert sorted(r["event"] for r in found if r["logger"] == logger.name) == ["mine", "mine again"]
+        summaries = [r for r in found if r["logger"] == noisy]
+        assert [(r["level"], r["fields"]["count"], r["fields"]["kinds"]) for r in summaries] == [
+            ("INFO", 10, {"LLMCallEvent": 5, "message %d": 5}),
+            ("INFO", 1, {"one more": 1}),
+        ]
+        assert len(found) == 9
+
+
+def test_the_last_count_is_written_at_exit(script: Script, tmp_path: Path) -> None:  # req 66
+    script(
+        """
+        import logging, logspool
+        from logspool.summaries import Summarise
+        handler = logspool.basicConfig(filename="a.jsonl", level="INFO")
+        handler.addFilter(Summarise("noisy"))
+        for n in range(100):
+            logging.getLogger("noisy.part").info("event %d", n)
+        """
+    )
+    (summary,) = records(tmp_path / "a.jsonl")
+    assert summary["fields"]["kinds"] == {"event %d": 100}
+
+
+def test_the_documents_example_writes_what_it_says(script: Script, tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "llm-audit.md").read_text()
+    script(re.findall(r"```python\n(.*?)```", document, re.DOTALL)[1])
+    logs = tmp_path / "logs"
+    said = "in app.jsonl and in sessions/session_C1.jsonl"
+    assert events(logs / "patcher-debug.jsonl") == ["only in patcher-debug.jsonl"]
+    assert events(logs / "sessions" / "session_C1.jsonl") == [said]
+    assert records(logs / "app.jsonl")[0]["event"] == said
+    assert records(logs / "app.jsonl")[1]["fields"]["kinds"] == {"counted in app.jsonl": 1}
