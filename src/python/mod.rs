@@ -3,6 +3,7 @@
 //! [`config_file`] reads configuration files, [`command`] is the `logspool` command's entry.
 
 mod attach;
+mod attempts;
 mod bill;
 mod buffer;
 mod command;
@@ -15,6 +16,7 @@ mod encode;
 mod entry;
 mod events;
 mod exception;
+mod fields;
 mod fragments;
 mod handler;
 mod held;

@@ -7,17 +7,15 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use super::context::{self, Ambient, Around, Encoded};
-use super::cut::{self, KeyLimits};
+use super::context::{self, Ambient};
+use super::cut::KeyLimits;
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::events;
-use super::keys::Keys;
 use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
 use super::redaction;
 use super::verdict::Verdicts;
 use crate::json;
-use crate::payload;
 use crate::redact::Redactor;
 
 /// The smallest `max_record` that can be kept: a line with everything cut still takes some bytes.
@@ -54,12 +52,12 @@ pub(crate) struct RecordEncoder {
     pub(super) fixed: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) src: bool,
     pub(super) verdicts: &'static Verdicts,
-    redactor: Option<Arc<Redactor>>,
+    pub(super) redactor: Option<Arc<Redactor>>,
     /// Whether what is clean by the usual rules is clean: no others are in force.
     pub(super) usual: bool,
     /// Encoders of one kind write the same of a bound context.
     pub(super) kind: u32,
-    max_field: usize,
+    pub(super) max_field: usize,
     pub(super) max_record: usize,
 }
 
@@ -210,113 +208,6 @@ impl RecordEncoder {
         self
     }
 
-    /// The limits of a first attempt at a line that begins here.
-    pub(super) fn limits(&self, out: &[u8]) -> Limits {
-        let end = out.len() + self.max_record - json::SEQ_PLACEHOLDER.len();
-        Limits {
-            text: self.max_field,
-            short: self.max_field.min(payload::SHORT - 1),
-            items: usize::MAX,
-            depth: MAX_DEPTH,
-            end,
-        }
-    }
-
-    /// Writes a line, again with tighter limits while it is too long, and ends it.
-    pub(super) fn write_within_limits<'py>(
-        &self,
-        encoder: &mut Encoder<'py>,
-        out: &mut Vec<u8>,
-        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
-    ) {
-        let start = out.len();
-        if write(encoder, Keep::All, out).is_err() || self.look_over(encoder, out, start).is_err() {
-            out.truncate(start);
-            self.write_tighter(encoder, out, write);
-        }
-        out.extend_from_slice(json::SEQ_PLACEHOLDER);
-    }
-
-    /// The same, unless the encoder knows that there is nothing to be found.
-    fn look_over(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
-        if self.usual && !encoder.look.get() {
-            return Ok(());
-        }
-        self.redact(encoder, out, start)
-    }
-
-    /// Takes out of the line that begins at `start` what patterns find in it.
-    #[inline]
-    pub(super) fn redact(&self, encoder: &Encoder<'_>, out: &mut Vec<u8>, start: usize) -> Written {
-        if let Some(redactor) = &self.redactor
-            && redactor.line(out, start, encoder.limits.text)
-        {
-            // What is put in a secret's place may be longer.
-            return encoder.check(out);
-        }
-        Ok(())
-    }
-
-    /// The same for the part of a line from `start` on.
-    pub(super) fn redact_part(
-        &self,
-        encoder: &Encoder<'_>,
-        out: &mut Vec<u8>,
-        start: usize,
-    ) -> Written {
-        if let Some(redactor) = &self.redactor
-            && redactor.part(out, start, self.max_field)
-        {
-            return encoder.check(out);
-        }
-        Ok(())
-    }
-
-    /// Whether a template says that an argument is secret: `password=%s`.
-    #[cold]
-    fn introduces_secret(&self, template: &str) -> bool {
-        // As if each argument were some opaque word.
-        let filled = template.replace('%', "Xq7");
-        self.redact_text(&filled).is_some()
-    }
-
-    /// A text without what is secret in it; `None` if that is the same.
-    pub(super) fn redact_text(&self, text: &str) -> Option<String> {
-        self.redactor.as_ref()?.text(text)
-    }
-
-    #[cold]
-    fn write_tighter<'py>(
-        &self,
-        encoder: &mut Encoder<'py>,
-        out: &mut Vec<u8>,
-        write: impl Fn(&Encoder<'py>, Keep, &mut Vec<u8>) -> Written,
-    ) {
-        let start = out.len();
-        cut::count_record();
-        let Limits { end, .. } = encoder.limits;
-        let attempts = [
-            (1024, 64, 16, Keep::All),
-            (128, 8, 4, Keep::All),
-            (64, 4, 2, Keep::NoFields),
-            (24, 2, 1, Keep::Core),
-        ];
-        for (text, items, depth, keep) in attempts {
-            encoder.tally.clear();
-            let limits = Limits {
-                items,
-                depth,
-                end,
-                ..encoder.limits
-            };
-            encoder.limits = limits.with_text(text.min(self.max_field));
-            if write(encoder, keep, out).is_ok() && self.look_over(encoder, out, start).is_ok() {
-                break;
-            }
-            out.truncate(start);
-        }
-    }
-
     pub(super) fn write_line<'py>(
         &self,
         encoder: &Encoder<'py>,
@@ -397,152 +288,5 @@ impl RecordEncoder {
             encoder.write_source(out, parts);
         }
         encoder.check(out)
-    }
-
-    #[cold]
-    pub(super) fn write_dropped_note(&self, out: &mut Vec<u8>) {
-        let note = format!(
-            ",\"fields\":{{\"truncated\":\"fields left out: the record is larger than {} bytes (LOG_MAX_RECORD)\"}}",
-            self.max_record
-        );
-        out.extend_from_slice(note.as_bytes());
-    }
-
-    /// `,"fields":{…}` of static ones alone.
-    pub(super) fn write_fixed(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"fields\":{");
-        let open = out.len();
-        for (escaped, value) in &self.fixed {
-            separate(out, open);
-            out.push(b'"');
-            out.extend_from_slice(escaped);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(value);
-        }
-        out.push(b'}');
-    }
-
-    /// `,"fields":{…}`, static ones first; nothing if there are none.
-    fn write_fields<'py>(
-        &self,
-        encoder: &Encoder<'py>,
-        parts: &Parts<'py>,
-        around: Around<'_>,
-        out: &mut Vec<u8>,
-    ) -> Written {
-        let error = parts
-            .message
-            .get()
-            .and_then(|message| message.error.as_ref());
-        // Names can meet only where the call's own are not all there is.
-        let bound = around.encoded;
-        let meet = match bound {
-            None => !self.fixed.is_empty(),
-            Some(bound) => encoder.limits.items != usize::MAX || bound.meets_any(&parts.extras),
-        };
-        if meet || parts.nested.is_some() || parts.odd_keys || error.is_some() {
-            return self.write_mixed_fields(encoder, parts, around, error, out);
-        }
-        let bound = bound.map_or(&[][..], Encoded::fields);
-        if parts.extras.is_empty() && bound.is_empty() {
-            return Ok(());
-        }
-        out.extend_from_slice(b",\"fields\":{");
-        let open = out.len();
-        out.extend_from_slice(bound);
-        // For those that are cut: two may then read alike.
-        let mut odd = Keys::default();
-        for (key, value) in &parts.extras {
-            separate(out, open);
-            let mark = encoder
-                .write_plain_key(out, key.as_borrowed())
-                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut odd));
-            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
-        }
-        out.push(b'}');
-        encoder.check(out)
-    }
-
-    /// Fields from several sources, or with keys that need a change to stand apart.
-    #[inline(never)]
-    fn write_mixed_fields<'py>(
-        &self,
-        encoder: &Encoder<'py>,
-        parts: &Parts<'py>,
-        around: Around<'_>,
-        error: Option<&String>,
-        out: &mut Vec<u8>,
-    ) -> Written {
-        out.extend_from_slice(b",\"fields\":{");
-        let open = out.len();
-        let mut keys = Keys::default();
-        for (key, _) in &parts.extras {
-            let mut plain = Vec::new();
-            if encoder
-                .write_plain_key(&mut plain, key.as_borrowed())
-                .is_some()
-            {
-                keys.take(&plain[1..plain.len() - 2]);
-            }
-        }
-        let nested = parts
-            .nested
-            .as_ref()
-            .and_then(|nested| encoder.pairs_of(nested))
-            .unwrap_or_default();
-        let mut written = Vec::new();
-        for (escaped, value, _) in around.fields(self) {
-            let overridden = keys.holds(escaped)
-                || nested
-                    .iter()
-                    .any(|(key, _)| encoder.text_of(key.as_borrowed()) == *escaped);
-            if !overridden {
-                separate(out, open);
-                context::write_field(out, escaped, value, encoder.limits);
-                written.push(escaped);
-            }
-        }
-        for escaped in written {
-            keys.take(escaped);
-        }
-        encoder.check(out)?;
-        for (key, value) in &parts.extras {
-            separate(out, open);
-            let mark = encoder
-                .write_plain_key(out, key.as_borrowed())
-                .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut keys));
-            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
-        }
-        for (key, value) in &nested {
-            separate(out, open);
-            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
-            encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
-        }
-        if let Some(error) = error {
-            separate(out, open);
-            keys.write_note_key(out, "format_error");
-            encoder.write_cut_str(out, error);
-            if let Some(args) = parts.slot(Slot::Args) {
-                out.push(b',');
-                keys.write_note_key(out, "format_args");
-                let template = parts.slot(Slot::Msg).map(PyAnyMethods::str);
-                if template
-                    .and_then(|msg| encoder.ok(msg))
-                    .is_some_and(|msg| self.introduces_secret(&msg.to_string_lossy()))
-                {
-                    out.extend_from_slice(b"\"***\"");
-                } else {
-                    encoder.write_value(out, args.as_borrowed(), &Nest::TOP)?;
-                }
-            }
-        }
-        out.push(b'}');
-        encoder.check(out)
-    }
-}
-
-pub(super) fn separate(out: &mut Vec<u8>, open: usize) {
-    if out.len() > open {
-        out.push(b',');
     }
 }

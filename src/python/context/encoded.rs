@@ -9,12 +9,13 @@ use super::span::SpanIds;
 use crate::json;
 use crate::python::cost;
 use crate::python::encode::{Encoder, Limits, Nest, class_of};
+use crate::python::fields::separate;
 use crate::python::names::Names;
 use crate::python::parts::{
     CATEGORY, EVENT, Extra, PROMOTED, SPAN_ID, TOOL, TRACE_FLAGS, TRACE_ID, is_container,
     promoted_place,
 };
-use crate::python::record::{RecordEncoder, separate};
+use crate::python::record::RecordEncoder;
 use crate::python::text::utf8;
 
 /// Bytes of all bound fields together: they go into every line.
