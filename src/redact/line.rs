@@ -29,7 +29,7 @@ impl Redactor {
     /// Whether a text that JSON escapes nothing of may hold something to replace.
     #[inline]
     pub fn may_strike(&self, text: &[u8]) -> bool {
-        self.prefilter.find(text, 0).is_some()
+        !self.names_only && self.prefilter.find(text, 0).is_some()
     }
 
     /// The same for a part of a line, which begins and ends outside of its strings.
