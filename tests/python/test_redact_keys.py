@@ -132,3 +132,9 @@ def test_static_fields_and_costs_are_seen_too(root: logging.Logger, tmp_path: Pa
     assert not any(SECRET in text for text in texts)
     assert json.loads(texts[0].splitlines()[-1])["fields"] == {"deploy_token": "***"}
     assert json.loads(texts[1])["fields"]["request"] == {"headers": {"Authorization": "***"}}
+
+
+def test_what_stands_before_the_time_is_seen_too(written: Any) -> None:
+    record = written(category=f"password={SECRET}")
+    assert record["category"] == "password=***"
+    assert list(record)[:2] == ["category", "ts"]
