@@ -24,7 +24,7 @@ def configured() -> dict[str, Any]:
     service = None
     for name, (key, parser, preset, names) in {**_settings._CONFIG, **_settings._HANDLER}.items():
         if not key and name not in _settings._CONFIG:
-            continue  # without effect yet
+            continue  # checked only: there is nothing to tell of it
         try:
             value, variable = _settings.look_up(names, parser, warnings.append)
         except ValueError as error:
