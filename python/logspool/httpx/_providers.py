@@ -45,7 +45,7 @@ class Hosts:
     def __init__(self, added: Collection[str] | Mapping[str, str]) -> None:
         if isinstance(added, str):
             raise TypeError(f"hosts: {added!r}: pass a list of hosts, or a mapping of hosts to providers")
-        names = {host: added[host] if hasattr(added, "keys") else host for host in added}
+        names = dict(added.items()) if hasattr(added, "items") else {host: host for host in added}
         self._known = {**PROVIDERS, **{host.lower(): str(name) for host, name in names.items()}}
 
     def provider(self, host: str, port: int | None) -> str | None:
