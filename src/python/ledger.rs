@@ -127,7 +127,14 @@ pub(super) fn usual_provider(py: Python<'_>) -> Borrowed<'_, '_, PyAny> {
 
 /// Appends one cost record.
 pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
-    if call.response_id.is_some_and(|id| repeats::repeated(py, id)) {
+    let says = call.usage.is_some()
+        || call.cost.is_some()
+        || call.prompt_tokens.is_some()
+        || call.completion_tokens.is_some();
+    if call
+        .response_id
+        .is_some_and(|id| repeats::repeated(py, id, says))
+    {
         return Ok(());
     }
     let Some(handler) = handler(py)? else {
