@@ -189,6 +189,8 @@ def show_costs(before: Side, after: Side) -> None:
     failed = Counter((check.told(entry), entry.http_status) for entry in after.requests if entry.cost is None)
     for (outcome, status), count in sorted(failed.items(), key=str):
         print(f"    {count:4}  {outcome}{f' {status}' if status else ''}")
+    unfinished = sum(entry.outcome == "unfinished" for entry in after.requests)
+    print(f"  Streams that broke when it had come: {unfinished}. The provider bills them, and they are in the table.")
     missing = len(before.requests) - len(check.records(before.logs, check.COSTS))
     print(f"  Before, {missing} of them have no cost record: those that were cancelled.")
 

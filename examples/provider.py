@@ -40,14 +40,14 @@ PRICES = {
 # Only a stream can be "broken" (it ends before its usage), "unfinished" (right after it) or "endless"; another call is
 # answered. A "reset" comes in the middle of a stream, and in the place of another answer.
 OUTCOMES = (
-    ("ok", 78),
+    ("ok", 74),
     ("limited", 5),
     ("exhausted", 3),
     ("error", 4),
     ("timeout", 2),
-    ("reset", 2),
-    ("broken", 3),
-    ("unfinished", 3),
+    ("reset", 4),
+    ("broken", 4),
+    ("unfinished", 4),
     ("endless", 0),
 )
 ONLY_STREAMS = ("broken", "unfinished", "endless")

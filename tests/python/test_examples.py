@@ -26,9 +26,20 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import _check as check  # noqa: E402
-from _drive import INTERRUPTED, LLM, ROUTING, Call, Outcome, Session, drive, interrupt, serve  # noqa: E402
+from _drive import (  # noqa: E402
+    INTERRUPTED,
+    LLM,
+    ROUTING,
+    Call,
+    Outcome,
+    Session,
+    drive,
+    interrupt,
+    serve,
+    workload,
+)
 from demo import NEXT  # noqa: E402
-from provider import AT_LENGTH, Entry, Provider  # noqa: E402
+from provider import AT_LENGTH, ONLY_STREAMS, OUTCOMES, Entry, Provider, seeded  # noqa: E402
 
 SERVERS = (LLM, ROUTING)
 LOGS = (f"{LLM}.jsonl", check.COSTS, f"{ROUTING}.jsonl")
@@ -435,6 +446,17 @@ def test_the_demo_runs_twice_measures_every_record_and_its_commands_work(tmp_pat
         shown = subprocess.run(["sh", "-c", script], cwd=tmp_path / "demo/after/logs", capture_output=True, timeout=30)
         assert shown.returncode == 0, (paragraph, shown.stderr)
         assert shown.stdout, paragraph
+
+
+def test_the_calls_of_the_demo_meet_every_outcome() -> None:
+    outcome = seeded(1)
+    met = set()
+    for call in workload(200):
+        if call.server == LLM and not call.fails:
+            drawn = outcome(call.arguments["prompt"], 0)
+            streamed = call.arguments["stream"]
+            met.add((drawn, streamed) if drawn == "reset" else (drawn, streamed or drawn not in ONLY_STREAMS))
+    assert {("reset", False), *((name, True) for name, _ in OUTCOMES if name != "endless")} <= met
 
 
 def test_the_demo_refuses_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
