@@ -135,7 +135,7 @@ mcp-versions: dist/wheel.stamp ## logspool.mcp with the SDKs that the tests do n
 	tests/python/mcp_versions.sh $(PYTHON)
 
 .PHONY: demo
-demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
+demo: dist/wheel.stamp ## two real MCP servers, before and after: what the models cost, what is on disk, what logging takes
 	rm -rf .make/demo
 	mkdir -p .make
 	$(PYTHON) -m venv .make/demo
