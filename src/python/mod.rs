@@ -89,12 +89,13 @@ mod _core {
     use super::mirror::one_line;
     #[pymodule_export]
     use super::module::{
-        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
+        LineEncoder, encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
+        write_kept,
     };
     #[pymodule_export]
     use super::prices::set_prices;
     #[pymodule_export]
-    use super::redaction::{redact_apply, redact_explain};
+    use super::redaction::{TextRedactor, redact_apply, redact_explain};
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::engine::{FORK_WAIT, engine};
 use crate::python::attach::Attached;
+use crate::python::buffer::Buffer;
 use crate::python::context::{self, TailStats};
 use crate::python::record::RecordEncoder;
 use crate::python::{cut, handler, mirror};
@@ -21,6 +22,25 @@ use crate::thread::await_gone;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a fork waits for our threads while it keeps Python's: as long as any of them may keep it.
 const ATTACHED: Duration = Duration::from_millis(5);
+
+/// What makes lines of records for a formatter, its rules made once: in lines that it finishes, the sequence text is dashes.
+#[pyclass(frozen, module = "logspool._core")]
+pub struct LineEncoder(RecordEncoder);
+
+#[pymethods]
+impl LineEncoder {
+    #[new]
+    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        RecordEncoder::new(settings).map(Self)
+    }
+
+    /// The finished line of one record.
+    fn encode<'py>(&self, record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
+        let mut line = Buffer::take();
+        self.0.encode(record, None, &mut line.bytes);
+        PyBytes::new(record.py(), &line.bytes)
+    }
+}
 
 /// The finished line of one record, its sequence text still dashes: for tests and tools.
 #[pyfunction]

@@ -16,7 +16,7 @@ import pytest
 from logfiles import DEADLINE_SECONDS
 
 import logspool
-from logspool import llm_audit
+from logspool import _core, _values, llm_audit
 
 Script = Callable[..., CompletedProcess[str]]
 # The document's names and types (req 64), and nothing of ours.
@@ -141,6 +141,29 @@ def test_no_secret_is_in_a_sanitized_audit_wherever_it_stands(
     for path in (tmp_path / "audit").rglob("*"):
         data = path.read_bytes() if path.is_file() else b""
         assert not any(secret[:20].encode() in data for secret in SECRETS), path
+
+
+def test_rules_of_ones_own_are_made_once_not_with_each_text(opened: Any) -> None:  # req 32
+    class Scrub:
+        most = 0
+
+        def __call__(self, text: str) -> str:
+            self.most = max(self.most, sys.getrefcount(self))
+            return text.replace("tiger", "*****")
+
+    scrub = Scrub()
+    rules = {"keys": ["shoe_size"], "functions": {"scrub": scrub}}
+
+    def holders(redactor: Any) -> int:
+        """How many references to the function there are more within a call of it than before."""
+        scrub.most, before = 0, sys.getrefcount(scrub)
+        redactor()
+        return scrub.most - before
+
+    kept = _core.TextRedactor(_values.redact(rules))
+    audit = opened(redact=rules)
+    assert holders(lambda: audit.record(request="a tiger, shoe_size=47")) == holders(lambda: kept.apply("a tiger"))
+    assert rows(audit)[0]["request_excerpt"] == "a *****, shoe_size=***"
 
 
 def test_a_raw_audit_is_only_cut(opened: Any) -> None:  # req 64
