@@ -36,6 +36,7 @@ __all__ = [
     "set_cost_handler",
     "set_cost_opener",
     "set_cost_watcher",
+    "set_flush_watcher",
     "set_prices",
     "shutdown",
     "stats",
@@ -131,6 +132,9 @@ def set_cost_watcher(callback: Callable[[bytes], object] | None) -> None:
 
 def set_cost_handler(handler: NativeHandler | None) -> None: ...
 def set_cost_opener(callback: Callable[[], NativeHandler] | None) -> None: ...
+def set_flush_watcher(callback: Callable[[], object] | None) -> None:
+    """Set what is called before each flush and shutdown: it may log what it counted."""
+
 def flush(timeout: float | None = None) -> bool:
     """Wait until everything accepted before the call, in all logs, is in the segments.
 

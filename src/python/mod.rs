@@ -17,6 +17,7 @@ mod entry;
 mod events;
 mod exception;
 mod fields;
+mod flush;
 mod fragments;
 mod handler;
 mod held;
@@ -79,6 +80,8 @@ mod _core {
     use super::config_file::read_configuration;
     #[pymodule_export]
     use super::context::{Context, Tail};
+    #[pymodule_export]
+    use super::flush::set_flush_watcher;
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]

@@ -11,8 +11,9 @@ use crate::engine::{FORK_WAIT, engine};
 use crate::python::attach::Attached;
 use crate::python::buffer::Buffer;
 use crate::python::context::{self, TailStats};
+use crate::python::flush as all;
 use crate::python::record::RecordEncoder;
-use crate::python::{cut, handler, mirror};
+use crate::python::{cut, mirror};
 use crate::redact;
 use crate::report;
 use crate::stats::Stats;
@@ -59,7 +60,7 @@ pub fn encode_record<'py>(
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    handler::flush(py, timeout)
+    all::flush(py, timeout)
 }
 
 /// Writes what blocks keep back: the process ends.
@@ -75,7 +76,7 @@ pub fn write_kept(py: Python<'_>) -> PyResult<()> {
 #[pyo3(signature = (timeout=None))]
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     write_kept(py)?;
-    let flushed = handler::shutdown(py, timeout)?;
+    let flushed = all::shutdown(py, timeout)?;
     py.detach(|| {
         // The threads start again with the next word.
         report::drain(LAST_WORDS);
