@@ -11,9 +11,10 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from logfiles import events, eventually, records
+from logfiles import events, eventually, records, segments
 
 import logspool
+from logspool import _options, _settings
 from logspool.sessions import SessionHandler, debug_file
 from logspool.summaries import Summarise
 
@@ -64,6 +65,22 @@ def test_settings_of_sessions_are_checked_at_once(tmp_path: Path) -> None:
         SessionHandler(tmp_path, open_logs=0)
     with pytest.raises(TypeError, match="has no setting backup"):
         SessionHandler(tmp_path, backup=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="has no setting delay"):
+        SessionHandler(tmp_path, delay=True)  # type: ignore[call-arg]
+
+
+def test_what_is_typed_is_what_is_taken(logger: logging.Logger, tmp_path: Path) -> None:
+    assert _options.RotatingOptions.__annotations__.keys() == set(_settings.HANDLER_NAMES)
+    assert _options.FileOptions.__annotations__.keys() == {*_settings.HANDLER_NAMES, "delay"}
+    handler = SessionHandler(tmp_path, maxBytes="4KB", backupCount=2, gzip=False)
+    logger.addHandler(handler)
+    with debug_file(f"{logger.name}.part", tmp_path / "debug.jsonl", delay=True, maxBytes="4KB", backupCount=2):
+        assert not (tmp_path / "debug.jsonl").exists()
+        for n in range(100):
+            logger.getChild("part").info("record %d", n, extra={"session_key": "S"})
+    handler.close()
+    for path in (Path(handler.path("S")), tmp_path / "debug.jsonl"):
+        eventually(lambda path=path: len(segments(path)) == 3, "the oldest to be deleted")  # type: ignore[misc]
 
 
 def test_a_components_debug_file_holds_its_debug_records_and_no_other_log_does(
