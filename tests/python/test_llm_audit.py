@@ -217,8 +217,9 @@ def test_rows_are_not_held_back_nor_sampled_nor_collapsed(opened: Any, monkeypat
     assert len(rows(audit)) == 100
 
 
-def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
-    audit = opened(mode="off")
+@pytest.mark.parametrize("settings", [{"mode": "off"}, {"sink": "off"}])
+def test_off_opens_nothing(opened: Any, tmp_path: Path, settings: dict[str, str]) -> None:
+    audit = opened(**settings)
     audit.record(request="x")
     audit.flush()
     assert audit.path is None
@@ -239,6 +240,8 @@ def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
         ({"SANITIZE": "true"}, "sanitized", 2000),
         ({"ENABLED": "0", "MODE": "raw"}, "off", 2000),
         ({"MODE": "off", "SANITIZE": "1"}, "off", 2000),
+        ({"SINK": "off", "MODE": "raw"}, "off", 2000),
+        ({"SINK": " FILE "}, "sanitized", 2000),
         ({"ENABLED": "", "MODE": " ", "MAX_CHARS": ""}, "sanitized", 2000),
     ],
 )
@@ -256,7 +259,13 @@ def test_the_environment_says_what_the_audit_is(
     ("name", "value", "allowed"),
     [
         ("ENABLED", "maybe", "expected true or false"),
-        ("SINK", "loki", "expected one of file"),
+        ("SINK", "syslog", "expected one of file, off"),
+        (
+            "SINK",
+            "loki",
+            "rows are written to files, from where a shipper (Promtail, Fluent Bit) takes them to Loki; set file",
+        ),
+        ("SINK", "both", "rows are written to files, from where a shipper"),
         ("MODE", "sanitised", "expected one of off, sanitized, raw"),
         ("LOG_DIR", __file__, "expected the path of a directory"),
         ("INDEX_FILE", "/", "expected the name of a file"),
