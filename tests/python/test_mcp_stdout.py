@@ -436,6 +436,45 @@ def test_without_a_log_an_exception_is_printed_once(script: Script) -> None:
     assert result.stdout == "" and result.stderr.count("ValueError: printed") == 1
 
 
+def test_without_fcntl_servers_are_instrumented_and_the_guard_says_what_is_missing(
+    script: Script, tmp_path: Path
+) -> None:
+    # As on Windows. The module is hidden from what is imported after the SDK, which on this platform needs it.
+    done = script(
+        """
+        import asyncio, sys
+        from mcp import Client
+        from mcp.server import MCPServer
+        sys.modules["fcntl"] = None
+        import logspool, logspool.mcp
+
+        logspool.basicConfig(filename="a.jsonl", console=False)
+        made = MCPServer("shop")
+        logspool.mcp.instrument(made)
+
+        @made.tool()
+        def price(item: str) -> int:
+            return 3
+
+        async def run():
+            async with Client(made) as client:
+                await client.call_tool("price", {"item": "tea"})
+
+        asyncio.run(run())
+        before = sys.stdout
+        for _ in range(2):
+            try:
+                logspool.mcp.guard_stdout()
+            except OSError as error:
+                print(error)
+        assert sys.stdout is before
+        """
+    )
+    said = "guard_stdout: this platform has no fcntl, without which standard output cannot be led aside"
+    assert [said in line for line in done.stdout.splitlines()] == [True, True]
+    assert [record["tool"] for record in records(tmp_path / "a.jsonl") if record["event"] == "tool_call"] == ["price"]
+
+
 def test_forked_children_print_and_write_and_leave_the_protocol_alone(script: Script, tmp_path: Path) -> None:
     result = script(
         """
