@@ -124,11 +124,12 @@ async def infer(tier: str, prompt: str, stream: bool = False, session_id: str | 
         logger.warning("unknown tier %s", tier, extra={"tool": "infer", "session_id": session_id})
         raise ToolError(f"unknown tier {tier!r}: choose one of {', '.join(TIERS)}")
     model = TIERS[tier]["model"]
+    session = {"session_id": session_id} if session_id else {}  # else it is the connection
 
     for _ in range(2):
         request_id = f"req_{secrets.token_hex(8)}"
         started = time.perf_counter()
-        with logspool.bound(request_id=request_id, tier_id=tier, task="chat", session_id=session_id):
+        with logspool.bound(request_id=request_id, tier_id=tier, task="chat", **session):
             answer = await ask(model, prompt, stream, request_id)
         latency_ms = round((time.perf_counter() - started) * 1000, 3)
         if answer.retry_after is None or answer.retry_after > MAX_RETRY_AFTER:
