@@ -286,3 +286,12 @@ def test_costs_in_the_main_log_are_read_there(tmp_path: Path, root: logging.Logg
     assert budget.spent == 1
     assert not (tmp_path / "openrouter-costs.jsonl").exists()
     budget.close()
+
+
+@pytest.mark.parametrize("session", ["s" * 300, "sk-proj-" + "aB3dE5fG7hJ9" * 4, 12, "a\u2028b"])
+def test_a_sessions_costs_are_found_whatever_the_log_makes_of_its_id(log: Path, session: object) -> None:  # req 30, 43
+    budget = logspool.budget(1, per="session")
+    with logspool.bound(session_id=session):
+        logspool.log_cost("t", "m", cost=0.25)
+        assert budget.spent == Decimal("0.25")
+    assert budget.spent == 0

@@ -646,6 +646,31 @@ def test_a_response_that_a_hook_refuses_is_an_http_error_with_its_status(kind: K
     )
 
 
+def test_an_exceptions_text_has_no_more_of_an_address_than_the_record(kind: Kind, log: Log) -> None:  # req 30, 31
+    def work(url: str) -> Callable[[Any], Any]:
+        return lambda client: (yield client.get(url, follow_redirects=True))
+
+    def answer(request: Any) -> Any:
+        moved = request.url.path == "/move"
+        return kind.module.Response(302 if moved else 403, headers={"Location": "/?code=geheim"} if moved else {})
+
+    def refuse(response: Any) -> None:
+        if not response.has_redirect_location:
+            response.raise_for_status()
+
+    async def async_refuse(response: Any) -> None:
+        refuse(response)
+
+    hooks = {"response": [async_refuse if kind.is_async else refuse]}
+    for url in ("http://ada:geheim@shop/?q=geheim&page=2#geheim", "http://shop/move"):
+        with pytest.raises(kind.module.HTTPStatusError, match="geheim"):
+            kind.run(work(url), client={"event_hooks": hooks, "transport": kind.module.MockTransport(answer)})
+    one, two = log.calls()
+    assert "geheim" not in json.dumps([one, two])
+    assert "http://shop/?q=***&page=2" in one["fields"]["error_message"]
+    assert "http://shop/?code=***" in two["fields"]["error_message"]
+
+
 def test_a_body_that_breaks_while_it_is_read_as_a_whole_has_its_status_and_is_paid_for(
     kind: Kind, server: Loopback, log: Log
 ) -> None:  # req 14, 45

@@ -258,11 +258,18 @@ class Call:
     def _tell_error(self, fields: dict[str, Any]) -> None:
         if self.error is not None:
             fields["error"] = type(self.error).__name__
-            said = str(self.error)[:_ERROR_CHARACTERS]
+            said = self._without_addresses(str(self.error))[:_ERROR_CHARACTERS]
             if said:
                 fields["error_message"] = said
         elif self.answer is not None and self.answer.error is not None:
             fields["error"] = self.answer.error
+
+    def _without_addresses(self, said: str) -> str:
+        """The text with the request's address as we write it, which `raise_for_status` has in full; after a redirect another one."""
+        of = (self.request, getattr(self.head, "request", None), getattr(self.error, "_request", None))
+        for url in {str(request.url): request.url for request in of if request is not None}.values():
+            said = said.replace(str(url), clean(url))
+        return said
 
     def _tell_model(self, fields: dict[str, Any], answer: _providers.Answer) -> None:
         model = self.asked or answer.model
