@@ -42,6 +42,7 @@ def configure(settings: dict[str, Any] | None, handler: SpoolHandler | None) -> 
     with state.lock:
         old, state.cost_handler, state.cost_settings = state.cost_handler, None, settings
         state.cost_in_log = handler
+        state.cost_configured += 1
         _core.set_cost_handler(handler)
     if old is not None:
         old.close()

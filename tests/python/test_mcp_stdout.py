@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -73,9 +74,13 @@ NOISY = """
         return "served"
 
     @mcp.tool()
-    def crash() -> str:
+    def crash(how: str) -> str:
         libc.puts(b"the last words of C")
-        os.abort()
+        libc.printf(b"and half a line")
+        if how == "abort":
+            libc.abort()
+        libc.printf(b"%s", ctypes.c_void_p(8))  # in the middle of a write
+        return "alive"
 
     if __name__ == "__main__":
         mcp.run("stdio")
@@ -157,16 +162,28 @@ def test_the_documents_example_runs_as_printed(tmp_path: Path) -> None:
     assert len({(r["session_id"], r["request_id"]) for r in found}) == 1
 
 
-def test_a_crash_leaves_standard_output_pure_and_a_record_at_the_next_start(tmp_path: Path) -> None:  # req 8
+@pytest.mark.parametrize(("how", "told"), [("abort", "Aborted"), ("write", "Segmentation fault")])
+def test_print_uvicorn_and_a_crashing_c_write_leave_standard_output_pure(
+    tmp_path: Path, how: str, told: str
+) -> None:  # req 8
     code = NOISY.format(first="", then=GUARD)
-    results, lines = run(tmp_path, code, ("noise", {"number": 1}), ("crash", {}))
-    assert results[0] == 1 and isinstance(results[1], MCPError)
-    assert len(lines) > 1 and pure(lines)
+    results, lines = run(
+        tmp_path, code, ("noise", {"number": 1}), ("serve", {}), ("noise", {"number": 2}), ("crash", {"how": how})
+    )
+    assert results[:3] == [1, "served", 2] and isinstance(results[3], MCPError)
+    assert len(lines) > 3 and pure(lines)
+    status = (tmp_path / "noisy.stdout.exit").read_text()
+    assert int(status) == -(signal.SIGABRT if how == "abort" else signal.SIGSEGV)
     assert [path.name for path in tmp_path.glob(".noisy.jsonl.crash-*")]
-    results, lines = run(tmp_path, code, ("noise", {"number": 2}))
-    assert results == [2] and pure(lines)
-    (crash,) = [r for r in records(tmp_path / "noisy.jsonl") if r["event"] == "crashed"]
-    assert crash["level"] == "CRITICAL" and "Fatal Python error: Aborted" in crash["message"]
+
+    results, lines = run(tmp_path, code, ("noise", {"number": 3}))
+    assert results == [3] and pure(lines)
+    found = records(tmp_path / "noisy.jsonl")
+    logged = {r["event"] for r in found}
+    assert {f"printed {n}" for n in (1, 2, 3)} | {"puts 3", "write 3", "child 3"} <= logged
+    assert [r["event"] for r in found if "GET /health" in r["event"]]  # uvicorn's access line, which it prints
+    (crash,) = [r for r in found if r["event"] == "crashed"]
+    assert crash["level"] == "CRITICAL" and f"Fatal Python error: {told}" in crash["message"]
     assert 'noisy.py", line' in crash["fields"]["stacktrace"]
     assert not list(tmp_path.glob(".noisy.jsonl.crash-*"))
 
@@ -417,6 +434,45 @@ def test_without_a_log_an_exception_is_printed_once(script: Script) -> None:
         status=1,
     )
     assert result.stdout == "" and result.stderr.count("ValueError: printed") == 1
+
+
+def test_without_fcntl_servers_are_instrumented_and_the_guard_says_what_is_missing(
+    script: Script, tmp_path: Path
+) -> None:
+    # As on Windows. The module is hidden from what is imported after the SDK, which on this platform needs it.
+    done = script(
+        """
+        import asyncio, sys
+        from mcp import Client
+        from mcp.server import MCPServer
+        sys.modules["fcntl"] = None
+        import logspool, logspool.mcp
+
+        logspool.basicConfig(filename="a.jsonl", console=False)
+        made = MCPServer("shop")
+        logspool.mcp.instrument(made)
+
+        @made.tool()
+        def price(item: str) -> int:
+            return 3
+
+        async def run():
+            async with Client(made) as client:
+                await client.call_tool("price", {"item": "tea"})
+
+        asyncio.run(run())
+        before = sys.stdout
+        for _ in range(2):
+            try:
+                logspool.mcp.guard_stdout()
+            except OSError as error:
+                print(error)
+        assert sys.stdout is before
+        """
+    )
+    said = "guard_stdout: this platform has no fcntl, without which standard output cannot be led aside"
+    assert [said in line for line in done.stdout.splitlines()] == [True, True]
+    assert [record["tool"] for record in records(tmp_path / "a.jsonl") if record["event"] == "tool_call"] == ["price"]
 
 
 def test_forked_children_print_and_write_and_leave_the_protocol_alone(script: Script, tmp_path: Path) -> None:

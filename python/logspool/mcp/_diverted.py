@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import functools
 import os
 import tempfile
 import threading
 
 from logspool.mcp import _lines
+
+try:
+    import fcntl
+except ImportError:  # no POSIX: servers can be instrumented there, but not guarded
+    fcntl = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +69,12 @@ class Diverted:
     """
 
     def __init__(self, level: int) -> None:
+        if fcntl is None:
+            raise OSError(
+                errno.ENOTSUP,
+                "guard_stdout: this platform has no fcntl, without which standard output cannot be led aside; run the server without"
+                " the guard, and print to standard error: print(..., file=sys.stderr)",
+            )
         self._level = level
         #: The real standard output.
         self.private = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)

@@ -41,7 +41,7 @@ def guard_stdout(*, level: int = logging.INFO, fatal: bool = True) -> StdoutGuar
     next start makes a record.
 
     Where no handler takes the records, the lines go to standard error. While one guard is open, a further call returns it, and it takes as
-    many `close()`. Raises OSError where there is no descriptor 1.
+    many `close()`. Raises OSError where there is no descriptor 1, and where the platform has no `fcntl`.
     """
     global _active, _fork_hook
     if _active is not None:
