@@ -9,6 +9,7 @@ from typing_extensions import Self, disjoint_base
 
 __all__ = [
     "Context",
+    "Events",
     "Logger",
     "NativeHandler",
     "RootLogger",
@@ -19,13 +20,17 @@ __all__ = [
     "_install",
     "_read_configuration",
     "_stack_traces",
+    "answer_members",
+    "asked_model",
     "bill",
+    "bill_fields",
     "encode_cost",
     "encode_record",
     "flush",
     "fork_before",
     "fork_child",
     "fork_parent",
+    "header_values",
     "log_cost",
     "main",
     "one_line",
@@ -120,6 +125,29 @@ def log_cost(
 
 def bill(*, usage: object = None, model: object = None, cost: object = None, pricing: object = None) -> bytes:
     """What `log_cost` makes of these: `{"tokens":{…},"cost":{…}}` in JSON."""
+
+def bill_fields(usage: object, model: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same, as two dicts."""
+
+def answer_members(data: bytes) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """What the JSON of a language model's answer (or a list of them) has as id, model, usage and error; None where it is none.
+
+    The rest of it is passed over, and not checked.
+    """
+
+def asked_model(data: bytes) -> str | None:
+    """The `model` of a request's JSON; None where it has none, or none that is text."""
+
+def header_values(raw: list[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> tuple[str | None, ...]:
+    """The values of the headers of these names (in small letters), joined by a comma where there are more; None where there are none."""
+
+@final
+class Events:
+    """The data of server-sent events, found in pieces of a stream as they come. Lines longer than `most` bytes are passed over."""
+
+    def __new__(cls, most: int = 1 << 20) -> Self: ...
+    def feed(self, data: bytes, settled: bool = False) -> list[bytes]:
+        """The data of each event that ends in this piece; with `settled` only of those that may say more than a piece of text does."""
 
 def set_prices(lookup: Callable[[Any], Mapping[str, Any] | None] | None) -> None:
     """Set what is asked for a model's prices, where neither the caller nor the provider says what a call cost."""

@@ -3,7 +3,7 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use super::cost::CostCall;
 use super::cut::KeyLimits;
@@ -91,17 +91,10 @@ pub fn bill<'py>(
         pricing: pricing.as_ref().map(Bound::as_borrowed),
         ..CostCall::default()
     };
-    let limits = Limits {
-        text: MAX_BILL,
-        short: 0,
-        items: MAX_BILL,
-        depth: MAX_DEPTH,
-        end: usize::MAX,
-    };
     let encoder = Encoder::new(
         py,
         Names::get(py)?,
-        limits,
+        BILL_LIMITS,
         Verdicts::of("bill", None, KeyLimits::default()),
     );
     let bill = encoder.bill(&call);
@@ -115,6 +108,69 @@ pub fn bill<'py>(
     out.push(b'}');
     Ok(PyBytes::new(py, &out))
 }
+
+/// What `log_cost` makes of these arguments: tokens and cost, with the values as they are.
+#[pyfunction]
+pub fn bill_fields<'py>(
+    usage: &Bound<'py, PyAny>,
+    model: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    let py = usage.py();
+    let known = |value: &Bound<'py, PyAny>| !value.is_none();
+    let call = CostCall {
+        usage: Some(usage.as_borrowed()).filter(|usage| known(usage)),
+        model: Some(model.as_borrowed()).filter(|model| known(model)),
+        ..CostCall::default()
+    };
+    let encoder = Encoder::new(
+        py,
+        Names::get(py)?,
+        BILL_LIMITS,
+        Verdicts::of("bill", None, KeyLimits::default()),
+    );
+    let bill = encoder.bill(&call);
+    encoder.finish();
+    let none = py.None().into_bound(py);
+    let or_none = |value: &Value<'py>| value.as_deref().unwrap_or(&none).to_owned();
+    let tokens = PyDict::new(py);
+    tokens.set_item(intern!(py, "prompt"), or_none(&bill.prompt))?;
+    tokens.set_item(intern!(py, "completion"), or_none(&bill.completion))?;
+    tokens.set_item(intern!(py, "total"), or_none(&bill.total))?;
+    for (name, value) in [
+        (intern!(py, "cached"), &bill.cached),
+        (intern!(py, "cache_write"), &bill.cache_write),
+        (intern!(py, "reasoning"), &bill.reasoning),
+    ] {
+        if let Some(value) = value {
+            tokens.set_item(name, &**value)?;
+        }
+    }
+    let amount = |amount: &Amount<'py>| -> PyResult<Bound<'py, PyAny>> {
+        Ok(match amount {
+            Amount::Unknown => none.clone(),
+            Amount::Given(amount) => (**amount).clone(),
+            Amount::Computed(amount) => amount.into_pyobject(py)?.into_any(),
+        })
+    };
+    let cost = PyDict::new(py);
+    cost.set_item(intern!(py, "input"), amount(&bill.input_cost)?)?;
+    cost.set_item(intern!(py, "output"), amount(&bill.output_cost)?)?;
+    cost.set_item(intern!(py, "total"), amount(&bill.total_cost)?)?;
+    match bill.currency.as_deref() {
+        Some(currency) => cost.set_item(intern!(py, "currency"), currency)?,
+        None => cost.set_item(intern!(py, "currency"), intern!(py, "USD"))?,
+    }
+    cost.set_item(intern!(py, "source"), bill.source)?;
+    Ok((tokens, cost))
+}
+
+const BILL_LIMITS: Limits = Limits {
+    text: MAX_BILL,
+    short: 0,
+    items: MAX_BILL,
+    depth: MAX_DEPTH,
+    end: usize::MAX,
+};
 
 /// Characters, and items, of an odd value in the place of a number.
 const MAX_BILL: usize = 256;

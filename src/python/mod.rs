@@ -2,6 +2,7 @@
 //! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
 //! [`config_file`] reads configuration files, [`command`] is the `logspool` command's entry.
 
+mod answers;
 mod attach;
 mod attempts;
 mod bill;
@@ -72,7 +73,9 @@ mod _core {
     }
 
     #[pymodule_export]
-    use super::bill::bill;
+    use super::answers::{Events, answer_members, asked_model, header_values};
+    #[pymodule_export]
+    use super::bill::{bill, bill_fields};
     #[pymodule_export]
     use super::command::main;
     #[pymodule_export]

@@ -586,9 +586,78 @@ def test_a_long_body_and_a_long_request_are_understood_too() -> None:
     assert answer.usage == usage
     long = [{"role": "user", "content": 'say "model": "no"' + "x" * (1 << 20)}]
     assert asked_model(json.dumps({"messages": long, "model": "yes"}).encode(), "/x") == "yes"
-    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode(), "/x") is None
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode(), "/x") == "yes"
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}]}).encode(), "/x") is None
     assert asked_model(None, "/v1beta/models/gemini-2:generateContent") == "gemini-2"
     for odd in (b"", b"[1]", b"{", b'{"model": 3}', b"\xff\xfe"):
         assert asked_model(odd, "/x") is None
         answer.body(odd)
         answer.event(odd)
+
+
+def test_what_is_skimmed_of_an_answer_is_what_json_says() -> None:  # req 14
+    from logspool._core import answer_members, asked_model
+
+    answer = {
+        "choices": [{"message": {"content": 'say "usage": {"prompt_tokens": 1} \\" ]}', "id": "not this"}}],
+        "id": 'gen-"é\\n',
+        "model": "m/\U0001f600",
+        "usage": {"prompt_tokens": 10**25, "cost": 0.1 + 0.2, "x": [1.5e-7, True, None, "a\tb", {"y": []}], "": -0.0},
+        "error": {"code": 429, "metadata": {"raw": "…"}},
+        "created": 1,
+    }
+    kept = {name: answer[name] for name in ("id", "model", "usage", "error")}
+    for text in (
+        json.dumps(answer),
+        json.dumps(answer, ensure_ascii=False, indent=2),
+        json.dumps({**answer, "z": [[{}]]}),
+    ):
+        found = answer_members(text.encode())
+        assert found == kept
+        assert repr(found["usage"]) == repr(kept["usage"])  # type: ignore[index,call-overload]
+    assert answer_members(json.dumps([answer, 1, {"usageMetadata": {"a": 1}}]).encode()) == [
+        kept,
+        {"usageMetadata": {"a": 1}},
+    ]
+    assert answer_members(json.dumps({"response": answer, "message": {"id": 1, "message": {"id": 2}}}).encode()) == {
+        "response": kept, "message": {"id": 1},
+    }  # fmt: skip
+    whole = json.dumps(answer).encode()
+    for end in range(len(whole)):
+        assert answer_members(whole[:end]) is None
+    assert asked_model(b'{"messages": [{"model": "no"}], "model": "a\\u00e9", "x": {}}') == "aé"
+    assert asked_model(b'{"model": "a", "model": "b"}') == "b"
+
+
+def test_a_record_that_nobody_wants_is_not_made_and_the_id_is_sent(
+    kind: Kind, server: Loopback, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:  # req 48
+    from logspool.httpx import _send
+
+    logging.getLogger("logspool.http").setLevel(logging.WARNING)
+    begun: list[Any] = []
+
+    def work(client: Any) -> Any:
+        yield client.get(f"{server.url}/json")
+        yield client.get(f"{server.url}/status/404")
+        logging.getLogger("logspool.http").setLevel(logging.CRITICAL)
+        monkeypatch.setattr(_send, "Call", lambda *call: begun.append(call))
+        with logspool.bound(request_id="req_unseen"):
+            yield client.get(f"{server.url}/status/404")
+
+    kind.run(work)
+    logging.getLogger("logspool.http").setLevel(logging.NOTSET)
+    assert [call["fields"]["http_status"] for call in log.calls()] == [404]
+    assert server.ids()[-1] == "req_unseen"
+    assert begun == []
+
+
+def test_costs_are_logged_where_the_record_is_not(kind: Kind, server: Loopback, log: Log) -> None:  # req 14
+    def work(client: Any) -> Any:
+        logging.getLogger("logspool.http").setLevel(logging.CRITICAL)
+        yield client.post(f"{server.url}/json/unlogged{kind.module.__name__}{kind.is_async}", json=MODEL)
+
+    kind.run(work, hosts=[server.host], costs=True)
+    logging.getLogger("logspool.http").setLevel(logging.NOTSET)
+    assert log.calls() == []
+    assert [cost["fields"]["model"] for cost in log.costs()] == ["m/asked"]

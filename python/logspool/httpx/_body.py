@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import zlib
+
+from logspool._core import Events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,56 +45,30 @@ class _Gzip:
         return self._stream.decompress(data)
 
 
-class Events:
-    """The data of server-sent events, found in pieces of a stream as they come."""
-
-    def __init__(self) -> None:
-        #: The line under way, in pieces.
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._passing = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The data of each line that ends in this piece."""
-        if b"\r" in data:
-            # Torn in two, an end of a line is two ends: an empty line more does no harm.
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            whole = b"".join((*self._parts, line)) if self._parts else line
-            passing, self._passing = self._passing, False
-            self._parts, self._size = [], 0
-            if not passing and whole.startswith(b"data:"):
-                yield whole[5:].strip()
-        if rest and not self._passing:
-            self._parts.append(rest)
-            self._size += len(rest)
-            if self._size > MOST_LINE:
-                self._parts, self._size, self._passing = [], 0, True
-
-
 class Look:
     """What is taken from a body while it passes: usage where it is a provider's, an excerpt where one is wanted."""
 
-    def __init__(self, call: Call, headers: Any, name: str) -> None:
-        self._call = call
-        self._decoder = decoder(name, headers.get("content-encoding", ""))
-        self._events = Events() if call.answer is not None and call.streamed else None
-        self._kept: list[bytes] | None = [] if call.answer is not None and not call.streamed else None
+    def __init__(self, call: Call, encodings: str, name: str) -> None:
+        answer = call.answer
+        self._call, self._answer = call, answer
+        self._decoder = decoder(name, encodings) if encodings else None
+        self._events = Events(MOST_LINE) if answer is not None and call.streamed else None
+        self._kept: list[bytes] | None = [] if answer is not None and not call.streamed else None
         self._size = 0
-        self.wanted = self._decoder is not False and (call.answer is not None or call.wants_body)
+        self._shown = call.settings.bodies
+        self.wanted = self._decoder is not False and (answer is not None or self._shown)
 
     def feed(self, raw: bytes) -> None:
         """A piece, as it came over the wire."""
         if not self.wanted:
             return
         try:
-            data = self._decoder.decode(raw) if self._decoder is not None else raw
-            if self._call.wants_body:
+            data = bytes(raw) if self._decoder is None else self._decoder.decode(raw)
+            if self._shown:
                 self._call.excerpt(data)
-            if self._events is not None and self._call.answer is not None:
-                for event in self._events.feed(data):
-                    self._call.answer.event(event)
+            if self._events is not None and self._answer is not None:
+                for event in self._events.feed(data, self._answer.settled):
+                    self._answer.event(event)
             elif self._kept is not None:
                 self._size += len(data)
                 if self._size <= MOST_BODY:
@@ -105,9 +82,9 @@ class Look:
 
     def end(self) -> None:
         """The body has ended, or will not be read on."""
-        if self._kept and self._call.answer is not None:
+        if self._kept and self._answer is not None:
             kept, self._kept = self._kept, None
-            self._call.answer.body(b"".join(kept))
+            self._answer.body(b"".join(kept))
 
 
 def sync_body(base: type) -> type:
@@ -119,8 +96,9 @@ def sync_body(base: type) -> type:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
+                feed = self._look.feed
                 for chunk in self._inner:
-                    self._look.feed(chunk)
+                    feed(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -154,8 +132,9 @@ def async_body(base: type) -> type:
         async def __aiter__(self) -> AsyncGenerator[bytes, None]:
             chunks = self._inner.__aiter__()
             try:
+                feed = self._look.feed
                 async for chunk in chunks:
-                    self._look.feed(chunk)
+                    feed(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -180,3 +159,10 @@ def async_body(base: type) -> type:
             self._call.ended(self._look)
 
     return Body
+
+
+@functools.cache
+def stream_of(name: str, is_async: bool) -> Any:
+    """The class of the streams that are put around those of a library."""
+    module: Any = sys.modules[name]
+    return async_body(module.AsyncByteStream) if is_async else sync_body(module.SyncByteStream)

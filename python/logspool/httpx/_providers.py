@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+from logspool import _core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,13 +30,13 @@ PROVIDERS = {
     "api.x.ai": "xai",
 }
 
-#: Longer bodies are not parsed as a whole, and longer lines of an event stream not at all: bytes.
+#: Of longer bodies only the usage is looked for: bytes.
 MOST = 1 << 20
-#: A request up to this long is parsed for its model; a longer one is searched.
-MOST_REQUEST = 64 << 10
+
+#: So many addresses' beginnings are remembered.
+MOST_PLACES = 256
 
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,200}")')
 _MODEL_IN_PATH = re.compile(r"/models/([^/:]+):\w+$")
 
 
@@ -46,6 +48,20 @@ class Hosts:
             raise TypeError(f"hosts: {added!r}: pass a list of hosts, or a mapping of hosts to providers")
         names = added if isinstance(added, dict) else {host: host for host in added}
         self._known = {**PROVIDERS, **{host.lower(): str(name) for host, name in names.items()}}
+        self._places: dict[tuple[bytes, bytes, int | None], tuple[str, str | None]] = {}
+
+    def place(self, url: Any) -> tuple[str, str | None]:
+        """The beginning of an address, up to its path, and the provider there (None where it is none)."""
+        # What the library's own way asks of an address, so that it is at hand.
+        key = url.raw_scheme, url.raw_host, url.port
+        found = self._places.get(key)
+        if found is None:
+            if len(self._places) >= MOST_PLACES:
+                self._places.clear()
+            host = f"[{url.host}]" if ":" in url.host else url.host
+            port = f":{url.port}" if url.port else ""
+            found = self._places[key] = (f"{url.scheme}://{host}{port}", self.provider(url.host, url.port))
+        return found
 
     def provider(self, host: str, port: int | None) -> str | None:
         """The provider at a host, None where it is none."""
@@ -59,20 +75,9 @@ class Hosts:
 
 def asked_model(content: bytes | None, path: str) -> str | None:
     """The model that a request asks for."""
-    in_path = _MODEL_IN_PATH.search(path)
-    if in_path:
+    if ":" in path and (in_path := _MODEL_IN_PATH.search(path)):
         return in_path[1]
-    if not content or not content.lstrip().startswith(b"{"):
-        return None
-    if len(content) <= MOST_REQUEST:
-        try:
-            body = json.loads(content)
-        except ValueError:
-            return None
-        model = body.get("model") if isinstance(body, dict) else None
-        return model if isinstance(model, str) else None
-    found = set(_MODEL.findall(content))
-    return str(json.loads(found.pop())) if len(found) == 1 else None
+    return _core.asked_model(content) if content else None
 
 
 class Answer:
@@ -92,14 +97,11 @@ class Answer:
         if len(content) > MOST:
             self._search(content)
             return
-        try:
-            data = json.loads(content)
-        except ValueError:
-            return
+        data = _core.answer_members(content)
         if isinstance(data, list):  # Gemini streams a list.
             for part in data:
                 self._take(part)
-        else:
+        elif data is not None:
             self._take(data)
 
     def event(self, data: bytes) -> None:
@@ -107,24 +109,27 @@ class Answer:
         if data == b"[DONE]":
             self.done = True
             return
-        if self.response_id is None or self.model is None or _USAGE.search(data) or b'"error"' in data:
-            try:
-                self._take(json.loads(data))
-            except ValueError:
-                return
+        found = _core.answer_members(data)
+        if not isinstance(found, dict):
+            return
+        self._take(found)
         if b'"message_stop"' in data or b'"response.completed"' in data:
             self.done = True
 
-    def _take(self, data: object) -> None:
-        if not isinstance(data, dict):
-            return
-        for outer in ("response", "message"):  # OpenAI's responses, Anthropic's message_start.
-            inner = data.get(outer)
-            if isinstance(inner, dict):
-                if outer == "message" and isinstance(inner.get("usage"), dict):
-                    # At its beginning Anthropic counts the first token of the answer only.
-                    inner = {**inner, "usage": {**inner["usage"], "output_tokens": None}}
-                self._part(inner)
+    @property
+    def settled(self) -> bool:
+        """Whether events with no more than a piece of the text say nothing new."""
+        return self.response_id is not None and self.model is not None
+
+    def _take(self, data: dict[str, Any]) -> None:
+        if "response" in data:  # OpenAI's responses
+            self._part(data["response"])
+        if "message" in data:  # Anthropic's message_start
+            inner = data["message"]
+            if isinstance(inner.get("usage"), dict):
+                # At its beginning Anthropic counts the first token of the answer only.
+                inner = {**inner, "usage": {**inner["usage"], "output_tokens": None}}
+            self._part(inner)
         self._part(data)
 
     def _part(self, data: dict[str, Any]) -> None:
@@ -137,7 +142,7 @@ class Answer:
             usage = _of_gemini(data["usageMetadata"])
         if isinstance(usage, dict):
             known = {name: value for name, value in usage.items() if value is not None}
-            self.usage = {**(self.usage or {}), **known}
+            self.usage = known if self.usage is None else {**self.usage, **known}
         if isinstance(error, dict):
             code = error.get("code") or error.get("type") or error.get("status")
             self.error = str(code)[:100] if code is not None else "error"

@@ -1,0 +1,306 @@
+//! A look at a document of JSON that takes a few of its members and passes over the rest: bodies of language models are long, and what
+//! is wanted of them is not.
+//!
+//! What is passed over is not checked but for its strings' ends and its brackets; what does not end is no document.
+
+use memchr::memchr2;
+
+/// A value within a document, as it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `{…}`.
+    Object(&'a [u8]),
+    /// `[…]`.
+    Array(&'a [u8]),
+    /// What stands between the quotes, and whether there are escapes in it.
+    Text(&'a [u8], bool),
+    /// A number, `true`, `false`, `null`.
+    Word(&'a [u8]),
+}
+
+/// The one value of a document. `None` where there is none, or more behind it.
+#[must_use]
+pub fn document(text: &[u8]) -> Option<Value<'_>> {
+    let mut reader = Reader {
+        text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
+        at: 0,
+    };
+    let value = reader.value()?;
+    reader.next_byte().is_none().then_some(value)
+}
+
+/// Gives each name of an object (as it stands there) and its value to `take`. `false` where it is damaged.
+pub fn members<'a>(object: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+    let mut reader = Reader {
+        text: object,
+        at: 1,
+    };
+    if reader.next_byte() == Some(b'}') {
+        return true;
+    }
+    loop {
+        let Some(Value::Text(name, _)) = reader.value() else {
+            return false;
+        };
+        if reader.next_byte() != Some(b':') {
+            return false;
+        }
+        reader.at += 1;
+        let Some(value) = reader.value() else {
+            return false;
+        };
+        take(name, value);
+        match reader.next_byte() {
+            Some(b',') => reader.at += 1,
+            other => return other == Some(b'}'),
+        }
+        reader.next_byte();
+    }
+}
+
+/// Gives each item of an array to `take`. `false` where it is damaged.
+pub fn items<'a>(array: &'a [u8], mut take: impl FnMut(Value<'a>)) -> bool {
+    let mut reader = Reader { text: array, at: 1 };
+    if reader.next_byte() == Some(b']') {
+        return true;
+    }
+    loop {
+        let Some(value) = reader.value() else {
+            return false;
+        };
+        take(value);
+        match reader.next_byte() {
+            Some(b',') => reader.at += 1,
+            other => return other == Some(b']'),
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// The next byte that is no space; it is not passed.
+    #[inline]
+    fn next_byte(&mut self) -> Option<u8> {
+        while let Some(byte) = self.text.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(*byte);
+            }
+            self.at += 1;
+        }
+        None
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        let first = self.next_byte()?;
+        let start = self.at;
+        match first {
+            b'"' => {
+                let escaped = self.pass_text()?;
+                Some(Value::Text(&self.text[start + 1..self.at - 1], escaped))
+            }
+            b'{' | b'[' => {
+                self.pass_nested()?;
+                let whole = &self.text[start..self.at];
+                Some(if first == b'{' {
+                    Value::Object(whole)
+                } else {
+                    Value::Array(whole)
+                })
+            }
+            _ => {
+                while self.text.get(self.at).is_some_and(|byte| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+                }) {
+                    self.at += 1;
+                }
+                (self.at > start).then(|| Value::Word(&self.text[start..self.at]))
+            }
+        }
+    }
+
+    /// From a quote to behind the one that ends the text; whether there are escapes.
+    #[inline]
+    fn pass_text(&mut self) -> Option<bool> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let found = memchr2(b'"', b'\\', rest)?;
+            self.at += found + 1;
+            if rest[found] == b'"' {
+                return Some(escaped);
+            }
+            escaped = true;
+            self.at += 1;
+        }
+    }
+
+    /// From a bracket to behind the one that closes it.
+    fn pass_nested(&mut self) -> Option<()> {
+        let mut depth = 0usize;
+        loop {
+            match self.text.get(self.at)? {
+                b'"' => {
+                    self.pass_text()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// Lines of an event stream, found in pieces as they come.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The line under way.
+    part: Vec<u8>,
+    /// It is too long: its rest is passed over.
+    passing: bool,
+}
+
+impl Lines {
+    /// Gives the data of each line `data: …` that ends in this piece to `take`; lines longer than `most` bytes are passed over.
+    pub fn feed(&mut self, mut piece: &[u8], most: usize, mut take: impl FnMut(&[u8])) {
+        // An end of `\r\n` is two ends here, and an empty line more does no harm.
+        while let Some(end) = memchr2(b'\n', b'\r', piece) {
+            let (line, rest) = (&piece[..end], &piece[end + 1..]);
+            piece = rest;
+            if std::mem::take(&mut self.passing) {
+                continue;
+            }
+            if self.part.is_empty() {
+                take_data(line, &mut take);
+            } else {
+                self.part.extend_from_slice(line);
+                take_data(&self.part, &mut take);
+                self.part.clear();
+            }
+        }
+        if self.passing || piece.is_empty() {
+            return;
+        }
+        self.part.extend_from_slice(piece);
+        if self.part.len() > most {
+            (self.part, self.passing) = (Vec::new(), true);
+        }
+    }
+}
+
+fn take_data(line: &[u8], take: &mut impl FnMut(&[u8])) {
+    if let Some(data) = line.strip_prefix(b"data:") {
+        take(data.trim_ascii());
+    }
+}
+
+/// Whether an event may say more of the answer than one of the many with a piece of its text: usage, an error, the end.
+#[must_use]
+pub fn may_matter(event: &[u8]) -> bool {
+    use memchr::memmem::find;
+    event == b"[DONE]"
+        || has_usage(event)
+        || find(event, b"\"error\"").is_some()
+        || find(event, b"\"message_stop\"").is_some()
+        || find(event, b"\"response.completed\"").is_some()
+}
+
+/// Whether there is an object called `usage` or `usageMetadata`.
+fn has_usage(event: &[u8]) -> bool {
+    memchr::memmem::find_iter(event, b"\"usage").any(|at| {
+        let rest = &event[at + 6..];
+        let rest = rest.strip_prefix(b"Metadata").unwrap_or(rest);
+        rest.strip_prefix(b"\"")
+            .and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"))
+            .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(object: &str) -> Option<Vec<String>> {
+        let Some(Value::Object(object)) = document(object.as_bytes()) else {
+            return None;
+        };
+        let mut names = Vec::new();
+        members(object, |name, _| {
+            names.push(String::from_utf8_lossy(name).into_owned());
+        })
+        .then_some(names)
+    }
+
+    #[test]
+    fn members_are_found_around_whatever_is_passed_over() {
+        let text =
+            r#" {"a":"}\"{\\","b" : [1, {"c": "]"}, []] , "d":{"e":{}},"f":-1.5e3,"g":null} "#;
+        assert_eq!(names(text).unwrap(), ["a", "b", "d", "f", "g"]);
+        assert_eq!(names("{}").unwrap(), [""; 0]);
+        assert_eq!(names("\u{feff}{\"a\":1}").unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn a_document_that_does_not_end_or_goes_on_is_none() {
+        let whole = r#"{"a":[1,{"b":"c\\"}],"d":2}"#;
+        assert!(names(whole).is_some());
+        for end in 0..whole.len() {
+            assert_eq!(names(&whole[..end]), None, "{end}");
+        }
+        for damaged in [
+            "{} {}",
+            "{\"a\" 1}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\":}",
+            "{1:2}",
+            "{,}",
+            "}",
+        ] {
+            assert_eq!(names(damaged), None, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn items_of_an_array_are_its_values() {
+        let Some(Value::Array(array)) = document(br#"[1, "a", {"b":[2]}, []]"#) else {
+            panic!("an array")
+        };
+        let mut found = Vec::new();
+        assert!(items(array, |item| found.push(item)));
+        assert_eq!(
+            found,
+            [
+                Value::Word(b"1"),
+                Value::Text(b"a", false),
+                Value::Object(br#"{"b":[2]}"#),
+                Value::Array(b"[]")
+            ]
+        );
+    }
+
+    #[test]
+    fn what_says_no_more_than_a_piece_of_text_does_not_matter() {
+        for matters in [
+            "[DONE]",
+            r#"{"usage":{"a":1}}"#,
+            r#"{"usage" : {"#,
+            r#"{"usage":null,"usageMetadata":{}}"#,
+            r#"{"error":1}"#,
+            r#"{"type":"message_stop"}"#,
+        ] {
+            assert!(may_matter(matters.as_bytes()), "{matters}");
+        }
+        for other in [r#"{"usage":null}"#, r#"{"delta":"usage"}"#, "", "[DONE] "] {
+            assert!(!may_matter(other.as_bytes()), "{other}");
+        }
+    }
+}
