@@ -3,7 +3,7 @@
 //!
 //! What is passed over is not checked but for its strings' ends and its brackets; what does not end is no document.
 
-use memchr::memchr2;
+use memchr::{memchr2, memmem};
 
 /// A value within a document, as it stands there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,23 +206,48 @@ fn take_data(line: &[u8], take: &mut impl FnMut(&[u8])) {
 /// Whether an event may say more of the answer than one of the many with a piece of its text: usage, an error, the end.
 #[must_use]
 pub fn may_matter(event: &[u8]) -> bool {
-    use memchr::memmem::find;
     event == b"[DONE]"
         || has_usage(event)
-        || find(event, b"\"error\"").is_some()
-        || find(event, b"\"message_stop\"").is_some()
-        || find(event, b"\"response.completed\"").is_some()
+        || memmem::find(event, b"\"error\"").is_some()
+        || is_end(event)
+}
+
+/// Whether an event says that it is the answer's last: Anthropic's, and that of `OpenAI`'s responses.
+#[must_use]
+pub fn is_end(event: &[u8]) -> bool {
+    memmem::find(event, b"\"message_stop\"").is_some()
+        || memmem::find(event, b"\"response.completed\"").is_some()
+}
+
+/// The last object called `usage` or `usageMetadata`, and whether it is the latter.
+#[must_use]
+pub fn last_usage(text: &[u8]) -> Option<(&[u8], bool)> {
+    let (at, gemini) = memmem::rfind_iter(text, USAGE).find_map(|at| usage_at(text, at))?;
+    let mut reader = Reader { text, at };
+    match reader.value()? {
+        Value::Object(object) => Some((object, gemini)),
+        _ => None,
+    }
 }
 
 /// Whether there is an object called `usage` or `usageMetadata`.
 fn has_usage(event: &[u8]) -> bool {
-    memchr::memmem::find_iter(event, b"\"usage").any(|at| {
-        let rest = &event[at + 6..];
-        let rest = rest.strip_prefix(b"Metadata").unwrap_or(rest);
-        rest.strip_prefix(b"\"")
-            .and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"))
-            .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"{"))
-    })
+    memmem::find_iter(event, USAGE).any(|at| usage_at(event, at).is_some())
+}
+
+const USAGE: &[u8] = b"\"usage";
+
+/// Where the object begins whose name seems to stand here, and whether it is called `usageMetadata`.
+fn usage_at(text: &[u8], at: usize) -> Option<(usize, bool)> {
+    let rest = &text[at + USAGE.len()..];
+    let (gemini, rest) = match rest.strip_prefix(b"Metadata") {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    let rest = rest.strip_prefix(b"\"")?.trim_ascii_start();
+    let rest = rest.strip_prefix(b":")?.trim_ascii_start();
+    rest.starts_with(b"{")
+        .then_some((text.len() - rest.len(), gemini))
 }
 
 #[cfg(test)]
@@ -285,6 +310,34 @@ mod tests {
                 Value::Array(b"[]")
             ]
         );
+    }
+
+    #[test]
+    fn the_data_of_events_is_found_wherever_a_stream_is_cut() {
+        let stream = b": hi\r\n\r\nevent: x\r\ndata: {\"a\":1}\r\n\r\ndata:b\ndata: \n\rdata:  c \r\rdatum: d\ndata: e";
+        for size in 1..=stream.len() {
+            let (mut lines, mut found) = (Lines::default(), Vec::new());
+            for piece in stream.chunks(size) {
+                lines.feed(piece, 100, |data| found.push(data.to_vec()));
+            }
+            assert_eq!(found, [&b"{\"a\":1}"[..], b"b", b"", b"c"], "{size}");
+        }
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        for piece in [&b"data: xxxxx"[..], b"x", b"xx\n", b"data: after\n"] {
+            lines.feed(piece, 11, |data| found.push(data.to_vec()));
+        }
+        assert_eq!(found, [b"after"]);
+    }
+
+    #[test]
+    fn the_last_usage_of_a_long_body_counts() {
+        let text = br#"..."usage": {"a": 1}, "x": "\"usage\": 2", "usageMetadata" : {"b": {}}, "usage": null} ..."#;
+        assert_eq!(last_usage(text), Some((&br#"{"b": {}}"#[..], true)));
+        assert_eq!(
+            last_usage(br#""usage":{"a":1}"#),
+            Some((&br#"{"a":1}"#[..], false))
+        );
+        assert_eq!(last_usage(br#""usage":{"a":1"#), None);
     }
 
     #[test]

@@ -8,8 +8,8 @@ from typing import Any, final
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Answer",
     "Context",
-    "Events",
     "Logger",
     "NativeHandler",
     "RootLogger",
@@ -20,10 +20,9 @@ __all__ = [
     "_install",
     "_read_configuration",
     "_stack_traces",
-    "answer_members",
     "asked_model",
     "bill",
-    "bill_fields",
+    "bill_http_call",
     "encode_cost",
     "encode_record",
     "flush",
@@ -126,13 +125,10 @@ def log_cost(
 def bill(*, usage: object = None, model: object = None, cost: object = None, pricing: object = None) -> bytes:
     """What `log_cost` makes of these: `{"tokens":{…},"cost":{…}}` in JSON."""
 
-def bill_fields(usage: object, model: object) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The same, as two dicts."""
+def bill_http_call(fields: dict[str, Any], usage: object, task: object, log: bool) -> None:
+    """Put what a call of a language model used and cost into the fields of its HTTP record, as `tokens` and `cost`; `log` its cost, too.
 
-def answer_members(data: bytes) -> dict[str, Any] | list[dict[str, Any]] | None:
-    """What the JSON of a language model's answer (or a list of them) has as id, model, usage and error; None where it is none.
-
-    The rest of it is passed over, and not checked.
+    `fields` has everything else that the cost record says.
     """
 
 def asked_model(data: bytes) -> str | None:
@@ -142,12 +138,29 @@ def header_values(raw: list[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> t
     """The values of the headers of these names (in small letters), joined by a comma where there are more; None where there are none."""
 
 @final
-class Events:
-    """The data of server-sent events, found in pieces of a stream as they come. Lines longer than `most` bytes are passed over."""
+class Answer:
+    """What the answer of a provider says, taken from it piece by piece. What is not of interest is passed over, and not checked."""
 
-    def __new__(cls, most: int = 1 << 20) -> Self: ...
-    def feed(self, data: bytes, settled: bool = False) -> list[bytes]:
-        """The data of each event that ends in this piece; with `settled` only of those that may say more than a piece of text does."""
+    def __new__(cls) -> Self: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def usage(self) -> dict[str, Any] | None: ...
+    @property
+    def error(self) -> str | None:
+        """The code of the provider's error."""
+
+    @property
+    def done(self) -> bool:
+        """Whether a stream has come to its end."""
+
+    def body(self, data: bytes, most: int) -> None:
+        """A whole body. Of one longer than `most` bytes only the usage is looked for, from its end on."""
+
+    def feed(self, data: bytes, most: int) -> None:
+        """A piece of a stream of server-sent events; lines longer than `most` bytes are passed over."""
 
 def set_prices(lookup: Callable[[Any], Mapping[str, Any] | None] | None) -> None:
     """Set what is asked for a model's prices, where neither the caller nor the provider says what a call cost."""

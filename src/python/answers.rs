@@ -1,5 +1,7 @@
-//! What heads and bodies of HTTP calls say of an answer of a language model: called by `logspool.httpx`, for which `crate::skim` finds the places.
+//! What heads and bodies of HTTP calls say of an answer of a language model: called by `logspool.httpx`, for which `crate::skim` finds
+//! the places.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use smallvec::{SmallVec, smallvec};
@@ -8,41 +10,241 @@ use crate::skim::{self, Lines, Value};
 
 /// Deeper values are taken for null.
 const DEEPEST: usize = 16;
+/// Characters of an error's code.
+const MOST_CODE: usize = 100;
 
-/// The members that are taken from an answer.
-const TAKEN: [&[u8]; 7] = [
-    b"id",
-    b"model",
-    b"usage",
-    b"error",
-    b"responseId",
-    b"modelVersion",
-    b"usageMetadata",
-];
-/// The members of which in turn these are taken: of `OpenAI`'s responses, and Anthropic's `message_start`.
-const OUTER: [&[u8]; 2] = [b"response", b"message"];
+/// What the answer of a provider says, taken from it piece by piece.
+#[pyclass(module = "logspool._core")]
+#[derive(Default)]
+pub struct Answer {
+    lines: Lines,
+    /// The provider's id of the answer.
+    #[pyo3(get)]
+    response_id: Option<Py<PyString>>,
+    /// The model that answered.
+    #[pyo3(get)]
+    model: Option<Py<PyString>>,
+    /// Tokens, and what they cost where the provider says it, under its own names.
+    #[pyo3(get)]
+    usage: Option<Py<PyDict>>,
+    /// The code of an error.
+    #[pyo3(get)]
+    error: Option<Py<PyString>>,
+    /// Whether it is complete.
+    #[pyo3(get)]
+    done: bool,
+}
 
-/// The members of an answer (or of the answers in a list) that tell of id, model, usage and errors; `None` where it is none.
-#[pyfunction]
-pub fn answer_members<'py>(data: &Bound<'py, PyBytes>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = data.py();
-    match skim::document(data.as_bytes()) {
-        Some(Value::Object(object)) => Ok(taken(py, object, true)?.map(Bound::into_any)),
-        Some(Value::Array(array)) => {
-            let mut parts = Vec::new();
-            let whole = skim::items(array, |part| parts.push(part));
-            let answers = PyList::empty(py);
-            for part in parts {
-                if let Value::Object(object) = part
-                    && let Some(answer) = taken(py, object, true)?
-                {
-                    answers.append(answer)?;
+#[pymethods]
+impl Answer {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// A whole body. Of one longer than `most` bytes, or without its beginning, only the usage is looked for, from its end on.
+    fn body(&mut self, data: &Bound<'_, PyBytes>, most: usize) -> PyResult<()> {
+        let (py, data) = (data.py(), data.as_bytes());
+        if data.len() > most {
+            return match skim::last_usage(data) {
+                Some(usage) => self.take_usage(py, usage.0, usage.1),
+                None => Ok(()),
+            };
+        }
+        match skim::document(data) {
+            Some(Value::Object(object)) => self.take(py, object).map(drop),
+            // Gemini streams a list.
+            Some(Value::Array(array)) => {
+                let mut parts = Vec::new();
+                if skim::items(array, |part| parts.push(part)) {
+                    for part in parts {
+                        if let Value::Object(object) = part {
+                            self.take(py, object)?;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A piece of a stream of server-sent events; lines longer than `most` bytes are passed over.
+    fn feed(&mut self, data: &Bound<'_, PyBytes>, most: usize) -> PyResult<()> {
+        let mut lines = std::mem::take(&mut self.lines);
+        let mut done = Ok(());
+        lines.feed(data.as_bytes(), most, |event| {
+            if done.is_ok() {
+                done = self.event(data.py(), event);
+            }
+        });
+        self.lines = lines;
+        done
+    }
+}
+
+impl Answer {
+    /// The data of one server-sent event.
+    fn event(&mut self, py: Python<'_>, event: &[u8]) -> PyResult<()> {
+        let settled = self.response_id.is_some() && self.model.is_some();
+        if settled && !skim::may_matter(event) {
+            return Ok(());
+        }
+        if event == b"[DONE]" {
+            self.done = true;
+        } else if let Some(Value::Object(object)) = skim::document(event)
+            && self.take(py, object)?
+            && skim::is_end(event)
+        {
+            self.done = true;
+        }
+        Ok(())
+    }
+
+    /// An object that tells of the answer, or has another in it that does; whether it is whole.
+    fn take(&mut self, py: Python<'_>, object: &[u8]) -> PyResult<bool> {
+        let (mut members, mut inner) = (Members::default(), SmallVec::<[_; 1]>::new());
+        let whole = skim::members(object, |name, value| match (name, value) {
+            // OpenAI's responses, Anthropic's `message_start`.
+            (b"response" | b"message", Value::Object(object)) => inner.push((name, object)),
+            _ => members.note(name, value),
+        });
+        if !whole {
+            return Ok(false);
+        }
+        for (name, object) in inner {
+            let mut members = Members::default();
+            if skim::members(object, |name, value| members.note(name, value)) {
+                // At its beginning Anthropic counts the first token of the answer only.
+                self.take_part(py, &members, name == b"message")?;
+            }
+        }
+        self.take_part(py, &members, false)?;
+        Ok(true)
+    }
+
+    fn take_part(
+        &mut self,
+        py: Python<'_>,
+        members: &Members<'_>,
+        beginning: bool,
+    ) -> PyResult<()> {
+        if self.response_id.is_none() {
+            self.response_id = text(py, members.id).or_else(|| text(py, members.other_id));
+        }
+        if self.model.is_none() {
+            self.model = text(py, members.model).or_else(|| text(py, members.other_model));
+        }
+        if let Some(Value::Object(usage)) = members.usage_of_gemini {
+            self.take_usage(py, usage, true)?;
+        } else if let Some(Value::Object(usage)) = members.usage {
+            let counted = self.output_tokens(py)?;
+            self.take_usage(py, usage, false)?;
+            if beginning && let Some(usage) = &self.usage {
+                let name = intern!(py, "output_tokens");
+                match counted {
+                    Some(counted) => usage.bind(py).set_item(name, counted)?,
+                    None if usage.bind(py).contains(name)? => usage.bind(py).del_item(name)?,
+                    None => {}
                 }
             }
-            Ok(whole.then(|| answers.into_any()))
         }
-        _ => Ok(None),
+        if let Some(Value::Object(error)) = members.error {
+            self.error = Some(code_of(py, error)?);
+        }
+        Ok(())
     }
+
+    fn output_tokens<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match &self.usage {
+            Some(usage) => usage.bind(py).get_item(intern!(py, "output_tokens")),
+            None => Ok(None),
+        }
+    }
+
+    /// Adds what is known now to what was known before.
+    fn take_usage(&mut self, py: Python<'_>, object: &[u8], gemini: bool) -> PyResult<()> {
+        let usage = match &self.usage {
+            Some(usage) => usage.bind(py).copy()?,
+            None => PyDict::new(py),
+        };
+        let found = converted(py, Value::Object(object), 0)?;
+        let found = found.cast::<PyDict>()?;
+        if gemini {
+            let get = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+                Ok(found.get_item(name)?.filter(|value| !value.is_none()))
+            };
+            let thoughts = get("thoughtsTokenCount")?;
+            let candidates = get("candidatesTokenCount")?;
+            let completion = match (&candidates, &thoughts) {
+                (Some(candidates), Some(thoughts)) => candidates.add(thoughts).ok(),
+                _ => candidates,
+            };
+            for (name, value) in [
+                ("prompt", get("promptTokenCount")?),
+                ("completion", completion),
+                ("total", get("totalTokenCount")?),
+                ("cached", get("cachedContentTokenCount")?),
+                ("reasoning", thoughts),
+            ] {
+                if let Some(value) = value {
+                    usage.set_item(name, value)?;
+                }
+            }
+        } else {
+            for (name, value) in found {
+                if !value.is_none() {
+                    usage.set_item(name, value)?;
+                }
+            }
+        }
+        self.usage = Some(usage.unbind());
+        Ok(())
+    }
+}
+
+/// The members that tell of an answer.
+#[derive(Default)]
+struct Members<'a> {
+    id: Option<Value<'a>>,
+    model: Option<Value<'a>>,
+    usage: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+    other_id: Option<Value<'a>>,
+    other_model: Option<Value<'a>>,
+    usage_of_gemini: Option<Value<'a>>,
+}
+
+impl<'a> Members<'a> {
+    fn note(&mut self, name: &[u8], value: Value<'a>) {
+        let place = match name {
+            b"id" => &mut self.id,
+            b"model" => &mut self.model,
+            b"usage" => &mut self.usage,
+            b"error" => &mut self.error,
+            b"responseId" => &mut self.other_id,
+            b"modelVersion" => &mut self.other_model,
+            b"usageMetadata" => &mut self.usage_of_gemini,
+            _ => return,
+        };
+        *place = Some(value);
+    }
+}
+
+/// What an error object has as `code`, `type` or `status`.
+fn code_of(py: Python<'_>, error: &[u8]) -> PyResult<Py<PyString>> {
+    let error = converted(py, Value::Object(error), 0)?;
+    let error = error.cast::<PyDict>()?;
+    for name in ["code", "type", "status"] {
+        if let Some(code) = error.get_item(name)?
+            && code.is_truthy()?
+        {
+            let code = code.str()?.to_string_lossy().into_owned();
+            let code: String = code.chars().take(MOST_CODE).collect();
+            return Ok(PyString::new(py, &code).unbind());
+        }
+    }
+    Ok(intern!(py, "error").clone().unbind())
 }
 
 /// The text that a request's body has as its `model`.
@@ -102,30 +304,14 @@ pub fn header_values<'py>(
     PyTuple::new(py, values)
 }
 
-fn taken<'py>(py: Python<'py>, object: &[u8], outer: bool) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let found = PyDict::new(py);
-    let mut done = Ok(());
-    let whole = skim::members(object, |name, value| {
-        let put = || -> PyResult<()> {
-            if TAKEN.contains(&name) {
-                let key = PyString::intern(py, &String::from_utf8_lossy(name));
-                return found.set_item(key, converted(py, value, 0)?);
-            }
-            if outer
-                && OUTER.contains(&name)
-                && let Value::Object(inner) = value
-                && let Some(inner) = taken(py, inner, false)?
-            {
-                found.set_item(PyString::intern(py, &String::from_utf8_lossy(name)), inner)?;
-            }
-            Ok(())
-        };
-        if done.is_ok() {
-            done = put();
+/// A text that is not empty.
+fn text(py: Python<'_>, value: Option<Value<'_>>) -> Option<Py<PyString>> {
+    match value? {
+        Value::Text(text, escaped) if !text.is_empty() => {
+            string(py, text, escaped).map(Bound::unbind)
         }
-    });
-    done?;
-    Ok(whole.then_some(found))
+        _ => None,
+    }
 }
 
 /// The value as Python has it; what is damaged, or too deep, as `None`.
@@ -139,22 +325,27 @@ fn converted<'py>(py: Python<'py>, value: Value<'_>, depth: usize) -> PyResult<B
         Value::Object(_) | Value::Array(_) if depth == DEEPEST => none(),
         Value::Object(object) => {
             let dict = PyDict::new(py);
-            let mut pairs = Vec::new();
-            skim::members(object, |name, value| pairs.push((name, value)));
-            for (name, value) in pairs {
-                if let Some(name) = string(py, name, name.contains(&b'\\')) {
-                    dict.set_item(name, converted(py, value, depth + 1)?)?;
+            let mut done = Ok(());
+            skim::members(object, |name, value| {
+                if let Some(name) = string(py, name, name.contains(&b'\\'))
+                    && done.is_ok()
+                {
+                    done = converted(py, value, depth + 1)
+                        .and_then(|value| dict.set_item(name, value));
                 }
-            }
+            });
+            done?;
             dict.into_any()
         }
         Value::Array(array) => {
-            let mut values = Vec::new();
-            skim::items(array, |value| values.push(value));
             let list = PyList::empty(py);
-            for value in values {
-                list.append(converted(py, value, depth + 1)?)?;
-            }
+            let mut done = Ok(());
+            skim::items(array, |value| {
+                if done.is_ok() {
+                    done = converted(py, value, depth + 1).and_then(|value| list.append(value));
+                }
+            });
+            done?;
             list.into_any()
         }
     })
@@ -187,40 +378,4 @@ fn number<'py>(py: Python<'py>, word: &[u8]) -> PyResult<Option<Bound<'py, PyAny
         Ok(number) => Some(number.into_pyobject(py)?.into_any()),
         Err(_) => None,
     })
-}
-
-/// The data of server-sent events, found in pieces of a stream as they come.
-#[pyclass(module = "logspool._core")]
-pub struct Events {
-    lines: Lines,
-    most: usize,
-}
-
-#[pymethods]
-impl Events {
-    /// Lines longer than `most` bytes are passed over.
-    #[new]
-    #[pyo3(signature = (most=1 << 20))]
-    fn new(most: usize) -> Self {
-        let lines = Lines::default();
-        Self { lines, most }
-    }
-
-    /// The data of each event line that ends in this piece; with `settled` only of those that may say more than a piece of text does.
-    #[pyo3(signature = (data, settled=false))]
-    fn feed<'py>(
-        &mut self,
-        data: &Bound<'py, PyBytes>,
-        settled: bool,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let py = data.py();
-        let found = PyList::empty(py);
-        let mut done = Ok(());
-        self.lines.feed(data.as_bytes(), self.most, |event| {
-            if done.is_ok() && (!settled || skim::may_matter(event)) {
-                done = found.append(PyBytes::new(py, event));
-            }
-        });
-        done.map(|()| found)
-    }
 }

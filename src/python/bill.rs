@@ -1,5 +1,7 @@
 //! Tokens and cost of a call, from whatever shape the caller or the provider gives them in.
 
+use std::sync::OnceLock;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -91,12 +93,7 @@ pub fn bill<'py>(
         pricing: pricing.as_ref().map(Bound::as_borrowed),
         ..CostCall::default()
     };
-    let encoder = Encoder::new(
-        py,
-        Names::get(py)?,
-        BILL_LIMITS,
-        Verdicts::of("bill", None, KeyLimits::default()),
-    );
+    let encoder = Encoder::new(py, Names::get(py)?, BILL_LIMITS, verdicts());
     let bill = encoder.bill(&call);
     let mut out = Vec::new();
     // Without an end there is nothing that could be too long.
@@ -109,26 +106,13 @@ pub fn bill<'py>(
     Ok(PyBytes::new(py, &out))
 }
 
-/// What `log_cost` makes of these arguments: tokens and cost, with the values as they are.
-#[pyfunction]
-pub fn bill_fields<'py>(
-    usage: &Bound<'py, PyAny>,
-    model: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
-    let py = usage.py();
-    let known = |value: &Bound<'py, PyAny>| !value.is_none();
-    let call = CostCall {
-        usage: Some(usage.as_borrowed()).filter(|usage| known(usage)),
-        model: Some(model.as_borrowed()).filter(|model| known(model)),
-        ..CostCall::default()
-    };
-    let encoder = Encoder::new(
-        py,
-        Names::get(py)?,
-        BILL_LIMITS,
-        Verdicts::of("bill", None, KeyLimits::default()),
-    );
-    let bill = encoder.bill(&call);
+/// The bill of a call, and its tokens and cost as dicts, with the values as they are.
+pub(super) fn made<'py>(
+    py: Python<'py>,
+    call: &CostCall<'_, 'py>,
+) -> PyResult<(Bill<'py>, Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    let encoder = Encoder::new(py, Names::get(py)?, BILL_LIMITS, verdicts());
+    let bill = encoder.bill(call);
     encoder.finish();
     let none = py.None().into_bound(py);
     let or_none = |value: &Value<'py>| value.as_deref().unwrap_or(&none).to_owned();
@@ -161,7 +145,13 @@ pub fn bill_fields<'py>(
         None => cost.set_item(intern!(py, "currency"), intern!(py, "USD"))?,
     }
     cost.set_item(intern!(py, "source"), bill.source)?;
-    Ok((tokens, cost))
+    Ok((bill, tokens, cost))
+}
+
+/// Of a bill every member is shown.
+fn verdicts() -> &'static Verdicts {
+    static VERDICTS: OnceLock<&Verdicts> = OnceLock::new();
+    VERDICTS.get_or_init(|| Verdicts::of("bill", None, KeyLimits::default()))
 }
 
 const BILL_LIMITS: Limits = Limits {

@@ -73,9 +73,9 @@ mod _core {
     }
 
     #[pymodule_export]
-    use super::answers::{Events, answer_members, asked_model, header_values};
+    use super::answers::{Answer, asked_model, header_values};
     #[pymodule_export]
-    use super::bill::{bill, bill_fields};
+    use super::bill::bill;
     #[pymodule_export]
     use super::command::main;
     #[pymodule_export]
@@ -85,7 +85,9 @@ mod _core {
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
-    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher};
+    use super::ledger::{
+        bill_http_call, encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher,
+    };
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]

@@ -6,8 +6,6 @@ import functools
 import sys
 import zlib
 
-from logspool._core import Events
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 #: A longer line of an event stream is passed over: bytes.
 MOST_LINE = 1 << 20
-#: A body that is not an event stream is kept for its usage up to this long: bytes.
+#: A body that is not an event stream is kept up to this long; of a longer one only the usage is looked for: bytes.
 MOST_BODY = 1 << 20
 
 
@@ -52,7 +50,7 @@ class Look:
         answer = call.answer
         self._call, self._answer = call, answer
         self._decoder = decoder(name, encodings) if encodings else None
-        self._events = Events(MOST_LINE) if answer is not None and call.streamed else None
+        self._streamed = answer is not None and call.streamed
         self._kept: list[bytes] | None = [] if answer is not None and not call.streamed else None
         self._size = 0
         self._shown = call.settings.bodies
@@ -66,9 +64,8 @@ class Look:
             data = bytes(raw) if self._decoder is None else self._decoder.decode(raw)
             if self._shown:
                 self._call.excerpt(data)
-            if self._events is not None and self._answer is not None:
-                for event in self._events.feed(data, self._answer.settled):
-                    self._answer.event(event)
+            if self._streamed and self._answer is not None:
+                self._answer.feed(data, MOST_LINE)
             elif self._kept is not None:
                 self._size += len(data)
                 if self._size <= MOST_BODY:
@@ -84,7 +81,7 @@ class Look:
         """The body has ended, or will not be read on."""
         if self._kept and self._answer is not None:
             kept, self._kept = self._kept, None
-            self._answer.body(b"".join(kept))
+            self._answer.body(b"".join(kept), MOST_BODY)
 
 
 def sync_body(base: type) -> type:

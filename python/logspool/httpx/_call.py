@@ -9,10 +9,10 @@ import re
 import secrets
 import time
 
-from logspool._core import Events, bill_fields, header_values, log_cost
+from logspool._core import Answer, asked_model, bill_http_call, header_values
 from logspool.context import _variable
-from logspool.httpx._body import Look, stream_of
-from logspool.httpx._providers import Answer, asked_model
+from logspool.httpx._body import MOST_BODY, MOST_LINE, Look, stream_of
+from logspool.httpx._providers import model_in_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,10 +145,9 @@ class Call:
             self.excerpt(content)
         if self.answer is not None:
             if self.streamed:
-                for event in Events().feed(content + b"\n"):
-                    self.answer.event(event)
+                self.answer.feed(content + b"\n", MOST_LINE)
             else:
-                self.answer.body(content)
+                self.answer.body(content, MOST_BODY)
 
     def broke(self, error: BaseException) -> None:
         """The body ended in an exception."""
@@ -240,20 +239,9 @@ class Call:
         if self.settings.bodies:
             self._tell_bodies(fields)
         if answer is not None:
-            model = asked_model(_content(request), request.url.path) or answer.model
-            if self.tier is None and model is not None:
-                self.tier = self.settings.tiers.get(model)
-            if answer.response_id is None:
-                answer.response_id = self.head[2]
-            fields["provider"], fields["model"], fields["tier_id"] = self.provider, model, self.tier
-            fields["tokens"], fields["cost"] = bill_fields(answer.usage, model)
-            fields["response_id"] = answer.response_id
-        try:
-            said = outcome if status is None or outcome not in ("ok", "http_error") else status
-            _logger.log(level, "%s %s: %s in %.1f ms", request.method, url, said, took / 1e6, extra=fields)
-        finally:
-            if answer is not None and self.settings.costs:
-                self._bill(fields, answer, outcome)
+            self._tell_model(fields, answer, outcome)
+        said = outcome if status is None or outcome not in ("ok", "http_error") else status
+        _logger.log(level, "%s %s: %s in %.1f ms", fields["method"], url, said, took / 1e6, extra=fields)
 
     def _tell_error(self, fields: dict[str, Any]) -> None:
         if self.error is not None:
@@ -271,23 +259,21 @@ class Call:
         if self._response_body:
             fields["response_body"] = _cut(bytes(self._response_body), self.settings.body_characters)
 
-    def _bill(self, fields: dict[str, Any], answer: Answer, outcome: str) -> None:
-        model = fields["model"]
-        if answer.usage is None:
-            paid = outcome in ("ok", "closed") or self.settings.costs == "all"
-            if model is None or fields["method"] != "POST" or not paid:
-                return
-        log_cost(
-            self.tier,
-            model,
-            usage=answer.usage,
-            latency_ms=fields["latency_ms"],
-            http_status=fields["http_status"],
-            request_id=self.request_id,
-            response_id=answer.response_id,
-            provider=self.provider,
-            task=self.task,
-        )
+    def _tell_model(self, fields: dict[str, Any], answer: Answer, outcome: str) -> None:
+        """What is known of the answer; and its cost record, where one is wanted."""
+        url, usage, costs = self.request.url, answer.usage, self.settings.costs
+        model = model_in_path(url.path) if b":" in url.raw_path else None
+        if model is None:
+            content = _content(self.request)
+            model = (asked_model(content) if content else None) or answer.model
+        if self.tier is None and model is not None:
+            self.tier = self.settings.tiers.get(model)
+        fields["provider"], fields["model"], fields["tier_id"] = self.provider, model, self.tier
+        fields["response_id"] = answer.response_id or self.head[2]
+        if usage is None and costs:
+            paid = outcome in ("ok", "closed") or costs == "all"
+            costs = paid and model is not None and fields["method"] == "POST"
+        bill_http_call(fields, usage, self.task, bool(costs))
 
 
 def identify(request: Any, settings: Settings, bound: object) -> tuple[str | None, str | None]:

@@ -1,11 +1,8 @@
-"""Which hosts are providers of language models, and what their answers say: id, model, usage."""
+"""Which hosts are providers of language models."""
 
 from __future__ import annotations
 
-import json
 import re
-
-from logspool import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,13 +27,10 @@ PROVIDERS = {
     "api.x.ai": "xai",
 }
 
-#: Of longer bodies only the usage is looked for: bytes.
-MOST = 1 << 20
 
 #: So many addresses' beginnings are remembered.
 MOST_PLACES = 256
 
-_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 _MODEL_IN_PATH = re.compile(r"/models/([^/:]+):\w+$")
 
 
@@ -73,104 +67,7 @@ class Hosts:
         return found
 
 
-def asked_model(content: bytes | None, path: str) -> str | None:
-    """The model that a request asks for."""
-    if ":" in path and (in_path := _MODEL_IN_PATH.search(path)):
-        return in_path[1]
-    return _core.asked_model(content) if content else None
-
-
-class Answer:
-    """What the answer of a provider says, taken from it piece by piece."""
-
-    __slots__ = ("done", "error", "model", "response_id", "usage")
-
-    def __init__(self) -> None:
-        self.response_id: str | None = None
-        self.model: str | None = None
-        self.usage: dict[str, Any] | None = None
-        self.error: str | None = None
-        self.done = False
-
-    def body(self, content: bytes) -> None:
-        """A whole body."""
-        if len(content) > MOST:
-            self._search(content)
-            return
-        data = _core.answer_members(content)
-        if isinstance(data, list):  # Gemini streams a list.
-            for part in data:
-                self._take(part)
-        elif data is not None:
-            self._take(data)
-
-    def event(self, data: bytes) -> None:
-        """The data of one server-sent event."""
-        if data == b"[DONE]":
-            self.done = True
-            return
-        found = _core.answer_members(data)
-        if not isinstance(found, dict):
-            return
-        self._take(found)
-        if b'"message_stop"' in data or b'"response.completed"' in data:
-            self.done = True
-
-    @property
-    def settled(self) -> bool:
-        """Whether events with no more than a piece of the text say nothing new."""
-        return self.response_id is not None and self.model is not None
-
-    def _take(self, data: dict[str, Any]) -> None:
-        if "response" in data:  # OpenAI's responses
-            self._part(data["response"])
-        if "message" in data:  # Anthropic's message_start
-            inner = data["message"]
-            if isinstance(inner.get("usage"), dict):
-                # At its beginning Anthropic counts the first token of the answer only.
-                inner = {**inner, "usage": {**inner["usage"], "output_tokens": None}}
-            self._part(inner)
-        self._part(data)
-
-    def _part(self, data: dict[str, Any]) -> None:
-        if self.response_id is None:
-            self.response_id = _text(data.get("id")) or _text(data.get("responseId"))
-        if self.model is None:
-            self.model = _text(data.get("model")) or _text(data.get("modelVersion"))
-        usage, error = data.get("usage"), data.get("error")
-        if isinstance(data.get("usageMetadata"), dict):
-            usage = _of_gemini(data["usageMetadata"])
-        if isinstance(usage, dict):
-            known = {name: value for name, value in usage.items() if value is not None}
-            self.usage = known if self.usage is None else {**self.usage, **known}
-        if isinstance(error, dict):
-            code = error.get("code") or error.get("type") or error.get("status")
-            self.error = str(code)[:100] if code is not None else "error"
-
-    def _search(self, content: bytes) -> None:
-        """The usage of a body too long to be parsed: it mostly stands near the end."""
-        places = list(_USAGE.finditer(content))
-        if not places:
-            return
-        text = content[places[-1].start() :].decode(errors="replace")
-        try:
-            usage, _ = json.JSONDecoder().raw_decode(text, text.index("{"))
-        except ValueError:
-            return
-        name = "usageMetadata" if text.startswith('"usageM') else "usage"
-        self._part({name: usage})
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _of_gemini(usage: dict[str, Any]) -> dict[str, Any]:
-    thoughts, candidates = usage.get("thoughtsTokenCount"), usage.get("candidatesTokenCount")
-    return {
-        "prompt": usage.get("promptTokenCount"),
-        "completion": candidates if thoughts is None or candidates is None else candidates + thoughts,
-        "total": usage.get("totalTokenCount"),
-        "cached": usage.get("cachedContentTokenCount"),
-        "reasoning": thoughts,
-    }
+def model_in_path(path: str) -> str | None:
+    """The model that an address names, as Gemini's do."""
+    found = _MODEL_IN_PATH.search(path)
+    return found[1] if found else None
