@@ -159,8 +159,8 @@ class Answer:
     def body(self, data: bytes, most: int) -> None:
         """A whole body. Of one longer than `most` bytes only the usage is looked for, from its end on."""
 
-    def feed(self, data: bytes, most: int) -> None:
-        """A piece of a stream of server-sent events; lines longer than `most` bytes are passed over."""
+    def feed(self, data: bytes) -> None:
+        """A piece of a stream of server-sent events; lines longer than 1 MiB are passed over."""
 
 def set_prices(lookup: Callable[[Any], Mapping[str, Any] | None] | None) -> None:
     """Set what is asked for a model's prices, where neither the caller nor the provider says what a call cost."""

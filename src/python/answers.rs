@@ -10,6 +10,8 @@ use crate::skim::{self, Lines, Value};
 
 /// Deeper values are taken for null.
 const DEEPEST: usize = 16;
+/// A longer line of an event stream is passed over.
+const MOST_LINE: usize = 1 << 20;
 /// Characters of an error's code.
 const MOST_CODE: usize = 100;
 
@@ -69,11 +71,11 @@ impl Answer {
         }
     }
 
-    /// A piece of a stream of server-sent events; lines longer than `most` bytes are passed over.
-    fn feed(&mut self, data: &Bound<'_, PyBytes>, most: usize) -> PyResult<()> {
+    /// A piece of a stream of server-sent events; lines longer than [`MOST_LINE`] bytes are passed over.
+    fn feed(&mut self, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let mut lines = std::mem::take(&mut self.lines);
         let mut done = Ok(());
-        lines.feed(data.as_bytes(), most, |event| {
+        lines.feed(data.as_bytes(), MOST_LINE, |event| {
             if done.is_ok() {
                 done = self.event(data.py(), event);
             }

@@ -162,6 +162,18 @@ def test_the_bound_request_id_is_sent_and_a_header_of_the_callers_stays(
     assert new["request_id"].startswith("req_")
 
 
+def test_a_bound_id_that_no_header_can_have_is_not_sent(server: Loopback, log: Log) -> None:  # req 48
+    odd = ["", "a b", "é", "x" * 129, "tab\t", "del\x7f", 7]
+    with logspool.httpx.instrument(httpx.Client()) as client:
+        for bound in (*odd, "!~", "x" * 128):
+            with logspool.bound(request_id=bound):
+                client.get(f"{server.url}/json")
+    calls = [call["request_id"] for call in log.calls()]
+    assert server.ids()[-len(calls) :] == calls
+    assert all(request_id.startswith("req_") for request_id in calls[: len(odd)])
+    assert calls[len(odd) :] == ["!~", "x" * 128]
+
+
 def test_a_request_that_is_sent_again_has_an_id_of_its_own(kind: Kind, server: Loopback, log: Log) -> None:  # req 48
     def work(client: Any) -> Any:
         request = client.build_request("GET", f"{server.url}/json")
@@ -572,16 +584,16 @@ def test_an_answer_says_the_same_wherever_its_stream_is_cut(stream: str) -> None
     from logspool._core import Answer
 
     content, whole = STREAMS[stream], Answer()
-    whole.feed(content, 1 << 20)
+    whole.feed(content)
     assert whole.response_id or whole.error
     for size in (1, 2, 3, 7, 64):
         answer = Answer()
         for at in range(0, len(content), size):
-            answer.feed(content[at : at + size], 1 << 20)
+            answer.feed(content[at : at + size])
         assert what_it_says(answer) == what_it_says(whole)
     passed = Answer()
-    for piece in (b"data: {" + b" " * 100, b" ", b'"id": "long"}\n', b'data: {"id": "after"}\n\n'):
-        passed.feed(piece, 100)
+    for piece in (b"data: {" + b" " * (1 << 20), b" ", b'"id": "long"}\n', b'data: {"id": "after"}\n\n'):
+        passed.feed(piece)
     assert passed.response_id == "after"
 
 
@@ -617,7 +629,7 @@ def test_a_long_body_and_a_long_request_are_understood_too() -> None:
     ):
         assert asked_model(odd) is None
         answer.body(odd, 1 << 20)
-        answer.feed(b"data: " + odd + b"\n", 1 << 20)
+        answer.feed(b"data: " + odd + b"\n")
     assert what_it_says(answer) == before
 
 

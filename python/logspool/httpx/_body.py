@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from logspool.httpx._call import Call
 
-#: A longer line of an event stream is passed over: bytes.
-MOST_LINE = 1 << 20
 #: A body that is not an event stream is kept up to this long; of a longer one only the usage is looked for: bytes.
 MOST_BODY = 1 << 20
 
@@ -65,7 +63,7 @@ class Look:
             if self._shown:
                 self._call.excerpt(data)
             if self._streamed and self._answer is not None:
-                self._answer.feed(data, MOST_LINE)
+                self._answer.feed(data)
             elif self._kept is not None:
                 self._size += len(data)
                 if self._size <= MOST_BODY:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import re
-import secrets
 import time
 
 from logspool._core import Answer, asked_model, bill_http_call, header_values
 from logspool.context import _variable
-from logspool.httpx._body import MOST_BODY, MOST_LINE, Look, stream_of
+from logspool.httpx._body import MOST_BODY, Look, stream_of
 from logspool.httpx._providers import model_in_path
 
 TYPE_CHECKING = False
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("logspool.http")
 
-_SENDABLE = re.compile(r"[\x21-\x7e]{1,128}")
+#: Characters of a bound request id that is sent.
+MOST_ID = 128
 #: What is read of a request's headers.
 _SENT = (b"x-request-id", b"x-stainless-retry-count")
 #: What is read of a response's: at the end those in which servers tell their own id of a request.
@@ -55,9 +56,6 @@ _OURS = "logspool.request_id"
 
 def clean(url: Any, beginning: str) -> str:
     """The address without user, password and fragment, and with the values of harmless parameters only."""
-    path: bytes = url.raw_path
-    if b"%" not in path and b"?" not in path:
-        return beginning + path.decode("ascii", "replace")
     if not url.query:
         return f"{beginning}{url.path}"
     query = "&".join(
@@ -145,7 +143,7 @@ class Call:
             self.excerpt(content)
         if self.answer is not None:
             if self.streamed:
-                self.answer.feed(content + b"\n", MOST_LINE)
+                self.answer.feed(content + b"\n")
             else:
                 self.answer.body(content, MOST_BODY)
 
@@ -199,20 +197,34 @@ class Call:
             return "http_error"
         if answer is not None and answer.error is not None:
             return "provider_error"
-        if self.exhausted or (answer is not None and (answer.done or (answer.usage is not None and self.streamed))):
+        if answer is not None and (answer.done or (answer.usage is not None and self.streamed)):
             return "ok"
         return "closed"
 
     def _record(self, ended: int) -> None:
-        outcome, request, response, answer = self._outcome(), self.request, self.response, self.answer
-        if self.error is not None:
-            level = logging.ERROR
-        else:
-            level = logging.WARNING if outcome in ("http_error", "provider_error") else logging.INFO
+        # A call is rare, and finds the processor's caches cold: each function and object that is touched on the usual way counts.
+        request, response, answer, error = self.request, self.response, self.answer, self.error
+        status = None if response is None else response.status_code
+        outcome, level = "ok", logging.INFO
+        if (
+            error is not None
+            or status is None
+            or status >= 400
+            or not self.exhausted
+            or (answer is not None and answer.error is not None)
+        ):
+            outcome = self._outcome()
+            if error is not None:
+                level = logging.ERROR
+            elif outcome in ("http_error", "provider_error"):
+                level = logging.WARNING
         if (answer is None or not self.settings.costs) and not _logger.isEnabledFor(level):
             return
-        status = None if response is None else response.status_code
-        url = clean(request.url, self.beginning)
+        path: bytes = request.url.raw_path
+        if b"%" in path or b"?" in path:
+            url = clean(request.url, self.beginning)
+        else:
+            url = self.beginning + path.decode("ascii", "replace")
         took = ended - self.started
         fields: dict[str, Any] = {
             "event": "http_call" if answer is None else "openrouter_request",
@@ -234,12 +246,12 @@ class Call:
             theirs = one or two or three or four or five
             if theirs and theirs != self.request_id:
                 fields["upstream_request_id"] = theirs
-        if self.error is not None or (answer is not None and answer.error is not None):
+        if level != logging.INFO:
             self._tell_error(fields)
         if self.settings.bodies:
             self._tell_bodies(fields)
         if answer is not None:
-            self._tell_model(fields, answer, outcome)
+            self._tell_model(fields, answer, path)
         said = outcome if status is None or outcome not in ("ok", "http_error") else status
         _logger.log(level, "%s %s: %s in %.1f ms", fields["method"], url, said, took / 1e6, extra=fields)
 
@@ -249,7 +261,7 @@ class Call:
             said = str(self.error)[:_ERROR_CHARACTERS]
             if said:
                 fields["error_message"] = said
-        elif self.answer is not None:
+        elif self.answer is not None and self.answer.error is not None:
             fields["error"] = self.answer.error
 
     def _tell_bodies(self, fields: dict[str, Any]) -> None:
@@ -259,10 +271,10 @@ class Call:
         if self._response_body:
             fields["response_body"] = _cut(bytes(self._response_body), self.settings.body_characters)
 
-    def _tell_model(self, fields: dict[str, Any], answer: Answer, outcome: str) -> None:
+    def _tell_model(self, fields: dict[str, Any], answer: Answer, path: bytes) -> None:
         """What is known of the answer; and its cost record, where one is wanted."""
-        url, usage, costs = self.request.url, answer.usage, self.settings.costs
-        model = model_in_path(url.path) if b":" in url.raw_path else None
+        usage, costs = answer.usage, self.settings.costs
+        model = model_in_path(self.request.url.path) if b":" in path else None
         if model is None:
             content = _content(self.request)
             model = (asked_model(content) if content else None) or answer.model
@@ -271,7 +283,7 @@ class Call:
         fields["provider"], fields["model"], fields["tier_id"] = self.provider, model, self.tier
         fields["response_id"] = answer.response_id or self.head[2]
         if usage is None and costs:
-            paid = outcome in ("ok", "closed") or costs == "all"
+            paid = costs == "all" or fields["outcome"] in ("ok", "closed")
             costs = paid and model is not None and fields["method"] == "POST"
         bill_http_call(fields, usage, self.task, bool(costs))
 
@@ -285,8 +297,15 @@ def identify(request: Any, settings: Settings, bound: object) -> tuple[str | Non
         return given, retries
     if not settings.send_request_id:
         return bound if isinstance(bound, str) else None, retries
-    usable = isinstance(bound, str) and _SENDABLE.fullmatch(bound) is not None
-    made = str(bound) if usable else f"req_{secrets.token_hex(8)}"
+    # What can stand in a header: visible characters.
+    usable = (
+        isinstance(bound, str)
+        and bound.isascii()
+        and bound.isprintable()
+        and 0 < len(bound) <= MOST_ID
+        and " " not in bound
+    )
+    made = str(bound) if usable else f"req_{os.urandom(8).hex()}"
     headers["X-Request-ID"] = extensions[_OURS] = made
     return made, retries
 
