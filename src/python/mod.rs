@@ -2,6 +2,7 @@
 //! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
 //! [`config_file`] reads configuration files, [`command`] is the `logspool` command's entry.
 
+mod answers;
 mod attach;
 mod attempts;
 mod bill;
@@ -73,6 +74,8 @@ mod _core {
     }
 
     #[pymodule_export]
+    use super::answers::{Answer, asked_model, header_values};
+    #[pymodule_export]
     use super::bill::bill;
     #[pymodule_export]
     use super::command::main;
@@ -85,7 +88,9 @@ mod _core {
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
-    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher};
+    use super::ledger::{
+        bill_http_call, encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher,
+    };
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]
