@@ -201,7 +201,7 @@ class Call:
         error, answer = self.error, self.answer
         if error is not None:
             names = {cls.__name__ for cls in type(error).__mro__}
-            if isinstance(error, asyncio.CancelledError) or "Cancelled" in names:
+            if isinstance(error, (asyncio.CancelledError, GeneratorExit)) or "Cancelled" in names:
                 return "cancelled"
             if "TimeoutException" in names or isinstance(error, TimeoutError):
                 return "timeout"
