@@ -23,11 +23,11 @@ fn exact(text: &str, mut error: Unreadable) -> Unreadable {
         .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
         .collect();
     let at = error.line.saturating_sub(1);
-    if error.reason.contains("tab") {
+    if error.reason.contains("found a tab") {
         let begins_with_tab = |line: &&str| line.trim_start_matches(' ').starts_with('\t');
         let offset = lines
             .get(at..)
-            .and_then(|rest| rest.iter().position(|line| begins_with_tab(line)));
+            .and_then(|rest| rest.iter().position(begins_with_tab));
         error.line += offset.unwrap_or(0);
     } else if error.reason.starts_with("simple key") {
         let says_something =
@@ -35,8 +35,8 @@ fn exact(text: &str, mut error: Unreadable) -> Unreadable {
         let before = lines
             .get(..at)
             .and_then(|all| all.iter().rposition(says_something));
-        error.line = before.map_or(error.line, |found| found + 1);
-        error.reason = "expected a name, a colon and a value".to_owned();
+        let line = before.map_or(error.line, |found| found + 1);
+        return Unreadable::new(line, "expected a name, a colon and a value");
     }
     error
 }
