@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import logging.config
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 from logfiles import DEADLINE_SECONDS, eventually, records
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from webapps import serving
 
 import logspool
@@ -165,6 +167,41 @@ def test_a_send_that_says_that_the_client_is_gone_is_no_failure(logged: Log, let
 
     with pytest.raises(BrokenPipeError if let_through else Gone):
         called(asgi.Middleware(app), {}, send)
+    (completed,) = logged.of("request.completed")
+    assert (completed["level"], completed["fields"]["disconnected"]) == ("INFO", True)
+    assert "exception" not in completed
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_client_that_closes_a_websocket_is_no_failure_where_nobody_catches_that(logged: Log, fails: bool) -> None:
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            while True:
+                await socket.send_text(await socket.receive_text())
+        finally:
+            if fails:
+                raise LookupError("of the application's own")
+
+    app = asgi.Middleware(Starlette(routes=[WebSocketRoute("/talk", talk)]))
+    with contextlib.suppress(WebSocketDisconnect, LookupError), TestClient(app).websocket_connect("/talk") as client:
+        client.send_text("hi")
+        assert client.receive_text() == "hi"
+    (closed,) = logged.of("websocket.closed")
+    assert (closed["level"], "exception" in closed) == (("ERROR", True) if fails else ("INFO", False))
+    assert (closed["fields"]["code"], closed["fields"]["received"]) == (1000, 1)
+
+
+def test_a_client_that_goes_while_its_request_is_read_is_no_failure(logged: Log) -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def app(*connection: Any) -> None:
+        await Request(*connection).body()
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(asgi.Middleware(app)(scope, receive, receive))  # type: ignore[arg-type]
     (completed,) = logged.of("request.completed")
     assert (completed["level"], completed["fields"]["disconnected"]) == ("INFO", True)
     assert "exception" not in completed
