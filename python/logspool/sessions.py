@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from logspool._options import SpoolOptions
+    from logspool._options import FileOptions, RotatingOptions
 
 _HASHED = re.compile("-[0-9a-f]{12}$")
 
@@ -40,7 +40,8 @@ class SessionHandler(logging.Handler):
 
     The session is the record's `session_key` (another name with `key`): what the call passes in `extra`, else what is bound in the
     context. Records without one are not written here. At most `open_logs` files (1 to 48) are open; the one not used for longest is let
-    go, and opened again with its next record. `options` are SpoolHandler's. A key that is no file name is made one, with a hash behind it.
+    go, and opened again with its next record. `options` are SpoolHandler's, those of rotation included, but for `delay`: each file is
+    opened with its first record. A key that is no file name is made one, with a hash behind it.
 
     A record does no file I/O unless it opens its session's file. What was accepted survives SIGKILL. Raises TypeError or ValueError for a
     setting that is not allowed; a file that cannot be opened is reported by `handleError`, as logging does.
@@ -53,7 +54,7 @@ class SessionHandler(logging.Handler):
         key: str = "session_key",
         open_logs: int | str = 32,
         level: int | str = logging.NOTSET,
-        **options: Unpack[SpoolOptions],
+        **options: Unpack[RotatingOptions],
     ) -> None:
         _settings.reject_unknown(type(self).__name__, options, _settings.HANDLER_NAMES)
         # Checked now, not with the first session.
@@ -209,7 +210,7 @@ def debug_file(
     path: str | os.PathLike[str],
     *,
     level: int | str = logging.DEBUG,
-    **options: Unpack[SpoolOptions],
+    **options: Unpack[FileOptions],
 ) -> DebugFile:
     """Write everything that the loggers `prefix` and below log, from `level` on, to a file of its own.
 

@@ -17,6 +17,7 @@ mod entry;
 mod events;
 mod exception;
 mod fields;
+mod flush;
 mod fragments;
 mod handler;
 mod held;
@@ -80,6 +81,8 @@ mod _core {
     #[pymodule_export]
     use super::context::{Context, Tail};
     #[pymodule_export]
+    use super::flush::set_flush_watcher;
+    #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
     use super::ledger::{encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher};
@@ -89,12 +92,13 @@ mod _core {
     use super::mirror::one_line;
     #[pymodule_export]
     use super::module::{
-        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
+        LineEncoder, encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
+        write_kept,
     };
     #[pymodule_export]
     use super::prices::set_prices;
     #[pymodule_export]
-    use super::redaction::{redact_apply, redact_explain};
+    use super::redaction::{TextRedactor, redact_apply, redact_explain};
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

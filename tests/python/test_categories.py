@@ -219,6 +219,48 @@ def test_secrets_and_lengths(logs: Logs) -> None:  # req 33, 34
     assert len(tool["parameters"]) < 1040 and "(truncated, " in tool["parameters"]
 
 
+def holders_while_redacting(log: Callable[[], None], scrub: Any) -> int:
+    """How many references to the user's function there are more while a record is redacted than before it."""
+    log()  # what is made with the first record is made
+    scrub.most, before = 0, sys.getrefcount(scrub)
+    log()
+    assert scrub.most > 0
+    return int(scrub.most) - before
+
+
+class Scrub:
+    """A user's function among the rules, which counts its holders."""
+
+    most = 0
+
+    def __call__(self, text: str) -> str:
+        self.most = max(self.most, sys.getrefcount(self))
+        return text.replace("tiger", "*****")
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_rules_of_ones_own_are_made_once_not_with_each_record(
+    tmp_path: Path, logger: logging.Logger, console: bool
+) -> None:  # req 33
+    scrub = Scrub()
+    rules: Any = {"keys": ["shoe_size"], "patterns": {"badge": r"B-\d{5}"}, "functions": {"scrub": scrub}}
+    handler = logspool.SpoolHandler(tmp_path / "plain.jsonl", redact=rules)
+    logger.addHandler(handler)
+    ordinary = holders_while_redacting(lambda: logger.warning("tiger"), scrub)
+    setup_logging(tmp_path / "logs", console=console, redact=rules)
+    try:
+        security = get_logger("security")
+
+        def log() -> None:
+            security.log_event("login", "tiger B-12345", "open", False, "shoe_size=47")
+
+        assert holders_while_redacting(log, scrub) == ordinary
+        last = Logs(tmp_path / "logs").last("security")
+        assert (last["resource"], last["reason"]) == ("***** ***", "shoe_size=***")
+    finally:
+        _files.close()
+
+
 def test_every_character_is_one_json_line_that_says_the_same(logs: Logs) -> None:  # req 16, 35
     for first in (*range(0, 0x3000, 256), 0xD800, 0xDF00, 0xFE00, 0xFF00, 0x1F600, 0xE0000, 0xE0100, 0x10FF00):
         text = "".join(map(chr, range(first, first + 256)))
@@ -301,7 +343,8 @@ def test_files_rotate_are_compressed_and_private(tmp_path: Path) -> None:  # req
             get_logger("user").log_interaction(f"number {number}", "y" * 300)
         assert logspool.flush(DEADLINE_SECONDS)
         eventually(lambda: any((tmp_path / "logs").glob("user*.gz")), "a compressed segment")
-        assert len(segments(tmp_path / "logs" / FILES["user"])) == 3  # one is being written
+        # One is being written, two are kept.
+        eventually(lambda: len(segments(tmp_path / "logs" / FILES["user"])) == 3, "the oldest to be deleted")
     finally:
         os.umask(before)
         _files.close()

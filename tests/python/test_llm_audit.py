@@ -16,7 +16,7 @@ import pytest
 from logfiles import DEADLINE_SECONDS
 
 import logspool
-from logspool import llm_audit
+from logspool import _core, _values, llm_audit
 
 Script = Callable[..., CompletedProcess[str]]
 # The document's names and types (req 64), and nothing of ours.
@@ -143,6 +143,29 @@ def test_no_secret_is_in_a_sanitized_audit_wherever_it_stands(
         assert not any(secret[:20].encode() in data for secret in SECRETS), path
 
 
+def test_rules_of_ones_own_are_made_once_not_with_each_text(opened: Any) -> None:  # req 32
+    class Scrub:
+        most = 0
+
+        def __call__(self, text: str) -> str:
+            self.most = max(self.most, sys.getrefcount(self))
+            return text.replace("tiger", "*****")
+
+    scrub = Scrub()
+    rules = {"keys": ["shoe_size"], "functions": {"scrub": scrub}}
+
+    def holders(redactor: Any) -> int:
+        """How many references to the function there are more within a call of it than before."""
+        scrub.most, before = 0, sys.getrefcount(scrub)
+        redactor()
+        return scrub.most - before
+
+    kept = _core.TextRedactor(_values.redact(rules))
+    audit = opened(redact=rules)
+    assert holders(lambda: audit.record(request="a tiger, shoe_size=47")) == holders(lambda: kept.apply("a tiger"))
+    assert rows(audit)[0]["request_excerpt"] == "a *****, shoe_size=***"
+
+
 def test_a_raw_audit_is_only_cut(opened: Any) -> None:  # req 64
     audit = opened(mode="raw", max_chars=200)
     text = f"password={SECRETS[0]} {SECRETS[1]}\n\x1b[31m\u2028\x85\x7f\t\\ \ud800 \U0001f600"
@@ -194,8 +217,9 @@ def test_rows_are_not_held_back_nor_sampled_nor_collapsed(opened: Any, monkeypat
     assert len(rows(audit)) == 100
 
 
-def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
-    audit = opened(mode="off")
+@pytest.mark.parametrize("settings", [{"mode": "off"}, {"sink": "off"}])
+def test_off_opens_nothing(opened: Any, tmp_path: Path, settings: dict[str, str]) -> None:
+    audit = opened(**settings)
     audit.record(request="x")
     audit.flush()
     assert audit.path is None
@@ -216,6 +240,8 @@ def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
         ({"SANITIZE": "true"}, "sanitized", 2000),
         ({"ENABLED": "0", "MODE": "raw"}, "off", 2000),
         ({"MODE": "off", "SANITIZE": "1"}, "off", 2000),
+        ({"SINK": "off", "MODE": "raw"}, "off", 2000),
+        ({"SINK": " FILE "}, "sanitized", 2000),
         ({"ENABLED": "", "MODE": " ", "MAX_CHARS": ""}, "sanitized", 2000),
     ],
 )
@@ -233,7 +259,13 @@ def test_the_environment_says_what_the_audit_is(
     ("name", "value", "allowed"),
     [
         ("ENABLED", "maybe", "expected true or false"),
-        ("SINK", "loki", "expected one of file"),
+        ("SINK", "syslog", "expected one of file, off"),
+        (
+            "SINK",
+            "loki",
+            "rows are written to files, from where a shipper (Promtail, Fluent Bit) takes them to Loki; set file",
+        ),
+        ("SINK", "both", "rows are written to files, from where a shipper"),
         ("MODE", "sanitised", "expected one of off, sanitized, raw"),
         ("LOG_DIR", __file__, "expected the path of a directory"),
         ("INDEX_FILE", "/", "expected the name of a file"),

@@ -19,14 +19,14 @@ _COMPACT = (",", ":")
 class LineFormatter(logging.Formatter):
     """Makes the line of a record: redacted, cut and on one line as in every JSON log, since the native encoder writes it."""
 
-    def __init__(self, category: str, settings: dict[str, Any]) -> None:
+    def __init__(self, category: str, encoder: _core.LineEncoder) -> None:
         super().__init__()
         self._category = category
-        self._settings = settings
+        self._encoder = encoder
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object: `category`, `timestamp`, the schema's keys, the call's own, and in `fields` all others."""
-        line = _core.encode_record(record, self._settings).decode("utf-8").rstrip("\n")
+        line = self._encoder.encode(record).decode("utf-8").rstrip("\n")
         try:
             return self._lifted(line)
         except Exception:  # a record is never lost: as the schema has it, then
@@ -55,13 +55,13 @@ class LineFormatter(logging.Formatter):
 class ConsoleFormatter(logging.Formatter):
     """The line that is shown on standard error: as people read it, without what is secret."""
 
-    def __init__(self, format: str, dates: str, redact: Any) -> None:
+    def __init__(self, format: str, dates: str, redactor: _core.TextRedactor) -> None:
         super().__init__(format, dates)
-        self._redact = redact
+        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """The formatter's text without secrets."""
         text = super().format(record)
         text = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        redacted = _core.redact_apply(text, self._redact)
+        redacted = self._redactor.apply(text)
         return text if redacted is None else redacted
