@@ -21,41 +21,24 @@ pub enum Value<'a> {
 /// The one value of a document. `None` where there is none, or more behind it.
 #[must_use]
 pub fn document(text: &[u8]) -> Option<Value<'_>> {
-    let mut reader = Reader {
-        text: text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text),
-        at: 0,
-    };
+    let mut reader = Reader::of(text);
     let value = reader.value()?;
     reader.next_byte().is_none().then_some(value)
 }
 
-/// Gives each name of an object (as it stands there) and its value to `take`. `false` where it is damaged.
-pub fn members<'a>(object: &'a [u8], mut take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+/// Gives each name (as it stands there) and its value of a document that is one object to `take`. `false` where it is damaged, or none.
+pub fn object<'a>(text: &'a [u8], take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+    let mut reader = Reader::of(text);
+    reader.next_byte() == Some(b'{') && reader.members(take) && reader.next_byte().is_none()
+}
+
+/// The same of an object within a document.
+pub fn members<'a>(object: &'a [u8], take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
     let mut reader = Reader {
         text: object,
-        at: 1,
+        at: 0,
     };
-    if reader.next_byte() == Some(b'}') {
-        return true;
-    }
-    loop {
-        let Some(Value::Text(name, _)) = reader.value() else {
-            return false;
-        };
-        if reader.next_byte() != Some(b':') {
-            return false;
-        }
-        reader.at += 1;
-        let Some(value) = reader.value() else {
-            return false;
-        };
-        take(name, value);
-        match reader.next_byte() {
-            Some(b',') => reader.at += 1,
-            other => return other == Some(b'}'),
-        }
-        reader.next_byte();
-    }
+    reader.members(take)
 }
 
 /// Gives each item of an array to `take`. `false` where it is damaged.
@@ -82,6 +65,41 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        Self { text, at: 0 }
+    }
+
+    /// From the bracket that opens an object to behind the one that closes it.
+    fn members(&mut self, mut take: impl FnMut(&'a [u8], Value<'a>)) -> bool {
+        self.at += 1;
+        if self.next_byte() == Some(b'}') {
+            self.at += 1;
+            return true;
+        }
+        loop {
+            if self.next_byte() != Some(b'"') {
+                return false;
+            }
+            let Some(Value::Text(name, _)) = self.value() else {
+                return false;
+            };
+            if self.next_byte() != Some(b':') {
+                return false;
+            }
+            self.at += 1;
+            let Some(value) = self.value() else {
+                return false;
+            };
+            take(name, value);
+            let after = self.next_byte();
+            self.at += 1;
+            if after != Some(b',') {
+                return after == Some(b'}');
+            }
+        }
+    }
+
     /// The next byte that is no space; it is not passed.
     #[inline]
     fn next_byte(&mut self) -> Option<u8> {
@@ -280,15 +298,20 @@ fn usage_at(text: &[u8], at: usize) -> Option<(usize, bool)> {
 mod tests {
     use super::*;
 
-    fn names(object: &str) -> Option<Vec<String>> {
-        let Some(Value::Object(object)) = document(object.as_bytes()) else {
-            return None;
-        };
-        let mut names = Vec::new();
-        members(object, |name, _| {
+    fn names(text: &str) -> Option<Vec<String>> {
+        let (mut names, mut inner) = (Vec::new(), 0);
+        let whole = object(text.as_bytes(), |name, _| {
             names.push(String::from_utf8_lossy(name).into_owned());
+        });
+        let of_value = match document(text.as_bytes()) {
+            Some(Value::Object(object)) => members(object, |_, _| inner += 1),
+            _ => false,
+        };
+        assert_eq!(whole, of_value, "{text}");
+        whole.then(|| {
+            assert_eq!(names.len(), inner);
+            names
         })
-        .then_some(names)
     }
 
     #[test]

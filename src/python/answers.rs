@@ -56,22 +56,21 @@ impl Answer {
                 None => Ok(()),
             };
         }
-        match skim::document(data) {
-            Some(Value::Object(object)) => self.take(py, object).map(drop),
-            // Gemini streams a list.
-            Some(Value::Array(array)) => {
-                let mut parts = Vec::new();
-                if skim::items(array, |part| parts.push(part)) {
-                    for part in parts {
-                        if let Value::Object(object) = part {
-                            self.take(py, object)?;
-                        }
-                    }
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+        if !data.trim_ascii_start().starts_with(b"[") {
+            return self.take(py, data).map(drop);
         }
+        // Gemini streams a list.
+        let mut parts = Vec::new();
+        if let Some(Value::Array(array)) = skim::document(data)
+            && skim::items(array, |part| parts.push(part))
+        {
+            for part in parts {
+                if let Value::Object(object) = part {
+                    self.take(py, object)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A piece of a stream of server-sent events; lines longer than [`MOST_LINE`] bytes are passed over.
@@ -95,21 +94,14 @@ impl Answer {
         if settled && !skim::may_matter(event) {
             return Ok(());
         }
-        if event == b"[DONE]" {
-            self.done = true;
-        } else if let Some(Value::Object(object)) = skim::document(event)
-            && self.take(py, object)?
-            && skim::is_end(event)
-        {
-            self.done = true;
-        }
+        self.done |= event == b"[DONE]" || (self.take(py, event)? && skim::is_end(event));
         Ok(())
     }
 
-    /// An object that tells of the answer, or has another in it that does; whether it is whole.
-    fn take(&mut self, py: Python<'_>, object: &[u8]) -> PyResult<bool> {
+    /// A document that is an object, which tells of the answer or has another in it that does; whether it is one.
+    fn take(&mut self, py: Python<'_>, text: &[u8]) -> PyResult<bool> {
         let (mut members, mut inner) = (Members::default(), SmallVec::<[_; 1]>::new());
-        let whole = skim::members(object, |name, value| match (name, value) {
+        let whole = skim::object(text, |name, value| match (name, value) {
             // OpenAI's responses, Anthropic's `message_start`.
             (b"response" | b"message", Value::Object(object)) => inner.push((name, object)),
             _ => members.note(name, value),
@@ -261,11 +253,8 @@ fn code_of(py: Python<'_>, error: &[u8]) -> PyResult<Py<PyString>> {
 /// The text that a request's body has as its `model`.
 #[pyfunction]
 pub fn asked_model<'py>(data: &Bound<'py, PyBytes>) -> Option<Bound<'py, PyString>> {
-    let Some(Value::Object(object)) = skim::document(data.as_bytes()) else {
-        return None;
-    };
     let mut model = None;
-    let whole = skim::members(object, |name, value| {
+    let whole = skim::object(data.as_bytes(), |name, value| {
         if name == b"model" {
             model = Some(value);
         }
