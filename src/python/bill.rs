@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::cost::CostCall;
+use super::cost::{CostCall, Labels};
 use super::cut::KeyLimits;
 use super::encode::{Encoder, Limits, MAX_DEPTH, Nest, Written};
 use super::held::Held;
@@ -299,6 +299,22 @@ impl<'py> Encoder<'py> {
         Ok(())
     }
 
+    /// What the call says, else what is bound.
+    pub(super) fn write_label(
+        &self,
+        out: &mut Vec<u8>,
+        key: &[u8],
+        given: Option<Borrowed<'_, 'py, PyAny>>,
+        bound: Option<&[u8]>,
+    ) -> Written {
+        let Some(json) = bound.filter(|_| given.is_none()) else {
+            return self.write_known_or_null(out, key, given);
+        };
+        out.extend_from_slice(key);
+        out.extend_from_slice(json);
+        Ok(())
+    }
+
     #[inline]
     fn write_amount(&self, out: &mut Vec<u8>, key: &[u8], amount: &Amount<'py>) -> Written {
         match amount {
@@ -362,13 +378,14 @@ impl<'py> Encoder<'py> {
         out: &mut Vec<u8>,
         now: i64,
         call: &CostCall<'_, 'py>,
+        labels: Labels<'_>,
         bill: &Bill<'py>,
     ) -> Written {
         out.extend_from_slice(b",\"timestamp\":");
         json::write_time(out, now);
-        self.write_known_or_null(out, b",\"tier\":", call.tier_id)?;
+        self.write_label(out, b",\"tier\":", call.tier_id, labels.tier_id)?;
         self.write_known_or_null(out, b",\"model\":", call.model)?;
-        self.write_known_or_null(out, b",\"task\":", call.task)?;
+        self.write_label(out, b",\"task\":", call.task, labels.task)?;
         self.write_tokens(out, bill, false)?;
         self.write_cost(out, bill, false)?;
         self.write_known_or_null(out, b",\"pricing\":", bill.pricing(call))

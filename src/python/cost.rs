@@ -70,6 +70,30 @@ pub(super) const OURS: [&[u8]; 10] = [
     b"pricing",
 ];
 
+/// A longer bound value is no tier and no task: bytes of JSON.
+const MAX_LABEL: usize = 1024;
+
+/// Tier and task that are bound, where the call says none: as JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Labels<'a> {
+    pub(super) tier_id: Option<&'a [u8]>,
+    pub(super) task: Option<&'a [u8]>,
+}
+
+impl<'a> Labels<'a> {
+    fn of(call: &CostCall<'_, '_>, around: Around<'a>, by: &'a RecordEncoder) -> Self {
+        let bound = |given: bool, name: &[u8]| {
+            let mut fields = (!given).then(|| around.fields(by))?;
+            let found = fields.find_map(|(escaped, json, _)| (escaped == name).then_some(json));
+            found.filter(|json| json.len() <= MAX_LABEL)
+        };
+        Self {
+            tier_id: bound(call.tier_id.is_some(), b"tier_id"),
+            task: bound(call.task.is_some(), b"task"),
+        }
+    }
+}
+
 impl RecordEncoder {
     /// Appends the line of one cost record to `out`. Never fails.
     pub(crate) fn encode_cost<'py>(
@@ -162,26 +186,22 @@ impl RecordEncoder {
                 }
             }
             encoder.write_ids(out, &promoted, around);
-            self.write_cost_fields(
-                encoder,
-                call,
-                bill,
-                if keep == Keep::All { &extras } else { &[] },
-                if keep == Keep::All {
-                    around
-                } else {
-                    around.of_ids()
-                },
-                out,
-            )?;
+            let labels = Labels::of(call, around, self);
+            let (extras, around) = if keep == Keep::All {
+                (&extras[..], around)
+            } else {
+                (&[][..], around.of_ids())
+            };
+            self.write_cost_fields(encoder, call, bill, extras, around, labels, out)?;
             if call.legacy_keys {
-                encoder.write_legacy(out, now, call, bill)?;
+                encoder.write_legacy(out, now, call, labels, bill)?;
             }
             encoder.check(out)
         });
         encoder.finish();
     }
 
+    #[allow(clippy::too_many_arguments)] // What there is.
     fn write_cost_fields<'py>(
         &self,
         encoder: &Encoder<'py>,
@@ -189,6 +209,7 @@ impl RecordEncoder {
         bill: &Bill<'py>,
         extras: &[(Bound<'py, PyAny>, Bound<'py, PyAny>)],
         around: Around<'_>,
+        labels: Labels<'_>,
         out: &mut Vec<u8>,
     ) -> Written {
         out.extend_from_slice(b",\"fields\":{");
@@ -211,13 +232,13 @@ impl RecordEncoder {
         // One after the other: each key is copied with a move or two.
         encoder.write_known_or_null(out, b"\"provider\":", call.provider)?;
         encoder.write_known_or_null(out, b",\"model\":", call.model)?;
-        encoder.write_known_or_null(out, b",\"tier_id\":", call.tier_id)?;
+        encoder.write_label(out, b",\"tier_id\":", call.tier_id, labels.tier_id)?;
         encoder.write_tokens(out, bill, true)?;
         encoder.write_cost(out, bill, true)?;
         encoder.write_known_or_null(out, b",\"latency_ms\":", call.latency_ms)?;
         encoder.write_known_or_null(out, b",\"http_status\":", call.http_status)?;
         encoder.write_known_or_null(out, b",\"response_id\":", call.response_id)?;
-        encoder.write_known_or_null(out, b",\"task\":", call.task)?;
+        encoder.write_label(out, b",\"task\":", call.task, labels.task)?;
         if let Some(pricing) = bill.pricing(call) {
             encoder.write_known_or_null(out, b",\"pricing\":", Some(pricing))?;
         }

@@ -105,6 +105,27 @@ def test_a_cost_record_has_the_context_too_and_its_own_members_go_before(script:
         assert len(dict(fields)) == len(fields)
 
 
+def test_a_cost_has_the_bound_tier_and_task_where_the_call_says_none(script: Script, tmp_path: Path) -> None:  # req 43
+    script(
+        """
+        import logspool
+        logspool.basicConfig(filename="a.jsonl", static={"task": "static", "region": "eu"})
+        with logspool.bound(tier_id="deep", task='a "chat"'):
+            logspool.log_cost(model="m", cost=1, legacy_keys=True)
+            logspool.log_cost("fast", "m", cost=1, task="call", legacy_keys=True)
+            logspool.log_cost(model="m", cost=1, **{f"f{n}": "z" * 10_000 for n in range(100)})
+        logspool.log_cost(model="m", cost=1)
+        with logspool.bound(tier_id={"x": "y" * 10_000}):
+            logspool.log_cost(model="m", cost=1)
+        """
+    )
+    found = records(tmp_path / "openrouter-costs.jsonl")
+    told = [(record["fields"]["tier_id"], record["fields"]["task"]) for record in found]
+    bound = ("deep", 'a "chat"')
+    assert told == [bound, ("fast", "call"), bound, (None, "static"), (None, "static")]
+    assert [(record["tier"], record["task"]) for record in found[:2]] == told[:2]
+
+
 def test_none_is_not_bound_and_what_has_structure_is_a_field(routed: Routed) -> None:
     with logspool.bound(session_id="s", tool="t"), logspool.bound(session_id=None, tool=["a", "b"], plain=None):
         routed.log.info("one")
