@@ -4,6 +4,7 @@
 
 mod attach;
 mod attempts;
+mod beside;
 mod bill;
 mod buffer;
 mod command;
