@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from logspool import _values
+from logspool import _paths, _values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def directory(value: Any) -> str:
         path = b""
     if not isinstance(path, str):
         raise TypeError("expected the path of a directory")
-    if not path.strip() or "\0" in path:
+    if not path.strip() or "\0" in path or path.startswith(("/proc/", "/dev/fd/")):
         raise ValueError("expected the path of a directory")
     if os.path.exists(path) and not os.path.isdir(path):
         raise ValueError("expected the path of a directory; this is a file")
@@ -59,4 +59,6 @@ def index_file(value: Any) -> str:
         raise TypeError(allowed)
     if not path.strip() or "\0" in path or not os.path.basename(path) or os.path.isdir(path):
         raise ValueError(allowed)
+    if os.path.dirname(path):
+        _paths.filename(path)
     return path

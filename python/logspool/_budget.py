@@ -259,8 +259,17 @@ class Budget:
     def _current(self) -> tuple[str, str]:
         if self.per == "day":
             return self._today()
-        bound = context.current().get("session_id" if self.per == "session" else "tool")
-        return ("" if self.per == "session" else self._day(None), "" if bound is None else str(bound))
+        name = "session_id" if self.per == "session" else "tool"
+        of = "" if self.per == "session" else self._day(None)
+        bound = context.current().get(name)
+        key = (of, "" if bound is None else str(bound))
+        if bound is None or key in self._sums:
+            return key
+        try:
+            # A long one is cut in the log, and one that looks like a secret is not there at all.
+            return of, cost.as_logged(name)
+        except (OSError, ValueError):
+            return key  # There is no log, for the time being.
 
     def _today(self) -> tuple[str, str]:
         return ("", self._day(None))

@@ -318,6 +318,10 @@ def _cut(text: str, longest: int) -> str:
 # -- environment -----------------------------------------------------------------------------------------------------------
 
 
+_PREFIX = "OBS_LLM_AUDIT_"
+_VARIABLES = ("ENABLED", "SINK", "MODE", "LOG_DIR", "INDEX_FILE", "MAX_CHARS", "SANITIZE")
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> Audit:
     """The audit that `OBS_LLM_AUDIT_*` describe; `environ` in place of the process' environment.
 
@@ -331,14 +335,21 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Audit:
     OBS_LLM_AUDIT_MAX_CHARS   2000; 1 to 50000
     OBS_LLM_AUDIT_SANITIZE    what the mode says; 0 without a mode is `raw`
 
-    Raises ValueError, naming the variable, its value and what is allowed: also for a bad value where the audit is not enabled, and for
+    Raises ValueError, naming the variable, its value and what is allowed: also for a bad value where the audit is not enabled, for a
+    variable OBS_LLM_AUDIT_… that there is not, and for
     OBS_LLM_AUDIT_SANITIZE and OBS_LLM_AUDIT_MODE that contradict each other. OSError where the files cannot be opened.
     """
     values = os.environ if environ is None else environ
+    for name in values:
+        # One that is spelled almost like ours would leave the audit as it is, unnoticed.
+        short = name.removeprefix(_PREFIX)
+        if name.startswith(_PREFIX) and short not in _VARIABLES:
+            allowed = _values.did_you_mean(short, _VARIABLES) or f"; there are {', '.join(_VARIABLES)} behind {_PREFIX}"
+            raise ValueError(f"{name}: no such variable{allowed}")
 
     def read(name: str, parser: Callable[[Any], Any], default: Any) -> Any:
-        text = values.get(f"OBS_LLM_AUDIT_{name}", "").strip()
-        return default if not text else _settings.parse(f"OBS_LLM_AUDIT_{name}", parser, text)
+        text = values.get(f"{_PREFIX}{name}", "").strip()
+        return default if not text else _settings.parse(f"{_PREFIX}{name}", parser, text)
 
     enabled = read("ENABLED", _values.boolean, True)
     sink = read("SINK", _audit_settings.sink, "file")

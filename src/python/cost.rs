@@ -12,10 +12,11 @@ use super::keys::Keys;
 use super::logger;
 use super::names::Names;
 use super::parts::{CATEGORY, Promoted, REQUEST_ID, is_container, promoted_place};
-use super::record::{Keep, RecordEncoder, pid};
+use super::record::{Keep, RecordEncoder};
 use super::task::task_name;
 use super::text::utf8;
 use super::verdict::Mark;
+use crate::fork::pid;
 use crate::json;
 
 /// The arguments of `log_cost`, held by whoever calls; `None` is what the caller left out or gave as `None`.

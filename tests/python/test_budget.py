@@ -122,12 +122,14 @@ def test_a_budget_made_before_the_configuration_counts_what_that_says(tmp_path: 
 
 
 def test_a_ledger_that_cannot_be_opened_is_tried_again(log: Path) -> None:
-    budget = logspool.budget(3)
+    budget, sessions = logspool.budget(3), logspool.budget(3, per="session")
     logspool.log_cost("t", "m", cost=1)
     blocked = log.parent / "blocked"
     blocked.write_text("")
     logspool.basicConfig(filename=log.with_name("a.jsonl"), console=False, cost_filename=str(blocked / "costs.jsonl"))
     assert budget.spent == 1
+    with logspool.bound(session_id="S"):
+        assert sessions.spent == 0
     blocked.unlink()
     logspool.log_cost("t", "m", cost=2)
     assert budget.spent == 2
@@ -286,3 +288,12 @@ def test_costs_in_the_main_log_are_read_there(tmp_path: Path, root: logging.Logg
     assert budget.spent == 1
     assert not (tmp_path / "openrouter-costs.jsonl").exists()
     budget.close()
+
+
+@pytest.mark.parametrize("session", ["s" * 300, "sk-proj-" + "aB3dE5fG7hJ9" * 4, 12, "a\u2028b"])
+def test_a_sessions_costs_are_found_whatever_the_log_makes_of_its_id(log: Path, session: object) -> None:  # req 30, 43
+    budget = logspool.budget(1, per="session")
+    with logspool.bound(session_id=session):
+        logspool.log_cost("t", "m", cost=0.25)
+        assert budget.spent == Decimal("0.25")
+    assert budget.spent == 0

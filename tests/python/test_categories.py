@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -11,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -412,6 +414,42 @@ def test_a_timer_logs_an_exception_and_lets_it_through(logs: Logs) -> None:  # r
     assert caught.value is error
     record = logs.last("performance")
     assert (record["level"], record["success"], record["error"]) == ("ERROR", False, "ValueError: broken")
+
+
+def test_a_timer_within_itself_and_in_coroutines_times_each_block(logs: Logs) -> None:  # req 55
+    timer = PerformanceTimer(get_logger("performance"), "both")
+    with timer:
+        outer = time.perf_counter()
+        while time.perf_counter() < outer + 0.02:
+            pass
+        with timer:
+            pass
+    assert timer.duration_ms >= 20
+
+    async def work() -> None:
+        async with PerformanceTimer(get_logger("performance"), "awaited"):
+            await asyncio.sleep(0)
+        raise KeyError("after it")
+
+    with pytest.raises(KeyError):
+        asyncio.run(work())
+    assert logs.last("performance")["operation"] == "awaited"
+
+
+def test_a_short_block_uses_no_more_than_the_processors_it_could_have(logs: Logs) -> None:  # req 52
+    for _ in range(20):
+        with PerformanceTimer(get_logger("performance"), "nothing"):
+            pass
+    assert logspool.flush(DEADLINE_SECONDS)
+    shares = [record["cpu_percent"] for record in records(logs.directory / FILES["performance"])]
+    # One thread of ours alone, beside the writer's.
+    assert sorted(shares)[len(shares) // 2] <= 100.0
+
+
+def test_tokens_that_came_as_text_are_added_as_numbers(logs: Logs) -> None:  # req 44
+    tokens: Any = ("1", "2")
+    get_logger("llm").log_call("groq", "llama3", *tokens)
+    assert logs.last("llm")["total_tokens"] == 3
 
 
 def test_the_example_of_the_page_runs(tmp_path: Path, script: Script) -> None:  # req 88

@@ -296,6 +296,21 @@ def test_a_contradiction_fails_at_start(mode: str, sanitize: str, expected: str)
         llm_audit.from_environment({"OBS_LLM_AUDIT_MODE": mode, "OBS_LLM_AUDIT_SANITIZE": sanitize})
 
 
+@pytest.mark.parametrize(("name", "hint"), [("ENABLE", "did you mean ENABLED?"), ("PATH", "there are ENABLED, SINK")])
+def test_a_variable_that_there_is_not_fails_at_start(name: str, hint: str) -> None:  # req 41
+    with pytest.raises(ValueError, match=f"^OBS_LLM_AUDIT_{name}: no such variable; {re.escape(hint)}"):
+        llm_audit.from_environment({f"OBS_LLM_AUDIT_{name}": "0", "OBS_PROMETHEUS_PORT": "another's"})
+
+
+def test_a_place_that_is_none_is_named_by_its_variable(tmp_path: Path) -> None:  # req 41
+    with pytest.raises(ValueError, match=r"^OBS_LLM_AUDIT_LOG_DIR='/proc/x': expected the path of a directory"):
+        llm_audit.from_environment({"OBS_LLM_AUDIT_LOG_DIR": "/proc/x"})
+    variables = {"OBS_LLM_AUDIT_LOG_DIR": str(tmp_path), "OBS_LLM_AUDIT_INDEX_FILE": "/proc/x.jsonl"}
+    with pytest.raises(ValueError, match=r"^OBS_LLM_AUDIT_INDEX_FILE='/proc/x\.jsonl': expected a file"):
+        llm_audit.from_environment(variables)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_that_cannot_be_made_fails_at_start_with_the_variable(tmp_path: Path) -> None:  # req 41
     (tmp_path / "file").write_text("")
     directory = str(tmp_path / "file" / "sub")

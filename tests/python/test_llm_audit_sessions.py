@@ -210,7 +210,7 @@ def test_a_summary_is_of_no_session(logger: logging.Logger, tmp_path: Path) -> N
         log.info("event")
         logspool.flush()
     (summary,) = records(tmp_path / "a.jsonl")
-    assert "session_id" not in summary and "session_key" not in summary["fields"]
+    assert not summary.keys() & {"session_id", "thread", "task"} and "session_key" not in summary["fields"]
     assert events(Path(sessions.path("S"))) == ["event"]
     sessions.close()
 
@@ -321,3 +321,65 @@ def test_the_documents_example_writes_what_it_says(script: Script, tmp_path: Pat
     assert events(logs / "sessions" / "session_C1.jsonl") == [said]
     assert records(logs / "app.jsonl")[0]["event"] == said
     assert records(logs / "app.jsonl")[1]["fields"]["kinds"] == {"counted in app.jsonl": 1}
+
+
+def test_any_number_of_sessions_keep_their_records_with_few_files_open(
+    tmp_path: Path, script: Script
+) -> None:  # req 66
+    """More sessions than one spool's table has places, beside a log of the same directory that is always open."""
+    script(
+        """
+        import logging, os, logspool
+        from logspool.sessions import SessionHandler
+        logspool.basicConfig(filename="sessions/app.jsonl", console=False)
+        logging.getLogger().addHandler(SessionHandler("sessions", open_logs=32))
+        most = 0
+        for turn in range(2):
+            for n in range(300):
+                logging.info("turn %d", turn, extra={"session_key": f"s{n}"})
+                most = max(most, len(os.listdir("/proc/self/fd")))
+        assert most < 700, most
+        assert logspool.flush(30)
+        stats = logspool.stats()
+        assert stats["dropped"] == 0 and stats["written"] == 1200, stats
+        """
+    )
+    for n in range(300):
+        assert events(tmp_path / "sessions" / f"session_s{n}.jsonl") == ["turn 0", "turn 1"]
+    assert events(tmp_path / "sessions" / "app.jsonl") == ["turn 0"] * 300 + ["turn 1"] * 300
+
+
+def test_sessions_of_more_than_one_spool_survive_sigkill_in_order(tmp_path: Path, script: Script) -> None:  # req 66
+    program = """
+        import logging, os, signal, sys, logspool
+        from logspool.sessions import SessionHandler
+        logspool.basicConfig(filename="sessions/app.jsonl", console=False)
+        logging.getLogger().addHandler(SessionHandler("sessions", open_logs=4))
+        for n in range(int(sys.argv[1])):
+            logging.info("record %d", n, extra={"session_key": f"s{n % 70}"})
+        if len(sys.argv) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    script(program, "200", "kill", status=-9)
+    script(program, "1")
+    assert events(tmp_path / "sessions" / "app.jsonl")[:200] == [f"record {n}" for n in range(200)]
+    for n in range(70):
+        found = events(tmp_path / "sessions" / f"session_s{n}.jsonl")
+        assert found[: len(range(n, 200, 70))] == [f"record {k}" for k in range(n, 200, 70)]
+
+
+def test_any_key_is_a_file_of_its_own_in_the_directory(logger: logging.Logger, tmp_path: Path) -> None:  # req 66
+    handler = SessionHandler(tmp_path / "sessions")
+    logger.addHandler(handler)
+    keys: list[object] = ["../../x", "..", "", "a/b", "a-b", "漢" * 100, "漢" * 300, "🙂" * 200, "a\n\0b", "\ud800", 5]
+    keys.append(Path(handler.path("a/b")).stem.removeprefix("session_"))  # the name that another key's file has
+    for number, key in enumerate(keys):
+        logger.info("%d", number, extra={"session_key": key})
+    handler.flush()
+    assert [events(Path(handler.path(str(key)))) for key in keys] == [[str(number)] for number in range(len(keys))]
+    assert len(list((tmp_path / "sessions").glob("session_*.jsonl"))) == len(keys)
+
+
+def test_more_open_logs_than_a_directory_can_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="open_logs=49: expected a whole number from 1 to 48"):
+        SessionHandler(tmp_path, open_logs=49)

@@ -50,24 +50,46 @@ class Events:
         self._parts: list[bytes] = []
         self._size = 0
         self._passing = False
+        #: The lines of an event whose data goes on in the next one.
+        self._data: list[bytes] = []
+        self._held = 0
+        self._torn = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The data of each line that ends in this piece."""
+        """The data of each event of one line that ends in this piece, and of each longer one."""
+        if self._torn and data.startswith(b"\n"):
+            data = data[1:]  # The other half of an end.
+        self._torn = data.endswith(b"\r")
         if b"\r" in data:
-            # Torn in two, an end of a line is two ends: an empty line more does no harm.
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, rest = data.split(b"\n")
         for line in lines:
             whole = b"".join((*self._parts, line)) if self._parts else line
             passing, self._passing = self._passing, False
             self._parts, self._size = [], 0
-            if not passing and whole.startswith(b"data:"):
-                yield whole[5:].strip()
+            if passing:
+                continue
+            if whole.startswith(b"data:"):
+                part = whole[5:].strip()
+                if self._data or (part.startswith(b"{") and not part.endswith(b"}")):
+                    self._data.append(part)
+                    self._held += len(part)
+                    if self._held > MOST_LINE:
+                        self._data, self._held = [], 0
+                else:
+                    yield part
+            elif not whole and self._data:
+                held, self._data, self._held = self._data, [], 0
+                yield b"\n".join(held)
         if rest and not self._passing:
             self._parts.append(rest)
             self._size += len(rest)
             if self._size > MOST_LINE:
                 self._parts, self._size, self._passing = [], 0, True
+
+    def end(self) -> Iterator[bytes]:
+        """What the last line has, which not everybody ends."""
+        return self.feed(b"\n\n")
 
 
 class Look:
@@ -105,6 +127,9 @@ class Look:
 
     def end(self) -> None:
         """The body has ended, or will not be read on."""
+        if self._events is not None and self._call.answer is not None:
+            for event in self._events.end():
+                self._call.answer.event(event)
         if self._kept and self._call.answer is not None:
             kept, self._kept = self._kept, None
             self._call.answer.body(b"".join(kept))

@@ -93,8 +93,10 @@ class Call:
         self.request_body = _cut(content, settings.body_characters) if self.wants_body and content else None
         self._response_body = bytearray()
         self.response: Any = None
+        #: The last response whose head has come, of several where there are redirects.
+        self.head: Any = None
         self.streamed = False
-        self.exhausted = False
+        self.exhausted = self.broken = False
         self.error: BaseException | None = None
         self.finished = False
         self._context: contextvars.Context | None = None
@@ -123,7 +125,7 @@ class Call:
         self.response = response
         if self.first_byte is None:
             self.first_byte = _now()
-        self.streamed = "event-stream" in response.headers.get("content-type", "")
+        self.streamed = _is_stream(response)
 
     def read(self, content: bytes) -> None:
         """The response's body was read as a whole."""
@@ -134,7 +136,7 @@ class Call:
             if self.streamed:
                 from logspool.httpx._body import Events
 
-                for event in Events().feed(content + b"\n"):
+                for event in Events().feed(content + b"\n\n"):
                     self.answer.event(event)
             else:
                 self.answer.body(content)
@@ -145,7 +147,7 @@ class Call:
 
     def broke(self, error: BaseException) -> None:
         """The body ended in an exception."""
-        self.error = error
+        self.error, self.broken = error, True
 
     def ended(self, look: Look) -> None:
         """The response was closed, or given up."""
@@ -161,8 +163,18 @@ class Call:
             self._context.run(self.finish)
 
     def failed(self, error: BaseException) -> None:
-        """There is no response."""
+        """There is no response, or its body ended in an exception, or a hook of the client's refused it."""
         self.error = error
+        try:
+            head = self.head
+            if head is not None:
+                whole = _is_whole(head)
+                # After one that was read to its end another request may have been sent: of a redirect, or with a password.
+                if not whole or getattr(error, "response", None) is head:
+                    self.response, self.streamed = head, _is_stream(head)
+                    self.broken = head.is_stream_consumed and not whole
+        except Exception:
+            pass  # A response unlike any other.
         self.finish()
 
     def finish(self) -> None:
@@ -186,8 +198,10 @@ class Call:
                 return "cancelled"
             if "TimeoutException" in names or isinstance(error, TimeoutError):
                 return "timeout"
-            if self.response is not None:
+            if self.broken:
                 return "broken"
+            if self.response is not None and self.response.status_code >= 400:
+                return "http_error"  # A hook that calls `raise_for_status`.
             return "connect_error" if "ConnectError" in names else "error"
         if self.response.status_code >= 400:
             return "http_error"
@@ -217,8 +231,9 @@ class Call:
         if retries is not None and retries.isdigit():
             fields["retries"] = int(retries)
         if response is not None:
-            if response.history:
-                fields["redirects"] = len(response.history)
+            redirects = sum(one.has_redirect_location for one in response.history)
+            if redirects:
+                fields["redirects"] = redirects
             theirs = next((response.headers[name] for name in _IDS if name in response.headers), None)
             if theirs and theirs != self.request_id:
                 fields["upstream_request_id"] = theirs
@@ -243,11 +258,18 @@ class Call:
     def _tell_error(self, fields: dict[str, Any]) -> None:
         if self.error is not None:
             fields["error"] = type(self.error).__name__
-            said = str(self.error)[:_ERROR_CHARACTERS]
+            said = self._without_addresses(str(self.error))[:_ERROR_CHARACTERS]
             if said:
                 fields["error_message"] = said
         elif self.answer is not None and self.answer.error is not None:
             fields["error"] = self.answer.error
+
+    def _without_addresses(self, said: str) -> str:
+        """The text with the request's address as we write it, which `raise_for_status` has in full; after a redirect another one."""
+        of = (self.request, getattr(self.head, "request", None), getattr(self.error, "_request", None))
+        for url in {str(request.url): request.url for request in of if request is not None}.values():
+            said = said.replace(str(url), clean(url))
+        return said
 
     def _tell_model(self, fields: dict[str, Any], answer: _providers.Answer) -> None:
         model = self.asked or answer.model
@@ -267,8 +289,10 @@ class Call:
         answer, costs = self.answer, self.settings.costs
         if answer is None or not costs:
             return
-        paid = outcome in ("ok", "closed") and (answer.usage is not None or fields["model"] is not None)
-        asks = fields["model"] is not None and fields["method"] == "POST"
+        # What was answered is paid for, also where nobody waited for the end.
+        begun = fields["http_status"] is not None and fields["http_status"] < 400
+        paid = begun and outcome != "provider_error"
+        asks = fields["model"] is not None and fields["method"] == "POST" and (self.streamed or not answer.pending)
         if answer.usage is not None or (asks and (paid or costs == "all")):
             _core.log_cost(
                 self.tier,
@@ -281,6 +305,18 @@ class Call:
                 provider=self.provider,
                 task=self.task,
             )
+
+
+def _is_stream(response: Any) -> bool:
+    return "event-stream" in response.headers.get("content-type", "")
+
+
+def _is_whole(response: Any) -> bool:
+    """Whether its body was read to its end."""
+    try:
+        return response.content is not None
+    except Exception:
+        return False
 
 
 def _content(request: Any) -> bytes | None:

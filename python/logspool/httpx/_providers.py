@@ -35,6 +35,7 @@ MOST_REQUEST = 64 << 10
 
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 _MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.){1,200}")')
+_PENDING = ("queued", "in_progress")
 _MODEL_IN_PATH = re.compile(r"/models/([^/:]+):\w+$")
 
 
@@ -44,13 +45,13 @@ class Hosts:
     def __init__(self, added: Collection[str] | Mapping[str, str]) -> None:
         if isinstance(added, str):
             raise TypeError(f"hosts: {added!r}: pass a list of hosts, or a mapping of hosts to providers")
-        names = added if isinstance(added, dict) else {host: host for host in added}
+        names = dict(added.items()) if hasattr(added, "items") else {host: host for host in added}
         self._known = {**PROVIDERS, **{host.lower(): str(name) for host, name in names.items()}}
 
     def provider(self, host: str, port: int | None) -> str | None:
         """The provider at a host, None where it is none."""
         host = host.lower()
-        found = self._known.get(host) or (self._known.get(f"{host}:{port}") if port else None)
+        found = (self._known.get(f"{host}:{port}") if port else None) or self._known.get(host)
         while found is None and "." in host:
             host = host.partition(".")[2]
             found = self._known.get(host)
@@ -67,7 +68,7 @@ def asked_model(content: bytes | None, path: str) -> str | None:
     if len(content) <= MOST_REQUEST:
         try:
             body = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         model = body.get("model") if isinstance(body, dict) else None
         return model if isinstance(model, str) else None
@@ -78,7 +79,7 @@ def asked_model(content: bytes | None, path: str) -> str | None:
 class Answer:
     """What the answer of a provider says, taken from it piece by piece."""
 
-    __slots__ = ("done", "error", "model", "response_id", "usage")
+    __slots__ = ("done", "error", "model", "pending", "response_id", "usage")
 
     def __init__(self) -> None:
         self.response_id: str | None = None
@@ -86,6 +87,8 @@ class Answer:
         self.usage: dict[str, Any] | None = None
         self.error: str | None = None
         self.done = False
+        #: It is made in the background, and asked for later: that answer has the usage.
+        self.pending = False
 
     def body(self, content: bytes) -> None:
         """A whole body."""
@@ -94,7 +97,7 @@ class Answer:
             return
         try:
             data = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(data, list):  # Gemini streams a list.
             for part in data:
@@ -110,7 +113,7 @@ class Answer:
         if self.response_id is None or self.model is None or _USAGE.search(data) or b'"error"' in data:
             try:
                 self._take(json.loads(data))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return
         if b'"message_stop"' in data or b'"response.completed"' in data:
             self.done = True
@@ -133,6 +136,7 @@ class Answer:
         if self.model is None:
             self.model = _text(data.get("model")) or _text(data.get("modelVersion"))
         usage, error = data.get("usage"), data.get("error")
+        self.pending = data.get("status") in _PENDING
         if isinstance(data.get("usageMetadata"), dict):
             usage = _of_gemini(data["usageMetadata"])
         if isinstance(usage, dict):

@@ -88,7 +88,7 @@ def unhook(client: Any, is_async: bool) -> None:
 def _note(response: object) -> None:
     call = _under_way.get()
     if call is not None:
-        call.first_byte = _now()
+        call.first_byte, call.head = _now(), response
 
 
 async def _note_async(response: object) -> None:
@@ -124,6 +124,13 @@ def _answered(call: Call, response: Any, body: Any, name: str) -> None:
         call.finish()
 
 
+def _put_back(token: contextvars.Token[Call | None]) -> None:
+    try:
+        _under_way.reset(token)
+    except ValueError:
+        pass  # A coroutine that is closed in another context than it ran in: there nothing is under way.
+
+
 def _read(response: Any) -> bytes:
     try:
         content: bytes = response.content
@@ -153,7 +160,7 @@ def sync_send(settings: Settings, before: Any, name: str) -> Any:
             call.failed(error)
             raise
         finally:
-            _under_way.reset(token)
+            _put_back(token)
         _answered(call, response, _body(name, False), name)
         return response
 
@@ -176,7 +183,7 @@ def async_send(settings: Settings, before: Any, name: str) -> Any:
             call.failed(error)
             raise
         finally:
-            _under_way.reset(token)
+            _put_back(token)
         _answered(call, response, _body(name, True), name)
         return response
 

@@ -135,16 +135,8 @@ class Diverted:
             self._add(first)
             self._end_line()
             first = words
-        # A character may be split between two reads; the part of one is at most three bytes.
-        whole = len(first)
-        for back in range(1, min(4, whole + 1)):
-            if first[-back] >= 0xC0:
-                whole -= back
-                break
-            if first[-back] < 0x80:
-                break
-        self._half = first[whole:]
-        self._add(first[:whole])
+        first, self._half = _lines.whole_characters(first)  # one may be split between two reads
+        self._add(first)
 
     def _add(self, words: bytes) -> None:
         self._line.add(words.decode("utf-8", "backslashreplace"))

@@ -155,6 +155,7 @@ class StdoutGuard:
         """In a forked child: descriptor 1 still leads to the parent, which records it; prints are the child's own."""
         self._ours = False
         self._diverted.forked()
+        self._printed.forked()
 
     def __enter__(self) -> StdoutGuard:
         return self
