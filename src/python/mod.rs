@@ -5,6 +5,7 @@
 mod answers;
 mod attach;
 mod attempts;
+mod beside;
 mod bill;
 mod buffer;
 mod command;
