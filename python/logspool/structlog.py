@@ -35,8 +35,8 @@ def _call(event: Event) -> dict[str, Any]:
     """The arguments of the call of `logging` besides the text."""
     call = {key: event.pop(key) for key in _CALL if key in event}
     # Another one's wrapper class (`structlog.wrap_logger`, `make_filtering_bound_logger`) calls `logging` from frames of structlog's.
-    frame = sys._getframe(3)
-    if frame.f_code is not _prepared.__code__ and "stacklevel" not in call:
+    frame = sys._getframe(2).f_back
+    if frame is not None and frame.f_code is not _prepared.__code__ and "stacklevel" not in call:
         level = 1
         while frame.f_back is not None and _is_structlogs(frame.f_globals.get("__name__")):
             frame, level = frame.f_back, level + 1

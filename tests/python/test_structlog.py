@@ -217,6 +217,10 @@ def test_under_a_wrapper_class_of_structlogs_own_the_caller_is_the_application(l
     }
 
 
+def test_the_last_processor_can_be_called_by_anybody(script: Script) -> None:
+    script("import logspool.structlog as s; assert s.render_to_record(None, 'info', {'event': 'x'}) == (('x',), {})")
+
+
 def test_structlogs_own_test_helper_sees_the_events(logged: Log) -> None:
     log = logged.get
     with structlog.testing.capture_logs() as captured:
