@@ -62,7 +62,7 @@ def format_positional(logger: Any, name: str, event: Event) -> Event:
     return event
 
 
-def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], dict[str, Any]]:
+def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The last processor: the event's text becomes the message of a call, its values the call's `extra`."""
     text = event.pop("event", "")
     call = _call(event)
@@ -77,6 +77,8 @@ def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], 
             elif more is not None:
                 fields["fields"] = more
             call["extra"] = {**{key: value for key, value in event.items() if key not in _RESERVED}, "fields": fields}
+    if isinstance(text, str) and text.startswith('{"'):
+        return ("%s", text), call  # not to be taken for an event that another renderer has made
     return (text,), call
 
 
