@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::encode::Encoder;
 use super::environment::{self as env, Environment};
+use super::filter::env_filter;
 use super::layer::SpoolLayer;
 use super::output::{Guard, Output};
 use crate::config::{Fsync, LogSettings, SpoolPlace, SpoolSettings, WhenFull};
@@ -20,7 +20,6 @@ use crate::cut::write_cut;
 use crate::engine::engine;
 use crate::error::{Error, Result};
 use crate::redact::{RedactSettings, Redactor};
-use crate::report;
 use crate::segment::when::When;
 
 /// Characters of `service`, `environment`, `version` that are kept.
@@ -62,37 +61,6 @@ pub struct Builder {
 /// Settings of a log, all of them as the environment and the defaults have them.
 pub fn builder() -> Builder {
     Builder::default()
-}
-
-/// The filter that `RUST_LOG` asks for (`info,my_crate=debug,hyper=warn`), else the level in `LOG_LEVEL`, else `info`. What cannot be
-/// understood is said on standard error and leaves `info`.
-#[must_use]
-pub fn env_filter() -> EnvFilter {
-    filter_from(&Environment(&env::of_process))
-}
-
-fn filter_from(environment: &Environment<'_>) -> EnvFilter {
-    let own = |name: &str| environment.get(name).map(|value| (name.to_owned(), value));
-    let level = own("LOGSPOOL_LEVEL").or_else(|| own("LOG_LEVEL"));
-    let level = level.map(|(name, level)| {
-        let folded = match level.trim().to_ascii_lowercase().as_str() {
-            "critical" | "fatal" => "error",
-            "warning" => "warn",
-            other => other,
-        }
-        .to_owned();
-        (name, folded)
-    });
-    let Some((name, directives)) = own("RUST_LOG").or(level) else {
-        return EnvFilter::new("info");
-    };
-    EnvFilter::try_new(&directives).unwrap_or_else(|error| {
-        report::say(&format!(
-            "{name}: {directives:?} was given; expected a level (error, warn, info, debug, trace, off) or directives such as \
-             info,my_crate=debug ({error}); info is used"
-        ));
-        EnvFilter::new("info")
-    })
 }
 
 impl Builder {

@@ -44,11 +44,13 @@ mod builder;
 mod encode;
 mod environment;
 mod error;
+mod filter;
 mod layer;
 mod line;
 mod output;
 mod values;
 
-pub use self::builder::{Builder, builder, env_filter};
+pub use self::builder::{Builder, builder};
+pub use self::filter::env_filter;
 pub use self::layer::SpoolLayer;
 pub use self::output::{Guard, flush};

@@ -30,6 +30,14 @@ pub fn child(role: &str, place: &Path) -> Command {
     command
 }
 
+/// Runs a child that must end well.
+pub fn ended_well(command: &mut Command) -> String {
+    let ended = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success(), "{said}");
+    said
+}
+
 #[test]
 #[ignore = "run by the tests as a process of its own"]
 fn a_child() {
@@ -124,12 +132,7 @@ fn what_an_event_has_said_survives_a_kill() {
 #[test]
 fn the_guard_waits_until_everything_is_written() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = child("exit", dir.path()).output().unwrap();
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    ended_well(&mut child("exit", dir.path()));
     assert_eq!(numbers(dir.path()), (0..500).collect::<Vec<_>>());
 }
 
@@ -217,15 +220,7 @@ fn an_event_never_fails_into_the_program() {
 fn a_value_may_log_while_it_is_formatted() {
     // `tracing` lets that happen under the subscriber of the whole program alone.
     let dir = tempfile::tempdir().unwrap();
-    let ended = child("within", dir.path())
-        .env("LOG_PATH", dir.path().join("app.jsonl"))
-        .output()
-        .unwrap();
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    ended_well(child("within", dir.path()).env("LOG_PATH", dir.path().join("app.jsonl")));
     let records: Vec<serde_json::Value> = written(dir.path())
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())

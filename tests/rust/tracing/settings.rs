@@ -2,7 +2,7 @@
 
 use logspool::tracing::builder;
 
-use crate::process::child;
+use crate::process::{child, ended_well};
 
 #[test]
 fn a_path_that_cannot_hold_a_log_is_an_error_that_says_so() {
@@ -42,21 +42,16 @@ fn a_setting_out_of_range_is_refused_with_what_is_allowed() {
 #[test]
 fn the_environment_says_what_the_program_does_not() {
     let dir = tempfile::tempdir().unwrap();
-    let ended = child("init", dir.path())
-        .env("LOG_DIR", dir.path())
-        .env("SERVICE_NAME", "octo/llm")
-        .env("ENVIRONMENT", "test")
-        .env("APP_VERSION", "9")
-        .env("LOG_ROTATE_SIZE", "1KB")
-        .env("LOG_BACKUPS", "0")
-        .env("LOG_GZIP", "no")
-        .env("RUST_LOG", "warn,tracing::process=debug")
-        .output()
-        .unwrap();
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
+    ended_well(
+        child("init", dir.path())
+            .env("LOG_DIR", dir.path())
+            .env("SERVICE_NAME", "octo/llm")
+            .env("ENVIRONMENT", "test")
+            .env("APP_VERSION", "9")
+            .env("LOG_ROTATE_SIZE", "1KB")
+            .env("LOG_BACKUPS", "0")
+            .env("LOG_GZIP", "no")
+            .env("RUST_LOG", "warn,tracing::process=debug"),
     );
     let mut found: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -102,16 +97,11 @@ fn without_rust_log_the_level_of_the_other_programs_holds() {
         ("OTHER", "x", false),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let ended = child("init", dir.path())
-            .env("LOG_DIR", dir.path())
-            .env("SERVICE_NAME", "app")
-            .env(name, level)
-            .output()
-            .unwrap();
-        assert!(
-            ended.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ended.stderr)
+        ended_well(
+            child("init", dir.path())
+                .env("LOG_DIR", dir.path())
+                .env("SERVICE_NAME", "app")
+                .env(name, level),
         );
         let text = crate::written(dir.path()).join("\n");
         assert_eq!(
