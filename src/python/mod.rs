@@ -106,6 +106,8 @@ mod _core {
     #[pymodule_export]
     use super::redaction::{TextRedactor, redact_apply, redact_explain};
     #[pymodule_export]
+    use super::text::tell_payloads;
+    #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
