@@ -266,8 +266,13 @@ class Budget:
         of = "" if self.per == "session" else self._day(None)
         bound = context.current().get(name)
         key = (of, "" if bound is None else str(bound))
-        # A long one is cut in the log, and one that looks like a secret is not there at all.
-        return key if bound is None or key in self._sums else (of, cost.as_logged(name))
+        if bound is None or key in self._sums:
+            return key
+        try:
+            # A long one is cut in the log, and one that looks like a secret is not there at all.
+            return of, cost.as_logged(name)
+        except (OSError, ValueError):
+            return key  # There is no log, for the time being.
 
     def _today(self) -> tuple[str, str]:
         return ("", self._day(None))

@@ -44,6 +44,7 @@ __all__ = [
     "set_prices",
     "shutdown",
     "stats",
+    "tell_payloads",
     "write_kept",
 ]
 
@@ -207,6 +208,9 @@ def redact_explain(text: str, redact: bool | dict[str, Any]) -> list[tuple[str, 
 
 def redact_apply(text: str, redact: bool | dict[str, Any]) -> str | None:
     """The text as a log would hold it; None where nothing would go."""
+
+def tell_payloads(value: str | bytes) -> str | None:
+    """Text with its base64 payloads told as type, size and digest, or what bytes are that are one; None where there is none."""
 
 @final
 class TextRedactor:

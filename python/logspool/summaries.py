@@ -105,7 +105,8 @@ class Summarise(logging.Filter):
         )
         self._seen.writing = True
         try:
-            # Who happens to come by is not whom the count is about: a session of its own has none of it.
+            # Who happens to come by is not whom the count is about: no thread or task stands in it, and no session has it.
+            record.threadName = record.thread = record.taskName = None
             contextvars.Context().run(logger.handle, record)
         finally:
             self._seen.writing = False

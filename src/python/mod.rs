@@ -5,6 +5,7 @@
 mod answers;
 mod attach;
 mod attempts;
+mod beside;
 mod bill;
 mod buffer;
 mod command;
@@ -104,6 +105,8 @@ mod _core {
     use super::prices::set_prices;
     #[pymodule_export]
     use super::redaction::{TextRedactor, redact_apply, redact_explain};
+    #[pymodule_export]
+    use super::text::tell_payloads;
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

@@ -122,12 +122,14 @@ def test_a_budget_made_before_the_configuration_counts_what_that_says(tmp_path: 
 
 
 def test_a_ledger_that_cannot_be_opened_is_tried_again(log: Path) -> None:
-    budget = logspool.budget(3)
+    budget, sessions = logspool.budget(3), logspool.budget(3, per="session")
     logspool.log_cost("t", "m", cost=1)
     blocked = log.parent / "blocked"
     blocked.write_text("")
     logspool.basicConfig(filename=log.with_name("a.jsonl"), console=False, cost_filename=str(blocked / "costs.jsonl"))
     assert budget.spent == 1
+    with logspool.bound(session_id="S"):
+        assert sessions.spent == 0
     blocked.unlink()
     logspool.log_cost("t", "m", cost=2)
     assert budget.spent == 2
