@@ -86,6 +86,7 @@ lint: $(VENV)/requirements.stamp ## rustfmt, clippy (pedantic, with and without 
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features python -- -D warnings
 	cargo clippy --locked --all-targets --features failpoints -- -D warnings
+	cargo clippy --locked --all-targets --features tracing -- -D warnings
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
@@ -97,9 +98,9 @@ types: $(VENV)/wheel.stamp ## mypy --strict, and the native module against its s
 .PHONY: test-rust
 test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	if cargo nextest --version >/dev/null 2>&1; then \
-		cargo nextest run --locked && cargo test --locked --doc; \
+		cargo nextest run --locked --features tracing && cargo test --locked --features tracing --doc; \
 	else \
-		cargo test --locked; \
+		cargo test --locked --features tracing; \
 	fi
 	# The same random bytes each time: `make fuzz` is for finding, this for keeping what was found.
 	PROPTEST_RNG_SEED=3 cargo test --locked --features failpoints --test crash_model --test crash_races --test fuzz
@@ -134,7 +135,7 @@ mcp-versions: dist/wheel.stamp ## logspool.mcp with the SDKs that the tests do n
 	tests/python/mcp_versions.sh $(PYTHON)
 
 .PHONY: demo
-demo: dist/wheel.stamp ## two real MCP servers logging: what it costs, what is on disk, before and after
+demo: dist/wheel.stamp ## two real MCP servers, before and after: what the models cost, what is on disk, what logging takes
 	rm -rf .make/demo
 	mkdir -p .make
 	$(PYTHON) -m venv .make/demo
@@ -164,7 +165,7 @@ bench: $(VENV)/wheel.stamp .make/peers/wheel.stamp ## measure against the peers,
 	$(PYTEST) -o faulthandler_timeout=7200 benches/python
 	$(PY) benches/python/toolcalls.py
 	$(PY) benches/python/mcpcalls.py
-	cargo bench --locked --bench spool --bench flat
+	cargo bench --locked --features tracing --bench spool --bench flat --bench tracing
 	$(PY) benches/python/tables.py
 
 .PHONY: profile
@@ -196,7 +197,7 @@ fuzz: $(VENV)/requirements.stamp ## the fuzz targets, FUZZ_SECONDS (60) each, an
 .PHONY: docs
 docs: $(VENV)/wheel.stamp ## check the documents: links resolve, the README's code runs, every variable is described
 	$(PY) tools/check_docs.py
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items --features tracing
 
 .PHONY: clean
 clean: ## remove what was built (not cargo's target directory)

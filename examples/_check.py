@@ -9,16 +9,31 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections import Counter
+import subprocess
+import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from _drive import API_KEY, LLM, ROUTING, Outcome, Session
+from _drive import API_KEY, LLM, MODELS, ROUTING, Outcome, Session
 from provider import Entry
 
 COSTS = "openrouter-costs.jsonl"
+TIERS = {model: tier for tier, model in MODELS.items()}
+# What the record of a request says of it, by what became of it at the provider; of one that was reset see `told`.
+TOLD = {
+    "ok": "ok",
+    "limited": "http_error",
+    "exhausted": "http_error",
+    "error": "http_error",
+    "timeout": "timeout",
+    "broken": "broken",
+    "unfinished": "broken",
+    "endless": "cancelled",
+    "refused": "connect_error",
+}
 Record = dict[str, Any]
 
 
@@ -72,7 +87,7 @@ def stdout_complaints(session: Session) -> list[str]:
 def cost_view(record: Record) -> Record:
     """The part of a cost record that is compared, from the layout before or after."""
     fields = record.get("fields", record)
-    return {
+    view = {
         "request_id": record.get("request_id"),
         "tier": fields.get("tier_id", fields.get("tier")),
         "model": fields["model"],
@@ -80,29 +95,101 @@ def cost_view(record: Record) -> Record:
         "prompt_tokens": fields["tokens"]["prompt"],
         "completion_tokens": fields["tokens"]["completion"],
         "cost": fields["cost"]["total"],
+        "response_id": fields["response_id"],
         "latency_ms": fields["latency_ms"],
+    }
+    return {**view, "outcome": fields["outcome"]} if "outcome" in fields else view
+
+
+def told(entry: Entry) -> str:
+    """The `outcome` in the record of a request."""
+    if entry.outcome == "reset":
+        return "error" if entry.http_status is None else "broken"  # before the answer, or within it
+    return TOLD[entry.outcome]
+
+
+def requests(ledger: Iterable[Entry], outcomes: Iterable[Outcome], *, cancelled: bool = True) -> list[Entry]:
+    """All requests that were made: those in the provider's ledger, and those of calls that found nobody there.
+
+    Those that were `cancelled` are left out on request: programs that write their costs after each call write none of these.
+    """
+    made = [entry for entry in ledger if cancelled or entry.outcome != "endless"]
+    for outcome in outcomes:
+        if outcome.call.refused:
+            (request_id,) = re.findall(r"\(request (\w+)\)", outcome.text)
+            arguments = outcome.call.arguments
+            made.append(Entry(request_id, "", MODELS[arguments["tier"]], arguments["stream"], "refused"))
+    return made
+
+
+def ledger_complaints(written: Iterable[Record], made: Iterable[Entry], what: str = "cost records") -> list[str]:
+    """Our records of requests against the provider's own books, request by request and to the last digit."""
+    ours: dict[str, list[Record]] = defaultdict(list)
+    for record in map(cost_view, written):
+        ours[str(record["request_id"])].append(record)
+    theirs = {entry.request_id: entry for entry in made}
+    complaints = [
+        f"request {request_id} has {len(ours[request_id])} {what}, not {int(request_id in theirs)}"
+        for request_id in sorted({*ours, *theirs})
+        if len(ours[request_id]) != (request_id in theirs)
+    ]
+    for request_id in sorted(ours.keys() & theirs.keys()):
+        entry = theirs[request_id]
+        booked: Record = {**vars(entry), "tier": TIERS[entry.model], "outcome": told(entry)}
+        if entry.cost is None:
+            del booked["response_id"]  # it was told in an answer, or was not
+        for record in ours[request_id]:
+            if entry.outcome == "endless" and record["http_status"] is None:
+                booked["http_status"] = None  # cancelled before the head of the answer was read
+            complaints += [
+                f"request {request_id}: {key} is {mine} in the {what} and {booked[key]} in the provider's ledger"
+                for key, mine in record.items()
+                if key in booked and mine != booked[key]
+            ]
+    return complaints
+
+
+def cost_table(made: Iterable[Entry]) -> dict[tuple[str, str], tuple[int, int, int, int, Decimal]]:
+    """Calls, those of unknown cost, prompt and completion tokens, and dollars, by tier and model: as the provider has them."""
+    rows: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in made:
+        rows[TIERS[entry.model], entry.model].append(entry)
+    return {
+        key: (
+            len(row),
+            sum(entry.cost is None for entry in row),
+            sum(entry.prompt_tokens or 0 for entry in row),
+            sum(entry.completion_tokens or 0 for entry in row),
+            total(entry.cost for entry in row),
+        )
+        for key, row in rows.items()
     }
 
 
-def ledger_complaints(costs: Iterable[Record], ledger: Iterable[Entry]) -> list[str]:
-    """Our cost records against the provider's own books, request by request and to the last digit."""
-    ours: dict[str, Record] = {}
-    complaints = []
-    for record in map(cost_view, costs):
-        if record["request_id"] in ours:
-            complaints.append(f"request {record['request_id']} has two cost records")
-        ours[record["request_id"]] = record
-    theirs = {entry.request_id: entry for entry in ledger}
-    complaints += [f"request {request_id} has no cost record" for request_id in sorted(theirs.keys() - ours.keys())]
-    complaints += [
-        f"the provider does not know request {request_id}" for request_id in sorted(ours.keys() - theirs.keys())
+def costs_command(logs: Path, *arguments: str) -> str:
+    """What `logspool costs` says of the logs, by tier and model."""
+    command = [sys.executable, "-m", "logspool", "costs", "--by", "tier,model", *arguments, str(logs)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def table_complaints(logs: Path, made: Iterable[Entry]) -> list[str]:
+    """The table of `logspool costs` against the provider's own, row by row and to the last digit."""
+    ours = {
+        (row["tier"], row["model"]): (
+            row["calls"],
+            row["unknown"],
+            row["tokens"]["prompt"],
+            row["tokens"]["completion"],
+            Decimal(row["cost"]),
+        )
+        for row in json.loads(costs_command(logs, "--json"))["rows"]
+    }
+    theirs = cost_table(made)
+    return [
+        f"{' '.join(key)}: {ours.get(key)} in the table and {theirs.get(key)} in the provider's ledger"
+        for key in sorted({*ours, *theirs})
+        if ours.get(key) != theirs.get(key)
     ]
-    for request_id in sorted(ours.keys() & theirs.keys()):
-        for key in ("model", "http_status", "prompt_tokens", "completion_tokens", "cost"):
-            mine, booked = ours[request_id][key], getattr(theirs[request_id], key)
-            if mine != booked:
-                complaints.append(f"request {request_id}: {key} is {mine} here and {booked} in the provider's ledger")
-    return complaints
 
 
 def total(amounts: Iterable[Decimal | int | None]) -> Decimal:
@@ -110,31 +197,26 @@ def total(amounts: Iterable[Decimal | int | None]) -> Decimal:
     return sum((Decimal(amount) for amount in amounts if amount is not None), Decimal(0))
 
 
-def failure_complaints(outcomes: Iterable[Outcome], ledger: Iterable[Entry]) -> list[str]:
-    """As many tool calls failed as were wrong in themselves or failed by the provider in the end."""
+def failure_complaints(outcomes: Iterable[Outcome], made: Iterable[Entry]) -> list[str]:
+    """As many tool calls failed as were wrong in themselves or whose request failed in the end."""
     failed, wrong = 0, 0
     for outcome in outcomes:
         failed += outcome.failed
         wrong += outcome.call.fails
-    refused = sum(entry.outcome not in ("ok", "limited") for entry in ledger)
+    refused = sum(entry.outcome not in ("ok", "limited") for entry in made)
     if failed == wrong + refused:
         return []
-    return [f"{failed} tool calls failed: {wrong} were wrong in themselves, the provider failed {refused}"]
+    return [f"{failed} tool calls failed: {wrong} were wrong in themselves, the request of {refused} failed"]
 
 
-def log_complaints(logs: Path, outcomes: Iterable[Outcome], ledger: Iterable[Entry]) -> list[str]:
-    """Every request and every routing call is in the logs of logspool, once and in order."""
+def log_complaints(logs: Path, outcomes: Iterable[Outcome], made: Iterable[Entry]) -> list[str]:
+    """Every request, with what became of it, and every routing call is in the logs of logspool, once and in order."""
     inference, routing = records(logs, f"{LLM}.jsonl"), records(logs, f"{ROUTING}.jsonl")
     complaints = sequence_complaints(f"{LLM}.jsonl", inference)
     complaints += sequence_complaints(f"{ROUTING}.jsonl", routing)
     complaints += sequence_complaints(COSTS, records(logs, COSTS))
-    logged = Counter(str(record.get("request_id")) for record in inference if record["event"] == "openrouter_request")
-    made = Counter(entry.request_id for entry in ledger)
-    for request_id in sorted({*logged, *made}):
-        if logged[request_id] != made[request_id]:
-            complaints.append(
-                f"{LLM}.jsonl: request {request_id} has {logged[request_id]} records, not {made[request_id]}"
-            )
+    written = (record for record in inference if record["event"] == "openrouter_request")
+    complaints += [f"{LLM}.jsonl: {complaint}" for complaint in ledger_complaints(written, made, "records")]
     events = {"validate_routing": "routing_validated", "track_routing": "routing_tracked"}
     wanted = Counter(events.get(outcome.call.tool) for outcome in outcomes if not outcome.failed)
     found = Counter(record["event"] for record in routing)

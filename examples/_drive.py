@@ -15,21 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from mcp import Client, StdioServerParameters, stdio_client
+from provider import AT_LENGTH, Provider
 
 EXAMPLES = Path(__file__).resolve().parent
 LLM, ROUTING = "llm-inference", "routing-metadata"
 API_KEY = "sk-or-v1-6b1c0ffee-never-in-a-log"
 CALL_TIMEOUT = 60.0  # seconds until a tool call counts as lost
 
+# The tiers of the model server.
+MODELS = {
+    "fast": "meta-llama/llama-3.1-8b-instruct",
+    "balanced": "anthropic/claude-haiku",
+    "deep": "openai/gpt-large",
+}
+
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call of the workload; one that `fails` is wrong in itself, whatever the provider does."""
+    """One tool call; one that `fails` is wrong in itself, whatever the provider does; one that is `refused` finds nobody there."""
 
     server: str
     tool: str
     arguments: dict[str, Any]
     fails: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,19 @@ class Session:
         outcome = Outcome(call, bool(result.is_error), text)
         self.outcomes.append(outcome)
         return outcome
+
+    async def give_up(self, call: Call, provider: Provider) -> None:
+        """Makes a call and cancels it when its request is with the provider, which must not answer it."""
+        known = len(provider.ledger)
+        task = asyncio.create_task(asyncio.wait_for(self.client.call_tool(call.tool, call.arguments), CALL_TIMEOUT))
+        while len(provider.ledger) == known and not task.done():
+            await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait([task])
+        if task.cancelled():
+            self.outcomes.append(Outcome(call, True, "cancelled"))
+        else:
+            self.lost.append(f"{call.tool} was to be cancelled, and ended with {task.exception() or task.result()!r}")
 
 
 @asynccontextmanager
@@ -145,3 +167,21 @@ def workload(count: int, seed: int = 1) -> list[Call]:
                 status = "success" if numbers.random() < 0.9 else "failure"
                 calls.append(Call(ROUTING, "track_routing", {**arguments, "status": status}))
     return calls
+
+
+INTERRUPTED = 7  # calls that `interrupt` makes
+
+
+async def interrupt(session: Session, provider: Provider) -> None:
+    """Trouble that is not of the provider's making, a call of each tier: cancelled, then with nobody there; the last is answered."""
+
+    def infer(tier: str, prompt: str, *, stream: bool, refused: bool = False) -> Call:
+        arguments = {"tier": tier, "prompt": prompt, "stream": stream, "session_id": "s-1"}
+        return Call(LLM, "infer", arguments, refused=refused)
+
+    for tier in MODELS:
+        await session.give_up(infer(tier, f"explain {tier} models {AT_LENGTH}", stream=True), provider)
+    with provider.away():
+        for number, tier in enumerate(MODELS):
+            await session.call(infer(tier, "is anybody there", stream=number % 2 == 0, refused=True))
+    await session.call(infer("fast", "explain what happened", stream=True))

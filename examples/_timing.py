@@ -8,7 +8,8 @@ itself, and `debug`, `info`, `warning`, `error`, `critical`, `exception` and `lo
 is imported, the libraries' own loggers (httpx, mcp) included. Whatever happens inside counts: making the record,
 formatting or encoding it, every handler, a write or flush of a file, waiting for the GIL. What is done later on
 another thread does not count; `cpu_ns` (all threads of the process, from the first to the last of these calls)
-shows it.
+shows it. Where `logspool.httpx` makes the records of requests and their costs, the clock stands around all that it
+does for a request, looking at each piece of its answer included: one span, the sum.
 
 How: the methods are shadowed by attributes of the logger objects, so that neither `logging.Logger` nor
 `logging.Handler` is patched, and the wrapper's frames carry the file name by which `logging` leaves its own frames
@@ -16,7 +17,7 @@ out when it looks for the caller. Both clock readings cost about 0.1 µs togethe
 logger's level are not measured: they make no record.
 
 OUT.json: `{"spans": [[call, kind, ns], …], "cpu_ns": …}`, where `call` is the number of the tool call during which the
-span fell (-1: during none) and `kind` is "log" or "cost".
+span fell (-1: during none) and `kind` is "log", "cost" or "http".
 """
 
 from __future__ import annotations
@@ -81,6 +82,43 @@ class Spans:
         code = call.__code__.replace(co_filename=logging._srcfile or __file__)
         return FunctionType(code, call.__globals__, function.__name__, closure=call.__closure__)
 
+    def part(self, function: Callable[..., Any], request: Callable[[tuple[Any, ...], Any], Any]) -> Callable[..., Any]:
+        """Wraps a function of HTTP capture, so that its time is added to that of its request; the last one adds a span."""
+        book, clock, here = self.book, time.perf_counter_ns, self.here
+
+        def call(*args: Any) -> Any:
+            if getattr(here, "timing", False):  # one of them calls another
+                return function(*args)
+            here.timing = True
+            began = clock()
+            result = None
+            try:
+                result = function(*args)
+                return result
+            finally:
+                ended = clock()
+                here.timing = False
+                state = request(args, result)
+                if state is not None:  # a request of which nothing is recorded
+                    state.spent_ns = getattr(state, "spent_ns", 0) + ended - began
+                    if state.finished and not getattr(state, "booked", False):
+                        state.booked = True
+                        book("http", state.spent_ns)
+
+        return call
+
+    def watch_capture(self) -> None:
+        """Puts the clock around what HTTP capture does: when a request begins, is answered, with each piece of its body, at its end."""
+        from logspool.httpx import _body, _call, _send
+
+        begin: Any = self.part(_send._begin, lambda args, result: result)
+        _send._begin = begin
+        of_call = [(_call.Call, name) for name in ("answered", "failed", "ended")]
+        for owner, name in (*of_call, (_body.Look, "feed")):
+            of_look = owner is _body.Look
+            function = getattr(owner, name)
+            setattr(owner, name, self.part(function, lambda args, _, look=of_look: args[0]._call if look else args[0]))
+
     def watch(self, server: ModuleType) -> None:
         """Puts the clock around `log_cost` of the server and the methods of all loggers, and numbers the tool calls."""
         numbers = itertools.count()
@@ -93,6 +131,8 @@ class Spans:
         server.mcp.middleware.append(number)
         if hasattr(server, "log_cost"):
             server.log_cost = self.timed("cost", server.log_cost)  # type: ignore[attr-defined]
+        if "logspool.httpx" in sys.modules:
+            self.watch_capture()
         # httpx imports it with its first request; its loggers, which write most of what there is at DEBUG, have to exist by now.
         with contextlib.suppress(ImportError):
             importlib.import_module("httpcore")

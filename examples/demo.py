@@ -3,9 +3,10 @@
     python examples/demo.py [DIRECTORY] [--calls 200] [--seed 1]
 
 Drives `examples/before` and `examples/after` with the official MCP client over stdio against a provider on loopback:
-the same tool calls on both sides, in alternating blocks. Everything is written to DIRECTORY (./demo-logs), which is
-emptied first if an earlier run made it. Ends with status 1, and says why, if a call is lost, a server writes anything
-but JSON-RPC to standard output, a log line is missing or the costs differ from the provider's ledger.
+the same tool calls on both sides, in alternating blocks, and in the end a few that are cancelled or find nobody there.
+Everything is written to DIRECTORY (./demo-logs), which is emptied first if an earlier run made it. Ends with status 1,
+and says why, if a call is lost, a server writes anything but JSON-RPC to standard output, a log line is missing or the
+costs differ from the provider's ledger.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import asyncio
 import json
 import shutil
 import sys
+import textwrap
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import _check as check
-from _drive import EXAMPLES, LLM, ROUTING, Session, drive, serve, workload
+from _drive import EXAMPLES, INTERRUPTED, LLM, ROUTING, Outcome, Session, drive, interrupt, serve, workload
 from provider import Entry, Provider
 
 BLOCK = 20  # tool calls on one side before it is the other's turn
@@ -44,9 +46,13 @@ zcat llm-inference.jsonl.000001.gz | head -n 2
 # all warnings and errors, from plain and compressed segments
 zcat -f llm-inference.jsonl.[0-9]* | grep -E '"level":"(WARNING|ERROR)"'
 
-# what each model cost
+# the requests that failed, by what became of them
+zcat -f llm-inference.jsonl.[0-9]* | jq -s -c 'map(select(.event == "openrouter_request").fields | select(.outcome != "ok")) |
+  group_by([.outcome, .http_status])[] | {outcome: .[0].outcome, http_status: .[0].http_status, requests: length}'
+
+# the ten most expensive requests
 zcat -f openrouter-costs.jsonl.[0-9]* |
-  jq -s -c 'group_by(.fields.model)[] | {model: .[0].fields.model, usd: (map(.fields.cost.total // 0) | add)}'
+  jq -s -c 'sort_by(.fields.cost.total // 0) | reverse[:10][] | {request_id, model: .fields.model, usd: .fields.cost.total}'
 
 # all there is about the slowest request
 id=$(zcat -f openrouter-costs.jsonl.[0-9]* | jq -r -s 'max_by(.fields.latency_ms).request_id')
@@ -71,8 +77,13 @@ class Side:
     sessions: list[Session] = field(default_factory=list)
 
     @property
-    def ledger(self) -> list[Entry]:
-        return self.provider.ledger
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for session in self.sessions for outcome in session.outcomes]
+
+    @property
+    def requests(self) -> list[Entry]:
+        """What must have a record."""
+        return check.requests(self.provider.ledger, self.outcomes)
 
     @property
     def logs(self) -> Path:
@@ -122,6 +133,8 @@ async def run(directory: Path, calls: int, seed: int) -> list[Side]:
         for start in range(0, len(work), BLOCK):
             for side in sides if start // BLOCK % 2 == 0 else reversed(sides):
                 await drive(side.sessions, work[start : start + BLOCK])
+        for side in sides:
+            await interrupt(side.sessions[0], side.provider)
         await compression(sides[1])
     return sides
 
@@ -141,7 +154,7 @@ def first_compressed(side: Side) -> bool | None:
 
 def complaints_of(side: Side, calls: int) -> list[str]:
     """All that is wrong with one side."""
-    answered = [outcome for session in side.sessions for outcome in session.outcomes]
+    answered = side.outcomes
     found = [reason for session in side.sessions for reason in session.lost]
     if len(answered) != calls:
         found.append(f"{calls - len(answered)} of {calls} tool calls got no answer")
@@ -150,11 +163,15 @@ def complaints_of(side: Side, calls: int) -> list[str]:
             found += check.stdout_complaints(session)
             if session.exit_status != 0:
                 found.append(f"the {session.name} server ended with status {session.exit_status}")
-        found += check.failure_complaints(answered, side.ledger)
-        found += check.ledger_complaints(check.records(side.logs, check.COSTS), side.ledger)
+        found += check.failure_complaints(answered, side.requests)
         found += check.secret_complaints(side.directory)
-        if side.name == "after":
-            found += check.log_complaints(side.logs, answered, side.ledger)
+        costs = check.records(side.logs, check.COSTS)
+        if side.name == "before":
+            found += check.ledger_complaints(costs, check.requests(side.provider.ledger, answered, cancelled=False))
+        else:
+            found += check.ledger_complaints(costs, side.requests)
+            found += check.table_complaints(side.logs, side.requests)
+            found += check.log_complaints(side.logs, answered, side.requests)
             found += check.tool_call_complaints(side.logs, answered)
             if first_compressed(side) is False:
                 found.append("no segment was compressed")
@@ -163,23 +180,19 @@ def complaints_of(side: Side, calls: int) -> list[str]:
     return [f"{side.name}: {complaint}" for complaint in found]
 
 
-def show_costs(after: Side) -> None:
-    print(f"\nWhat the tool calls cost ({after.logs / check.COSTS})\n")
-    print("  tier      model                              requests  failed  prompt  completion         USD  mean ms")
-    groups: dict[tuple[str, str], list[check.Record]] = defaultdict(list)
-    for record in map(check.cost_view, check.records(after.logs, check.COSTS)):
-        groups[record["tier"], record["model"]].append(record)
-    rows = [(*key, group) for key, group in sorted(groups.items())]
-    rows.append(("all", "", [record for group in groups.values() for record in group]))
-    for tier, model, group in rows:
-        prompt, completion = (sum(r[f"{kind}_tokens"] or 0 for r in group) for kind in ("prompt", "completion"))
-        print(
-            f"  {tier:<8}  {model:<33}  {len(group):8,}  {sum(r['cost'] is None for r in group):6,}  {prompt:6,}  "
-            f"{completion:10,}  {check.total(r['cost'] for r in group):10.8f}  "
-            f"{sum(r['latency_ms'] for r in group) / max(len(group), 1):7.1f}"
-        )
-    booked = check.total(entry.cost for entry in after.ledger)
-    print(f"\n  The provider's own ledger has {booked:.8f} USD; compared request by request, to the last digit.")
+def show_costs(before: Side, after: Side) -> None:
+    print("\nWhat the tool calls cost: logspool costs --by tier,model\n")
+    print(textwrap.indent(check.costs_command(after.logs), "  "))
+    billed = check.total(entry.cost for entry in after.requests)
+    print(f"  The provider's own ledger has {billed:.8f} USD: the same, request by request, to the last digit.")
+    print("  Requests of unknown cost are those that failed before their usage came:")
+    failed = Counter((check.told(entry), entry.http_status) for entry in after.requests if entry.cost is None)
+    for (outcome, status), count in sorted(failed.items(), key=str):
+        print(f"    {count:4}  {outcome}{f' {status}' if status else ''}")
+    unfinished = sum(entry.outcome == "unfinished" for entry in after.requests)
+    print(f"  Streams that broke when it had come: {unfinished}. The provider bills them, and they are in the table.")
+    missing = len(before.requests) - len(check.records(before.logs, check.COSTS))
+    print(f"  Before, {missing} of them have no cost record: those that were cancelled.")
 
 
 def show_files(after: Side) -> None:
@@ -194,6 +207,7 @@ def show_files(after: Side) -> None:
     print("\nA few lines of each\n")
     samples = (
         (f"{LLM}.jsonl", '"event":"openrouter_request"'),
+        (f"{LLM}.jsonl", '"outcome":"cancelled"'),
         (f"{LLM}.jsonl", '"level":"ERROR"'),
         (check.COSTS, '"http_status":200'),
         (check.COSTS, '"http_status":429'),
@@ -214,14 +228,24 @@ def show_times(sides: list[Side]) -> None:
     print("\nTime spent in logging, inside the servers, µs\n")
     print(f"  {'':<34}{'before':>16}{'after':>20}\n  {'':<34}{'p50':>9}{'p95':>9}{'p50':>11}{'p95':>9}")
     (before, cpu_before), (after, cpu_after) = (side.spans() for side in sides)
-    rows = (("a log_cost() call", "cost"), ("a logger.info() … call", "log"), ("all logging of one tool call", "call"))
+    rows = (
+        ("a log_cost() call", "cost"),
+        ("HTTP capture of one request", "http"),
+        ("a logger.info() … call", "log"),
+        ("all logging of one tool call", "call"),
+    )
     for title, kind in rows:
-        cells = [percentile(spans[kind], part) for spans in (before, after) for part in (0.50, 0.95)]
-        print("  {:<34}{:9.1f}{:9.1f}{:11.1f}{:9.1f}".format(f"{title} ({len(after[kind])})", *cells))
+        cells = [
+            f"{percentile(spans[kind], part):.1f}" if spans[kind] else "–"
+            for spans in (before, after)
+            for part in (0.50, 0.95)
+        ]
+        print("  {:<34}{:>9}{:>9}{:>11}{:>9}".format(title, *cells))
     print(f"  CPU of the server per tool call, all its threads: {cpu_before:.2f} ms before, {cpu_after:.2f} ms after")
     print(
         "\n  Measured from the start of each call of log_cost, info, warning, error, exception and log (the servers' own and\n"
-        "  their libraries') to its return, on the calling thread, the same call sites on both sides: examples/_timing.py."
+        "  their libraries') to its return, on the calling thread. HTTP capture, which makes the record of a request and of its\n"
+        "  cost where the servers before log both themselves, counts with all that it does: examples/_timing.py."
     )
 
 
@@ -233,27 +257,30 @@ def show_next(after: Side) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Two MCP servers, before and after logspool.")
     parser.add_argument("directory", nargs="?", type=Path, default=Path("demo-logs"))
-    parser.add_argument("--calls", type=int, default=200, help="tool calls on each side")
+    parser.add_argument(
+        "--calls", type=int, default=200, help=f"tool calls on each side, beside {INTERRUPTED} in the end"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     directory = arguments.directory.resolve()
     prepare(directory)
     sides = asyncio.run(run(directory, arguments.calls, arguments.seed))
 
-    complaints = [complaint for side in sides for complaint in complaints_of(side, arguments.calls)]
+    calls = arguments.calls + INTERRUPTED
+    complaints = [complaint for side in sides for complaint in complaints_of(side, calls)]
     if complaints:
         print(f"{len(complaints)} things are wrong:", *complaints[:20], sep="\n  ", file=sys.stderr)
         print(f"The logs and what the servers wrote are in {directory}", file=sys.stderr)
         return 1
-    failed = sum(outcome.failed for side in sides for session in side.sessions for outcome in session.outcomes)
-    print(f"{2 * arguments.calls} tool calls, {arguments.calls} on each side; {failed} of them failed.")
-    show_costs(sides[1])
+    failed = sum(outcome.failed for side in sides for outcome in side.outcomes)
+    print(f"{2 * calls} tool calls, {calls} on each side; {failed} of them failed.")
+    show_costs(*sides)
     show_files(sides[1])
     show_times(sides)
     show_next(sides[1])
     print(
         "\nChecked: every call answered, none failed unplanned, nothing but JSON-RPC on standard output, every log record\n"
-        "there once and in order, a record for each tool call, costs equal to the provider's ledger."
+        "there once and in order, a record for each tool call and each request, costs equal to the provider's ledger."
     )
     return 0
 

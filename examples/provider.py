@@ -1,23 +1,29 @@
 """A provider of language models on loopback, which looks like OpenRouter and keeps its own ledger.
 
 `POST /v1/chat/completions` answers with `usage` and `usage.cost`, streams server-sent events when asked to (the
-usage is in the last chunk), and fails some calls on purpose: 429 with `Retry-After`, 500, no answer at all, a stream
-that breaks in the middle. What happens to a call depends only on the seed, the prompt and how often that prompt was
-asked, so two runs with the same seed cost the same to the last digit.
+usage is in the last chunk), and fails some calls on purpose: 429 with `Retry-After`, 500, no answer at all, a
+connection that is reset, a stream that breaks before its usage or right after it. What happens to a call depends only
+on the seed, the prompt and how often that prompt was asked, so two runs with the same seed cost the same to the last
+digit. A stream whose prompt ends in "at length" never gets to its answer: it is for callers who give up.
 
     python examples/provider.py --port 8080 --seed 1
 
-Prices are US dollars per million tokens. A call is billed when its usage was sent; a refused, unanswered or broken
-one is not.
+Prices are US dollars per million tokens. A call is billed when its usage was sent, even if the stream breaks then; a
+refused, unanswered, reset, broken or given up one is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import socket
+import struct
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,15 +37,21 @@ PRICES = {
 }
 
 # Outcome and its weight. "limited" is refused once and answered when asked again; "exhausted" is refused every time.
-# Only a stream can be "broken"; another call is answered.
+# Only a stream can be "broken" (it ends before its usage), "unfinished" (right after it) or "endless"; another call is
+# answered. A "reset" comes in the middle of a stream, and in the place of another answer.
 OUTCOMES = (
-    ("ok", 80),
+    ("ok", 74),
     ("limited", 5),
     ("exhausted", 3),
-    ("error", 5),
+    ("error", 4),
     ("timeout", 2),
-    ("broken", 5),
+    ("reset", 4),
+    ("broken", 4),
+    ("unfinished", 4),
+    ("endless", 0),
 )
+ONLY_STREAMS = ("broken", "unfinished", "endless")
+AT_LENGTH = "at length"
 
 WORDS = ("the", "spool", "keeps", "every", "record", "until", "a", "thread", "writes", "it", "to", "its", "segment")
 
@@ -64,6 +76,8 @@ def seeded(seed: int) -> Callable[[str, int], str]:
     names, weights = [name for name, _ in OUTCOMES], [weight for _, weight in OUTCOMES]
 
     def outcome(prompt: str, asked: int) -> str:
+        if prompt.endswith(AT_LENGTH):
+            return "endless"
         drawn = random.Random(f"{seed}:{prompt}").choices(names, weights)[0]
         return "ok" if drawn == "limited" and asked > 0 else drawn
 
@@ -100,13 +114,16 @@ class Provider:
             pass
 
         Handler.provider = provider
-        self._server = _Server(("127.0.0.1", port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="provider", daemon=True)
+        self._handler = Handler
+        # Keeps the port while nobody listens: one that is bound and does not listen gets no connections.
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._port.bind(("127.0.0.1", port))
 
     @property
     def url(self) -> str:
         """Base address, such as `http://127.0.0.1:40123/v1`."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self._port.getsockname()[1]}/v1"
 
     @property
     def ledger(self) -> list[Entry]:
@@ -126,23 +143,68 @@ class Provider:
         with self._lock:
             self._ledger.append(entry)
 
-    def __enter__(self) -> Provider:
+    def _listen(self) -> None:
+        self._server = _Server(self._port.getsockname(), self._handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="provider", daemon=True)
         self._thread.start()
+
+    def _leave(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Refuses connections while the block runs, and hangs up on callers that keep one."""
+        self._leave()
+        self._server.hang_up()
+        try:
+            yield
+        finally:
+            self._listen()
+
+    def __enter__(self) -> Provider:
+        self._listen()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._leave()
+        self._port.close()
 
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # with the default of 5, a burst of connections is refused
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[Any] = set()
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a caller that is gone is no error
+            super().handle_error(request, client_address)
+
+    def hang_up(self) -> None:
+        """Ends all connections."""
+        for request in list(self._open):
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -165,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         prompt = "\n".join(str(message["content"]) for message in body["messages"])
         outcome, numbers = self.provider.draw(prompt)
         stream = bool(body.get("stream"))
-        if outcome == "broken" and not stream:
+        if outcome in ONLY_STREAMS and not stream:
             outcome = "ok"
         self.provider.closing.wait(numbers.uniform(*self.provider.latency))
         response_id = f"gen-{numbers.getrandbits(64):016x}"
@@ -181,6 +243,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.provider.book(entry)
             self.provider.closing.wait(self.provider.hang)
             self.close_connection = True
+        elif outcome == "reset" and not stream:
+            self.provider.book(entry)
+            self._reset()
         else:
             self._complete(replace(entry, http_status=200), prompt, numbers)
 
@@ -206,24 +271,47 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
     def _stream(self, billed: Entry, head: dict[str, str], words: list[str], usage: dict[str, float]) -> None:
-        """Server-sent events: a comment, the words one by one, the usage, the end."""
+        """Server-sent events: a comment, the words one by one, the usage, the end; or what comes between."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("X-Request-ID", billed.request_id)
         self.end_headers()
         self._chunk(": PROCESSING\n\n")
+        unbilled = replace(billed, prompt_tokens=None, completion_tokens=None, cost=None)
+        if billed.outcome == "endless":
+            self.provider.book(unbilled)
+            self._process()
+            return
         for position, word in enumerate(words):
-            if billed.outcome == "broken" and position == len(words) // 2:
-                self.provider.book(replace(billed, prompt_tokens=None, completion_tokens=None, cost=None))
+            if billed.outcome in ("broken", "reset") and position == len(words) // 2:
+                self.provider.book(unbilled)
+                if billed.outcome == "reset":
+                    self._reset()
                 self.close_connection = True  # without the last chunk: the client sees the stream end too early
                 return
             choice = {"index": 0, "delta": {"content": f"{word} "}, "finish_reason": None}
             self._chunk(f"data: {json.dumps({**head, 'choices': [choice]})}\n\n")
         self.provider.book(billed)
         self._chunk(f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n")
+        if billed.outcome == "unfinished":
+            self.close_connection = True
+            return
         self._chunk("data: [DONE]\n\n")
         self._chunk("")
+
+    def _process(self) -> None:
+        """Comments that keep the connection alive, until the caller is gone."""
+        self.close_connection = True
+        with suppress(OSError):
+            while not self.provider.closing.wait(0.05):
+                self._chunk(": PROCESSING\n\n")
+
+    def _reset(self) -> None:
+        """Ends the connection as a machine does that knows nothing of it."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
     def _json(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()

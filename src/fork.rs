@@ -17,11 +17,27 @@ static FDS: [AtomicU64; MAX_FDS / 64] = [const { AtomicU64::new(0) }; MAX_FDS / 
 static FORKS: AtomicU64 = AtomicU64::new(0);
 static MADE: AtomicU64 = AtomicU64::new(0);
 static INSTALL: Once = Once::new();
+/// This process' id, below the number of forks it was asked after; 0 until asked.
+static PID: AtomicU64 = AtomicU64::new(0);
 
 /// How many forks lie between the first process and this one: compared, never counted on.
 #[inline]
 pub fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
+}
+
+/// The process id, without a system call on the hot path.
+#[must_use]
+pub fn pid() -> i64 {
+    let forks = forks() << 32;
+    let known = PID.load(Ordering::Relaxed);
+    let pid = u32::try_from(known & 0xFFFF_FFFF).unwrap_or(0);
+    if pid != 0 && known & !0xFFFF_FFFF == forks {
+        return i64::from(pid);
+    }
+    let pid = std::process::id();
+    PID.store(forks | u64::from(pid), Ordering::Relaxed);
+    i64::from(pid)
 }
 
 /// How many children this process and those before it have forked: where it grows, orphans are to be expected soon.

@@ -11,7 +11,9 @@
 //! record is counted and announced; user data never makes logging raise; one encoding per record; compression never
 //! stalls the writer; after `fork` the child starts fresh; a panic is caught at every entry from Python.
 //!
-//! Imports point one way: `python` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`noise`] → [`segment`], [`spool`] → [`json`],
+//! Rust programs log through `tracing`, a layer of `tracing_subscriber`'s (feature of that name), in `python`'s place.
+//!
+//! Imports point one way: `python`, `tracing` → [`engine`], [`writer`], [`janitor`], [`cli`] → [`noise`] → [`segment`], [`spool`] → [`json`],
 //! [`redact`], [`sample`], [`collapse`], [`console`] → [`config`], [`error`] and the other foundations. Only `python` names `pyo3`.
 
 pub mod cli;
@@ -19,6 +21,7 @@ pub mod collapse;
 pub mod config;
 pub mod config_file;
 pub mod console;
+pub mod cut;
 pub mod decimal;
 pub mod engine;
 pub mod error;
@@ -42,5 +45,7 @@ pub mod spool;
 pub mod stats;
 pub mod sync;
 pub mod thread;
+#[cfg(feature = "tracing")]
+pub mod tracing;
 pub mod wake;
 pub mod writer;

@@ -185,24 +185,39 @@ pub struct Lines {
     part: Vec<u8>,
     /// It is too long: its rest is passed over.
     passing: bool,
+    /// The data so far of an event that goes on in the next line.
+    event: Vec<u8>,
+    /// The last piece ended in `\r`: a `\n` is the other half of it.
+    torn: bool,
 }
 
 impl Lines {
-    /// Gives the data of each line `data: …` that ends in this piece to `take`; lines longer than `most` bytes are passed over.
+    /// Gives the data of each event that ends in this piece to `take`: of each line `data: …` that is one by itself, and of longer ones. What
+    /// is longer than `most` bytes is passed over.
     pub fn feed(&mut self, mut piece: &[u8], most: usize, mut take: impl FnMut(&[u8])) {
-        // An end of `\r\n` is two ends here, and an empty line more does no harm.
+        if piece.is_empty() {
+            return;
+        }
+        if std::mem::replace(&mut self.torn, piece.ends_with(b"\r")) {
+            piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+        }
         while let Some(end) = memchr2(b'\n', b'\r', piece) {
             let (line, rest) = (&piece[..end], &piece[end + 1..]);
-            piece = rest;
+            piece = match piece[end] {
+                b'\r' => rest.strip_prefix(b"\n").unwrap_or(rest),
+                _ => rest,
+            };
             if std::mem::take(&mut self.passing) {
                 continue;
             }
             if self.part.is_empty() {
-                take_data(line, &mut take);
+                self.line(line, most, &mut take);
             } else {
-                self.part.extend_from_slice(line);
-                take_data(&self.part, &mut take);
-                self.part.clear();
+                let mut whole = std::mem::take(&mut self.part);
+                whole.extend_from_slice(line);
+                self.line(&whole, most, &mut take);
+                whole.clear();
+                self.part = whole;
             }
         }
         if self.passing || piece.is_empty() {
@@ -213,11 +228,22 @@ impl Lines {
             (self.part, self.passing) = (Vec::new(), true);
         }
     }
-}
 
-fn take_data(line: &[u8], take: &mut impl FnMut(&[u8])) {
-    if let Some(data) = line.strip_prefix(b"data:") {
-        take(data.trim_ascii());
+    fn line(&mut self, line: &[u8], most: usize, take: &mut impl FnMut(&[u8])) {
+        if let Some(data) = line.strip_prefix(b"data:") {
+            let data = data.trim_ascii();
+            if !self.event.is_empty() {
+                self.event.push(b'\n');
+            } else if !data.starts_with(b"{") || data.ends_with(b"}") {
+                return take(data);
+            }
+            self.event.extend_from_slice(data);
+            if self.event.len() > most {
+                self.event = Vec::new();
+            }
+        } else if line.is_empty() && !self.event.is_empty() {
+            take(&std::mem::take(&mut self.event));
+        }
     }
 }
 

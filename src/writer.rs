@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::fstat;
 
+use crate::error::Result;
 use crate::fork;
 use crate::janitor::{Janitor, Job};
 use crate::noise::Noise;
@@ -320,7 +321,7 @@ impl Shared {
             if let Some(same) = standing.iter().find(same) {
                 return Ok(Arc::clone(same));
             }
-            spool.another(dir).map(Arc::new)
+            spool.another(Arc::new(dir)).map(Arc::new)
         });
         let next = match made {
             Ok(next) => next,
@@ -357,6 +358,31 @@ impl Shared {
             )
         });
         true
+    }
+
+    /// Puts another spool in the place of one whose table is full of logs that are closed, in the same directory. Logs that are open move
+    /// there with their next record.
+    ///
+    /// # Errors
+    /// When there is no place for its ring.
+    pub fn turn_over(&self, spool: &Arc<Spool>) -> Result<Arc<Spool>> {
+        let mut stores = spool.stores.lock();
+        if let Some(newest) = spool.newest() {
+            return Ok(newest);
+        }
+        let next = Arc::new(spool.another(Arc::clone(&spool.dir))?);
+        {
+            // Retirement, which looks at the list too, comes before or after this.
+            let mut spools = self.spools.lock();
+            spool.give_way(&next);
+            spools.push(Arc::clone(&next));
+        }
+        self.spools_changed();
+        stores.hand_over(&mut next.stores.lock(), false);
+        // Its files are open for nothing from now on, and idle logs may have it for long.
+        sync_each(spool, &mut stores);
+        stores.close();
+        Ok(next)
     }
 
     /// Lets go of a spool that has given way and is empty. It is counted as long as a log has it: a thread that waited for room in
@@ -448,7 +474,11 @@ pub fn source(spool: &Spool) -> Source<'_> {
 }
 
 fn sync(spool: &Spool) {
-    for store in spool.stores.lock().iter_mut() {
+    sync_each(spool, &mut spool.stores.lock());
+}
+
+fn sync_each(spool: &Spool, stores: &mut Stores) {
+    for store in stores.iter_mut() {
         if let Err(e) = store.sync() {
             report::say(&format!(
                 "cannot force {} to the device: {e}",

@@ -19,8 +19,8 @@ import httpx
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
+import logspool.httpx
 import logspool.mcp
-from logspool import log_cost
 
 logspool.basicConfig(service="llm-inference")
 logger = logging.getLogger("llm-inference")
@@ -66,7 +66,8 @@ async def lifespan(_: MCPServer[None]) -> AsyncIterator[None]:
     global client
     headers = {"Authorization": f"Bearer {os.environ.get('OPENROUTER_API_KEY', '')}", "X-Title": "llm-inference"}
     async with httpx.AsyncClient(base_url=BASE_URL, timeout=TIMEOUT, headers=headers) as client:
-        # HTTP capture goes here: it records what `client` sends and gets.
+        # A record and its cost for each request, whatever came of it.
+        logspool.httpx.instrument(client, costs="all", hosts={client.base_url.host: "openrouter"})
         logger.info("ready: %d tiers, provider %s", len(TIERS), BASE_URL)
         yield
         logger.info("stopped")
@@ -122,46 +123,15 @@ async def infer(tier: str, prompt: str, stream: bool = False, session_id: str | 
     if tier not in TIERS:
         logger.warning("unknown tier %s", tier, extra={"tool": "infer", "session_id": session_id})
         raise ToolError(f"unknown tier {tier!r}: choose one of {', '.join(TIERS)}")
-    model, pricing = TIERS[tier]["model"], TIERS[tier]["pricing"]
+    model = TIERS[tier]["model"]
+    session = {"session_id": session_id} if session_id else {}  # else it is the connection
 
     for _ in range(2):
         request_id = f"req_{secrets.token_hex(8)}"
         started = time.perf_counter()
-        answer = await ask(model, prompt, stream, request_id)
+        with logspool.bound(request_id=request_id, tier_id=tier, task="chat", **session):
+            answer = await ask(model, prompt, stream, request_id)
         latency_ms = round((time.perf_counter() - started) * 1000, 3)
-        log_cost(
-            tier,
-            model,
-            usage=answer.usage,
-            pricing=pricing,
-            task="chat",
-            latency_ms=latency_ms,
-            http_status=answer.http_status,
-            request_id=request_id,
-            response_id=answer.response_id,
-            session_id=session_id,
-            tool="infer",
-        )
-        logger.log(
-            logging.WARNING if answer.failure else logging.INFO,
-            "infer %s with %s: %s in %.1f ms",
-            tier,
-            model,
-            answer.failure or "ok",
-            latency_ms,
-            extra={
-                "event": "openrouter_request",
-                "tool": "infer",
-                "session_id": session_id,
-                "request_id": request_id,
-                "tier_id": tier,
-                "model": model,
-                "provider": "openrouter",
-                "latency_ms": latency_ms,
-                "http_status": answer.http_status,
-                "streamed": stream,
-            },
-        )
         if answer.retry_after is None or answer.retry_after > MAX_RETRY_AFTER:
             break
         await asyncio.sleep(answer.retry_after)

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import datetime
-import gzip
-import json
 import os
-import re
 import threading
 import time
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import NamedTuple
 
-from logspool import _config, _core, context, cost
+from logspool import _config, _core, _ledger, context, cost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Literal
 
 __all__ = ["Budget", "Exceeded", "budget"]
 
 #: Seconds between two looks at what other processes have logged, where nobody asks for `spent`.
 REFRESH = 5.0
-_SEGMENT = re.compile(r"\.(\d{6,7}|\d{9})(\.gz)?")
-_CHUNK = 1 << 20
 #: Costs that were read before they were told, remembered.
 _EARLY = 10_000
+#: Sums are the same whatever precision the program has set for its own decimals.
+_EXACT = Context(prec=200, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 #: Days, sessions, or tools on a day, whose sums are kept.
 _MOST = 100_000
 
@@ -38,18 +35,6 @@ class Exceeded(NamedTuple):
     key: str
     spent: Decimal
     limit: Decimal
-
-
-class Cost(NamedTuple):
-    """What a line of the cost log says, as far as it matters here."""
-
-    seq: str | None
-    pid: int | None
-    moment: datetime.datetime | None
-    session: str | None
-    tool: str | None
-    amount: Decimal | None
-    currency: str
 
 
 def budget(
@@ -74,8 +59,8 @@ def budget(
     or looks; what it raises is said on standard error and stops nothing. Days are those of UTC, or of the local zone with `utc=False`.
     Costs of other currencies and of unknown amount do not count; `unknown` says how many there were. `close()` ends the counting.
 
-    Opens the cost log if it is not open yet: make a budget after `basicConfig`, which says where that is. Raises ValueError for arguments
-    that are none, OSError where the log cannot be opened.
+    The cost log is the one in force: where a later `basicConfig` or `configure` moves it, only what that one holds counts from then on.
+    It is opened if it is not open yet. Raises ValueError for arguments that are none, OSError where the log cannot be opened.
     """
     return Budget(limit, per, on_exceed, currency=currency, utc=utc, refresh=refresh)
 
@@ -93,7 +78,7 @@ class Budget:
         utc: bool,
         refresh: float,
     ) -> None:
-        amount: Decimal | None = _amount(limit)
+        amount: Decimal | None = _ledger.amount(limit)
         if amount is None or amount < 0:
             raise ValueError(f"budget: limit: {limit!r}: pass a number, 0 or more")
         if per not in ("day", "session", "tool"):
@@ -102,14 +87,10 @@ class Budget:
             raise ValueError(f"budget: on_exceed: {on_exceed!r}: pass a function")
         self.limit, self.per, self.currency, self.utc = amount, per, currency, utc
         self._on_exceed, self._refresh = on_exceed, float(refresh)
-        self._sums: dict[tuple[str, str], Decimal] = {}
         self._told: set[tuple[str, str]] = set()
-        self._unknown = 0
-        #: Costs of this process by number: told and not read yet, and read but not told yet.
-        self._ahead: set[str] = set()
-        self._early: dict[str, None] = {}
         self._fresh_locks()
-        self._ledger = _Ledger(os.path.abspath(cost.path()))
+        self._configured = _config.state.cost_configured
+        self._begin(os.path.abspath(cost.path()))
         _budgets.add(self)
         _core.set_cost_watcher(_watch)
         _core.flush(10)
@@ -118,12 +99,35 @@ class Budget:
             for key in list(self._sums):
                 self._judge(key)
 
+    def _begin(self, path: str) -> None:
+        """Of this ledger nothing is counted yet."""
+        self._ledger = _ledger.Ledger(path)
+        self._sums: dict[tuple[str, str], Decimal] = {}
+        self._unknown = 0
+        #: Costs of this process by number: told and not read yet, and read but not told yet.
+        self._ahead: set[str] = set()
+        self._early: dict[str, None] = {}
+        self._looked = float("-inf")
+
+    def _follow(self) -> None:
+        """Count what the ledger that is in force holds, where that is another now."""
+        configured = _config.state.cost_configured
+        if configured == self._configured:
+            return
+        try:
+            path = os.path.abspath(cost.path())
+        except (OSError, ValueError):
+            return  # `log_cost` says so; the next cost, or who asks, tries again.
+        with self._lock:
+            self._configured = configured
+            if path != self._ledger.path:
+                self._begin(path)
+
     def _fresh_locks(self) -> None:
         #: Held for a moment only. Python code may run in the middle of it (a signal handler, a finaliser) and log a cost.
         self._lock = threading.RLock()
         #: Held by who reads the files, which may take long: a call of `log_cost` never waits for it.
         self._reading = threading.RLock()
-        self._looked = time.monotonic()
         self._looking = self._within = False
 
     @property
@@ -137,11 +141,11 @@ class Budget:
     @property
     def left(self) -> Decimal:
         """What is left of the limit; below 0 where it is exceeded."""
-        return self.limit - self.spent
+        return _EXACT.subtract(self.limit, self.spent)
 
     @property
     def unknown(self) -> int:
-        """Costs of unknown amount, or in another currency, of all that was read: they are not in `spent`."""
+        """Costs of unknown amount or day, or in another currency, of all that was read: they are not in `spent`."""
         self.refresh()
         with self._lock:
             return self._unknown
@@ -164,8 +168,9 @@ class Budget:
         if not _budgets:
             _core.set_cost_watcher(None)
 
-    def _logged(self, entry: Cost) -> None:
+    def _logged(self, entry: _ledger.Cost) -> None:
         """A cost of this process."""
+        self._follow()
         with self._lock:
             if entry.seq is not None:
                 if entry.seq in self._early:
@@ -195,16 +200,21 @@ class Budget:
                 return keys  # A signal handler asks in the middle of a look.
             self._within = True
             try:
-                self._looked = time.monotonic()
-                for entry in self._ledger.new(None if self.per == "session" else self._oldest()):
-                    keys |= self._found(entry)
+                self._follow()
+                ledger, self._looked = self._ledger, time.monotonic()
+                for entry in ledger.new(None if self.per == "session" else self._oldest()):
+                    keys |= self._found(ledger, entry)
+                    if ledger is not self._ledger:  # It was moved meanwhile; the next look reads the other.
+                        break
             finally:
                 self._within = False
         return keys
 
-    def _found(self, entry: Cost) -> set[tuple[str, str] | None]:
-        """A cost that was read."""
+    def _found(self, ledger: _ledger.Ledger, entry: _ledger.Cost) -> set[tuple[str, str] | None]:
+        """A cost that was read in it."""
         with self._lock:
+            if ledger is not self._ledger:
+                return set()
             if entry.seq is not None and entry.seq in self._ahead:
                 self._ahead.discard(entry.seq)
                 return set()
@@ -214,8 +224,9 @@ class Budget:
                     del self._early[next(iter(self._early))]
             return {self._add(entry)}
 
-    def _add(self, entry: Cost) -> tuple[str, str] | None:
-        if entry.amount is None or entry.currency != self.currency:
+    def _add(self, entry: _ledger.Cost) -> tuple[str, str] | None:
+        undated = entry.moment is None and self.per != "session"
+        if entry.amount is None or entry.currency != self.currency or undated:
             self._unknown += 1
             return None
         if self.per == "session":
@@ -223,7 +234,7 @@ class Budget:
         else:
             day = self._day(entry.moment)
             key = ("", day) if self.per == "day" else (day, entry.tool or "")
-        self._sums[key] = self._sums.pop(key, Decimal(0)) + entry.amount
+        self._sums[key] = _EXACT.add(self._sums.pop(key, Decimal(0)), entry.amount)
         if len(self._sums) > _MOST:
             # Of a server that runs for years: the day, the tool's day or the session whose last cost is the oldest.
             first = next(iter(self._sums))
@@ -251,8 +262,17 @@ class Budget:
     def _current(self) -> tuple[str, str]:
         if self.per == "day":
             return self._today()
-        bound = context.current().get("session_id" if self.per == "session" else "tool")
-        return ("" if self.per == "session" else self._day(None), "" if bound is None else str(bound))
+        name = "session_id" if self.per == "session" else "tool"
+        of = "" if self.per == "session" else self._day(None)
+        bound = context.current().get(name)
+        key = (of, "" if bound is None else str(bound))
+        if bound is None or key in self._sums:
+            return key
+        try:
+            # A long one is cut in the log, and one that looks like a secret is not there at all.
+            return of, cost.as_logged(name)
+        except (OSError, ValueError):
+            return key  # There is no log, for the time being.
 
     def _today(self) -> tuple[str, str]:
         return ("", self._day(None))
@@ -280,7 +300,8 @@ def _after_fork() -> None:
         each._fresh_locks()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _watch(line: bytes) -> None:
@@ -289,124 +310,7 @@ def _watch(line: bytes) -> None:
     if not budgets:
         _core.set_cost_watcher(None)
         return
-    entry = parse(line)
+    entry = _ledger.parse(line)
     if entry is not None:
         for each in budgets:
             each._logged(entry)
-
-
-def parse(line: bytes) -> Cost | None:
-    """What a line says; None where it is none of a cost log. Also reads lines of the predecessor of `log_cost`."""
-    if b'"cost"' not in line:
-        return None
-    try:
-        record = json.loads(line, parse_float=Decimal)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
-        return None
-    fields = record.get("fields", record)
-    ours = record.get("logger") == "logspool.cost" or ("logger" not in record and "cost" in record)
-    if not ours or not isinstance(fields, dict):
-        return None
-    told = fields.get("cost")
-    total, currency = (told.get("total"), told.get("currency")) if isinstance(told, dict) else (told, None)
-    moment = record.get("ts") or record.get("timestamp")
-    return Cost(
-        _text(record.get("seq")),
-        record["pid"] if isinstance(record.get("pid"), int) else None,
-        _moment(moment),
-        _text(record.get("session_id")),
-        _text(record.get("tool")),
-        _amount(total),
-        _text(currency) or "USD",
-    )
-
-
-def _moment(value: object) -> datetime.datetime | None:
-    try:
-        found = datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.astimezone()
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _amount(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
-        return None
-    try:
-        found = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
-
-
-class _Ledger:
-    """The segments of a log, read from where the last look ended."""
-
-    def __init__(self, path: str) -> None:
-        self._directory, self._name = os.path.split(path)
-        #: How many bytes of each segment's text were read, by number; 0 is a file from before logspool.
-        self._read: dict[int, int] = {}
-        self._legacy: tuple[int, int] | None = None
-
-    def new(self, oldest: float | None) -> Iterator[Cost]:
-        """What was added; of segments that were last written before `oldest` (seconds since the epoch) nothing."""
-        for number, path in self._segments():
-            for line in self._lines(number, path, oldest):
-                entry = parse(line)
-                if entry is not None:
-                    yield entry
-
-    def _segments(self) -> list[tuple[int, str]]:
-        try:
-            names = os.listdir(self._directory)
-        except OSError:
-            return []
-        found: dict[int, str] = {}
-        for name in sorted(names, reverse=True):  # the plain one after its .gz, and so instead of it
-            match = _SEGMENT.fullmatch(name, len(self._name)) if name.startswith(self._name) else None
-            if match:
-                found[int(match[1])] = os.path.join(self._directory, name)
-        if not found and self._name in names:
-            found[0] = os.path.join(self._directory, self._name)
-        return sorted(found.items())
-
-    def _lines(self, number: int, path: str, oldest: float | None) -> Iterator[bytes]:
-        try:
-            state = os.stat(path)
-        except OSError:
-            return  # Compressed or deleted meanwhile: the next look finds what is left of it.
-        identity = (state.st_dev, state.st_ino)
-        if number == 0:
-            self._legacy = identity
-        elif self._legacy == identity:
-            self._legacy = None
-            self._read[number] = self._read.pop(0, 0)  # It became the first segment.
-        start = self._read.get(number, 0)
-        packed = path.endswith(".gz")
-        if oldest is not None and state.st_mtime < oldest and start == 0:
-            return
-        if packed and self._read.get(-number) == state.st_size:
-            return  # Read to its end.
-        if not packed and state.st_size <= start:
-            return
-        try:
-            with gzip.open(path) if packed else open(path, "rb") as file:
-                file.seek(start)
-                rest = b""
-                while chunk := file.read(_CHUNK):
-                    lines = (rest + chunk).split(b"\n")
-                    rest = lines.pop()
-                    for line in lines:
-                        start += len(line) + 1
-                        self._read[number] = start
-                        yield line
-            if packed:
-                self._read[-number] = state.st_size
-        except (OSError, EOFError, ValueError):
-            return  # What cannot be read now is tried again.

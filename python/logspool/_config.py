@@ -31,6 +31,8 @@ class _State:
         #: The cost log: its handler once open, and the settings basicConfig made for it (None: there are none).
         self.cost_handler: SpoolHandler | None = None
         self.cost_settings: dict[str, Any] | None = None
+        #: How often it was said where costs go: who reads the cost log looks whether it is still the same.
+        self.cost_configured = 0
         #: The main log, where costs go into it.
         self.cost_in_log: SpoolHandler | None = None
         self.exiting = False

@@ -10,10 +10,12 @@ from typing_extensions import Self, disjoint_base
 __all__ = [
     "Answer",
     "Context",
+    "LineEncoder",
     "Logger",
     "NativeHandler",
     "RootLogger",
     "Tail",
+    "TextRedactor",
     "__version__",
     "_context_variable",
     "_fast_calls",
@@ -38,9 +40,11 @@ __all__ = [
     "set_cost_handler",
     "set_cost_opener",
     "set_cost_watcher",
+    "set_flush_watcher",
     "set_prices",
     "shutdown",
     "stats",
+    "tell_payloads",
     "write_kept",
 ]
 
@@ -153,6 +157,10 @@ class Answer:
         """The code of the provider's error."""
 
     @property
+    def pending(self) -> bool:
+        """Whether it is made in the background, and asked for later."""
+
+    @property
     def done(self) -> bool:
         """Whether a stream has come to its end."""
 
@@ -170,6 +178,9 @@ def set_cost_watcher(callback: Callable[[bytes], object] | None) -> None:
 
 def set_cost_handler(handler: NativeHandler | None) -> None: ...
 def set_cost_opener(callback: Callable[[], NativeHandler] | None) -> None: ...
+def set_flush_watcher(callback: Callable[[], object] | None) -> None:
+    """Set what is called before each flush and shutdown: it may log what it counted."""
+
 def flush(timeout: float | None = None) -> bool:
     """Wait until everything accepted before the call, in all logs, is in the segments.
 
@@ -197,6 +208,24 @@ def redact_explain(text: str, redact: bool | dict[str, Any]) -> list[tuple[str, 
 
 def redact_apply(text: str, redact: bool | dict[str, Any]) -> str | None:
     """The text as a log would hold it; None where nothing would go."""
+
+def tell_payloads(value: str | bytes) -> str | None:
+    """Text with its base64 payloads told as type, size and digest, or what bytes are that are one; None where there is none."""
+
+@final
+class TextRedactor:
+    """The rules of one setting, made once for many texts; `redact` is `_values.redact()`'s."""
+
+    def __new__(cls, redact: bool | dict[str, Any]) -> Self: ...
+    def apply(self, text: str) -> str | None:
+        """The text as a log would hold it; None where nothing would go."""
+
+@final
+class LineEncoder:
+    """What makes lines of records for a formatter, its rules made once; the sequence text of these lines is dashes."""
+
+    def __new__(cls, settings: dict[str, Any]) -> Self: ...
+    def encode(self, record: logging.LogRecord) -> bytes: ...
 
 def fork_before() -> None: ...
 def fork_parent() -> None: ...

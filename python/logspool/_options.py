@@ -56,6 +56,23 @@ class SpoolOptions(HandlerOptions, total=False):
     delay: bool | str
 
 
+class RotatingOptions(HandlerOptions, total=False):
+    """SpoolHandler's, where it is made by another: its named parameters are options there. When to open it is not."""
+
+    mode: Literal["a"]
+    maxBytes: int | str
+    backupCount: int | str
+    when: str | None
+    interval: int | str
+    utc: bool | str
+
+
+class FileOptions(RotatingOptions, total=False):
+    """All of SpoolHandler's."""
+
+    delay: bool | str
+
+
 class ConfigOptions(HandlerOptions, total=False):
     """What only basicConfig takes."""
 

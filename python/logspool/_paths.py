@@ -34,8 +34,9 @@ def app_name() -> str:
 
 
 def file_stem(name: str) -> str:
-    """`name` as a file name: other than letters, digits, `.`, `_` and `-` becomes `-`; at most 100 characters."""
-    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name).strip(".-")[:100] or "python"
+    """`name` as a file name: other than letters, digits, `.`, `_` and `-` becomes `-`; at most 100 characters, and 180 bytes."""
+    stem = "".join(char if char.isalnum() or char in "._-" else "-" for char in name).strip(".-")[:100]
+    return stem.encode()[:180].decode(errors="ignore") or "python"
 
 
 def state_directory(stem: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+
+from logspool import _settings, _values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +41,12 @@ def routes(skip: Iterable[str | Callable[[Any], object]]) -> Callable[[Mapping[s
         path = scope.get("path", "")
         if path in exact or (starts and path.startswith(starts)):
             return True
+        # Behind a proxy that takes a prefix off, servers put it back (`--root-path`); routes are named without it.
+        root = scope.get("root_path")
+        if root and path.startswith(f"{root}/"):
+            path = path[len(root) :]
+            if path in exact or (starts and path.startswith(starts)):
+                return True
         for question in questions:
             try:
                 if question(scope):
@@ -49,12 +58,16 @@ def routes(skip: Iterable[str | Callable[[Any], object]]) -> Callable[[Mapping[s
     return skips
 
 
+_STANDARD_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+_QUERY = re.compile(r"\?[^\s\"]*")
+
+
 class ServerFields(logging.Filter):
     """For the loggers of uvicorn and gunicorn: puts what an access line says into fields, and takes colours out.
 
     `client`, `method`, `path` (without the query), `status`, `http_version`, of gunicorn also `bytes` and `duration_ms`; the event is
-    `http.access`. Access lines of the routes in `skip`, as `Middleware` has them, are left out unless their status is 500 or above;
-    a callable is given a mapping with `type`, `method` and `path`.
+    `http.access`; queries are taken out of the line, too. Access lines of the routes in `skip`, as `Middleware` has them, are left out
+    unless their status is 500 or above; a callable is given a mapping with `type`, `method` and `path`.
     """
 
     def __init__(self, skip: Iterable[str | Callable[[Any], object]] = ()) -> None:
@@ -69,16 +82,42 @@ class ServerFields(logging.Filter):
         except (TypeError, ValueError, KeyError, AttributeError):  # another version's
             access = None
         if access is None:
+            if record.name == "uvicorn.error":
+                _of_websocket(record)
             return True
         target = access["path"]
         access["path"] = path = target.partition("?")[0] if isinstance(target, str) else target
         scope = {"type": "http", "method": access["method"], "path": path}
         if access["status"] < 500 and self._skips(scope):
             return False
+        record.args = _without_queries(record.args, path)
         record.__dict__.setdefault("event", "http.access")
         for name, value in access.items():
             record.__dict__.setdefault(name, value)
         return True
+
+
+def _of_websocket(record: logging.LogRecord) -> None:
+    """Takes the query out of what uvicorn says of a WebSocket: browsers can send their token nowhere else."""
+    args = record.args
+    if isinstance(record.msg, str) and '"WebSocket %s"' in record.msg and isinstance(args, tuple) and len(args) > 1:
+        client, target, *more = args
+        if isinstance(target, str):
+            record.args = (client, target.partition("?")[0], *more)
+
+
+def _without_queries(args: Any, path: Any) -> Any:
+    if isinstance(args, tuple):  # uvicorn's
+        return (*args[:2], path, *args[3:])
+    # Gunicorn's: made for this record, by a class of its own that knows what is not there.
+    # The first line, and where the client came from.
+    for name in ("r", "f", "{referer}i", "{raw_uri}e", "{request_uri}e"):
+        if isinstance(text := args.get(name), str):
+            args[name] = _QUERY.sub("", text)
+    for name in ("q", "{query_string}e"):
+        if args.get(name):
+            args[name] = "-"
+    return args
 
 
 def _none(args: Any) -> dict[str, Any] | None:
@@ -125,6 +164,8 @@ def uvicorn_log_config(
     """
     names = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access")
     config = _config(names, filename, skip, level, settings)
+    # With --reload it says what it has seen, which is the log itself as well: one more line for each one.
+    config["loggers"]["watchfiles"] = {"level": "WARNING"}
     # Uvicorn writes its `use_colors` into these; nothing uses them.
     config["formatters"] = {"default": {"format": "%(message)s"}, "access": {"format": "%(message)s"}}
     return config
@@ -152,6 +193,8 @@ def _config(
     routes(skip)  # a wrong one is told here, not by dictConfig
     if filename is None and settings:
         raise TypeError(f"{next(iter(settings))}: a setting of the log at `filename`, and there is none")
+    level = _settings.parse("level", _values.level, level)
+    level = logging.getLevelName(level) if level in _STANDARD_LEVELS else level  # for those who read the file
     loggers = {
         name: {"level": level, "handlers": [], "propagate": True, "filters": ["logspool_fields"]} for name in names
     }

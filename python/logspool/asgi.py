@@ -8,12 +8,14 @@ library is imported.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import re
 import sys
 import time
 
 from logspool import context
+from logspool._core import Context
 from logspool._servers import ServerFields, gunicorn_log_config, routes, uvicorn_log_config
 
 TYPE_CHECKING = False
@@ -33,6 +35,11 @@ __all__ = ["Middleware", "ServerFields", "gunicorn_log_config", "uvicorn_log_con
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:=+/@-]{0,127}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _logger = logging.getLogger("logspool.http")
+_DISCONNECTS = ("ClientDisconnect", "WebSocketDisconnect")
+#: In a connection's scope while it is served: a second middleware of ours within the first has nothing to add.
+_SERVED = "logspool.served"
+#: What was bound before the connection that is served here.
+_before: contextvars.ContextVar[Context] = contextvars.ContextVar("logspool.asgi.before")
 
 
 class Middleware:
@@ -72,20 +79,20 @@ class Middleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         kind = scope["type"]
-        if kind == "http":
-            served: _Served = _Request(self, scope, receive, send)
-        elif kind == "websocket":
-            served = _WebSocket(self, scope, receive, send)
-        else:  # the server's life, and what is not known yet
+        if kind not in ("http", "websocket") or scope.get(_SERVED):  # the server's life, what is not known yet
             await self.app(scope, receive, send)
             return
-        with context.Bound(served.bound):
+        served: _Served = (_Request if kind == "http" else _WebSocket)(self, scope, receive, send)
+        with _Afresh(), context.Bound(served.bound):
             served.begin()
+            scope[_SERVED] = True
             try:
                 await self.app(scope, served.receive, served.send)
             except BaseException as error:
                 served.end(error)
                 raise
+            finally:
+                scope.pop(_SERVED, None)
             served.end(None)
 
 
@@ -94,6 +101,29 @@ def _level(name: str, value: Any) -> int:
 
     level: int = _settings.parse(name, _values.level, value)
     return level
+
+
+class _Afresh:
+    """The context as it was before any connection.
+
+    Servers start a request in the middle of the one before it on the same connection (pipelining), in a copy of that one's
+    context: nothing of one belongs into the records of another.
+    """
+
+    def __enter__(self) -> None:
+        there = context._variable.get(None)
+        before = _before.get(None)
+        if before is None:
+            before = Context(None, {}) if there is None else there
+        self._tokens = _before.set(before), context._variable.set(before)
+
+    def __exit__(self, *_: object) -> None:
+        before, bound = self._tokens
+        try:
+            context._variable.reset(bound)
+            _before.reset(before)
+        except ValueError:  # closed by the event loop, in another context: there nothing of it is bound
+            pass
 
 
 class _Served:
@@ -109,6 +139,7 @@ class _Served:
         self.bytes = 0
         self.status: int | None = None
         self.disconnected = False
+        self._gone: OSError | None = None
         headers = scope.get("headers") or ()
         request_id = _request_id(headers)
         self._header = (b"x-request-id", request_id.encode("ascii"))
@@ -133,8 +164,10 @@ class _Served:
             self.tell(self._middleware._started, f"{self.kind}.started", {})
 
     def tell(self, level: int, event: str, fields: dict[str, object], error: BaseException | None = None) -> None:
+        # The connection's ids, whatever is bound where the application sends the last part of its answer.
+        extra = {**self.bound, "fields": {**self.fields, **fields}}
         try:
-            _logger.log(level, event, extra={"fields": {**self.fields, **fields}}, exc_info=error)
+            _logger.log(level, event, extra=extra, exc_info=error)
         except Exception:  # another one's handler or filter: the application has not asked for it
             pass
 
@@ -146,9 +179,28 @@ class _Served:
     def add_header(self, message: Message) -> Message:
         """The message with the id in its headers, unless the application has one there."""
         headers = list(message.get("headers") or ())
-        if any(bytes(name).lower() == b"x-request-id" for name, _ in headers):
-            return message
-        return {**message, "headers": [*headers, self._header]}
+        try:
+            own = any(bytes(name).lower() == b"x-request-id" for name, _ in headers)
+        except (TypeError, ValueError):  # no headers: the server says so
+            own = True
+        return {**message, "headers": headers if own else [*headers, self._header]}
+
+    async def hand_over(self, message: Message) -> None:
+        """Send it. A server says by an OSError that the client is gone (ASGI 2.4), and applications let that pass."""
+        try:
+            await self._send(message)
+        except OSError as error:
+            if self._ended is None and message["type"] != "http.response.pathsend":
+                self.disconnected, self._gone = True, error
+            raise
+
+    def failure(self, error: BaseException | None) -> BaseException | None:
+        """What went wrong, None where the application has only let pass that the client is gone."""
+        if error is None or (self._gone is not None and self._gone in (error, error.__cause__, error.__context__)):
+            return None
+        # What Starlette makes of the message that says so, for whoever goes on reading.
+        told = self.disconnected and any(kind.__name__ in _DISCONNECTS for kind in type(error).__mro__)
+        return None if told else error
 
 
 class _Request(_Served):
@@ -168,12 +220,12 @@ class _Request(_Served):
         kind = message["type"]
         if kind == "http.response.start":
             message = self.add_header(message)
-            await self._send(message)
+            await self.hand_over(message)
             self.status = message["status"]
             return
-        await self._send(message)
+        await self.hand_over(message)
         if kind == "http.response.body":
-            self.bytes += len(message.get("body", b""))
+            self.bytes += len(message.get("body") or b"")
             if not message.get("more_body", False):
                 self.answered()
         elif kind == "http.response.pathsend":
@@ -199,7 +251,9 @@ class _Request(_Served):
         status = self.status
         if status is None and error is not None and not cancelled and not self.disconnected:
             status = 500  # what the server says for an application that says nothing
-        fields: dict[str, object] = {"status_code": status, "duration_ms": self.duration(), "bytes": self.bytes}
+        # To HEAD no body is sent, whatever the application says.
+        size = 0 if self.fields["method"] == "HEAD" else self.bytes
+        fields: dict[str, object] = {"status_code": status, "duration_ms": self.duration(), "bytes": size}
         level = self._middleware._level
         if self.disconnected:
             fields["disconnected"] = True
@@ -215,6 +269,7 @@ class _Request(_Served):
         self.tell(level, "request.completed", fields, error)
 
     def end(self, error: BaseException | None) -> None:
+        error = self.failure(error)
         if not self._told:
             self.complete(error)
         elif error is not None:
@@ -240,6 +295,7 @@ class _WebSocket(_Served):
         if kind == "websocket.receive":
             self.received += 1
         elif kind == "websocket.disconnect":
+            self.disconnected = True
             self._over(message.get("code"))
         return message
 
@@ -247,7 +303,7 @@ class _WebSocket(_Served):
         kind = message["type"]
         if kind in ("websocket.accept", "websocket.http.response.start"):
             message = self.add_header(message)
-        await self._send(message)
+        await self.hand_over(message)
         if kind == "websocket.accept":
             self.accepted = True
         elif kind == "websocket.send":
@@ -263,6 +319,7 @@ class _WebSocket(_Served):
             self._ended, self.code = time.perf_counter(), code
 
     def end(self, error: BaseException | None) -> None:
+        error = self.failure(error)
         fields: dict[str, object] = {
             "accepted": self.accepted,
             "code": self.code,

@@ -352,7 +352,8 @@ class ContextFilter(logging.Filter):
     """Writes the context into records: for a `QueueHandler`, whose records are handled in another thread.
 
     A record has the context of the thread in which it is *handled*. `queue_handler.addFilter(ContextFilter())` puts the values, and
-    the ids of the active OpenTelemetry span, into it where it is made, as `extra` would. A name that the record has already is left alone.
+    the ids of the active OpenTelemetry span, into it where it is made, as `extra` would. A name that the call has given is left alone;
+    one that every record has (`name`, `module`, `message`, …) goes into `fields`.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -361,9 +362,21 @@ class ContextFilter(logging.Filter):
         attributes = record.__dict__
         if not any(values.get(name) or attributes.get(name) for name in ("trace_id", "span_id")):
             values = {**_span_ids(), **values}
+        taken: dict[str, Any] = {}
         for name, value in values.items():
-            attributes.setdefault(name, value)
+            if name in _OF_RECORDS:
+                taken[name] = value
+            else:
+                attributes.setdefault(name, value)
+        if taken:
+            given = attributes.get("fields")
+            if given is None or isinstance(given, dict):
+                attributes["fields"] = {**taken, **(given or {})}
         return True
+
+
+#: Names that a record has of its own: in `logging`, `extra` may not have them.
+_OF_RECORDS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 def _span_ids() -> dict[str, object]:

@@ -42,6 +42,7 @@ def configure(settings: dict[str, Any] | None, handler: SpoolHandler | None) -> 
     with state.lock:
         old, state.cost_handler, state.cost_settings = state.cost_handler, None, settings
         state.cost_in_log = handler
+        state.cost_configured += 1
         _core.set_cost_handler(handler)
     if old is not None:
         old.close()
@@ -59,6 +60,15 @@ def open_default() -> SpoolHandler:
 def path() -> str:
     """Where costs go; the log is opened if it is not yet. Raises OSError if it cannot be."""
     return (_config.state.cost_in_log or open_default())._path()
+
+
+def as_logged(name: str) -> str:
+    """A bound `session_id` or `tool` as a cost record made here would have it; empty where it would have none."""
+    import json
+
+    handler = _config.state.cost_in_log or open_default()
+    found: object = json.loads(_core.encode_cost(handler._settings)).get(name)
+    return found if isinstance(found, str) else ""
 
 
 def _open() -> SpoolHandler:
@@ -84,8 +94,8 @@ def prices(table: Mapping[str, Mapping[str, Any]] | str | os.PathLike[str] | Non
 
     By model, in dollars (or the `currency` named) per million tokens: `input_per_1m`, `output_per_1m`, and optionally `cached_per_1m` and
     `cache_write_per_1m` for the part of the prompt that came from, or went to, the provider's cache. A model takes the longest name in the
-    table that it begins with (`gpt-5` for `gpt-5-2026-08`, not for `gpt-50`), with its vendor (`openai/gpt-5`) or without; `*` stands for
-    all others. A path is that of a JSON file with such a table. Replaces the table before; None removes it.
+    table that it begins with (`gpt-5` for `gpt-5-2026-08`, not for `gpt-50` or `gpt-5.1`), with its vendor (`openai/gpt-5`) or without;
+    `*` stands for all others. A path is that of a JSON file with such a table. Replaces the table before; None removes it.
 
     Raises ValueError for a table that is none, naming the model, and OSError where the file cannot be read.
     """
@@ -94,7 +104,14 @@ def prices(table: Mapping[str, Mapping[str, Any]] | str | os.PathLike[str] | Non
         return
     if isinstance(table, (str, os.PathLike)):
         table = _read_prices(os.fspath(table))
-    checked = {_price_name(model): _check_prices(model, entry) for model, entry in table.items()}
+    if not hasattr(table, "items"):
+        raise ValueError(f"prices: {table!r}: pass a mapping of models to their prices, a file's path, or None")
+    checked: dict[str, dict[str, Any]] = {}
+    for model, entry in table.items():
+        name = _price_name(model)
+        if name in checked:
+            raise ValueError(f"prices: {model}: stands twice; upper and lower case do not count")
+        checked[name] = _check_prices(model, entry)
     known: dict[object, dict[str, Any] | None] = {}
 
     def lookup(model: object) -> dict[str, Any] | None:
@@ -131,11 +148,14 @@ def _check_prices(model: str, entry: object) -> dict[str, Any]:
         if price is not None:
             try:
                 wrong = isinstance(price, bool) or not 0 <= float(price) < float("inf")
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 wrong = True
             if wrong:
                 raise ValueError(f"prices: {model}: {name}: {price!r}: pass a number, 0 or more")
             checked[name] = price if isinstance(price, (int, float)) else float(price)
+    currency = checked.get("currency", "USD")
+    if not isinstance(currency, str) or not currency:
+        raise ValueError(f"prices: {model}: currency: {currency!r}: pass its name, such as EUR")
     return checked
 
 
@@ -144,10 +164,15 @@ def _longest(table: dict[str, dict[str, Any]], model: str) -> dict[str, Any] | N
     best: str | None = None
     for candidate in (model, model.rpartition("/")[2]):
         for name in table:
-            whole = candidate == name or (candidate.startswith(name) and not candidate[len(name)].isalnum())
+            whole = candidate == name or (candidate.startswith(name) and not _goes_on(candidate[len(name) :]))
             if whole and (best is None or len(name) > len(best)):
                 best = name
     return table.get("*") if best is None else table[best]
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether a name's word, or its number, goes on: `gpt-4.1` and `gpt-4o` are no `gpt-4`."""
+    return rest[0].isalnum() or (rest[0] == "." and rest[1:2].isdigit())
 
 
 def _read_prices(path: str) -> dict[str, Any]:

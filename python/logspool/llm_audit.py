@@ -14,9 +14,10 @@ import time
 import weakref
 from datetime import datetime, timezone
 
-from logspool import _config, _settings, _values, context, redact
+from logspool import _audit_settings, _config, _core, _settings, _values, context
 from logspool._settings import UNSET
 from logspool.handler import SpoolHandler
+from logspool.redact import _encodable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,47 +40,6 @@ _CORRELATION = ("session_key", "thread_ts", "channel_id", "stage", "call_label",
 # Valid in JSON as they are, but ends of lines to some readers.
 _LINE_ENDS = str.maketrans({"\x7f": "\\u007f", "\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
-_mode = _values.choice("off", "sanitized", "raw")
-_sink = _values.choice("file")
-
-
-def _max_chars(value: Any) -> int:
-    allowed = "expected a whole number from 1 to 50000"
-    try:
-        number = _values.count_above_zero(value)
-    except (ValueError, TypeError) as error:
-        raise type(error)(allowed) from None
-    if number > 50_000:
-        raise ValueError(allowed)
-    return number
-
-
-def _directory(value: Any) -> str:
-    try:
-        path = os.fspath(value)
-    except TypeError:
-        path = b""
-    if not isinstance(path, str):
-        raise TypeError("expected the path of a directory")
-    if not path.strip() or "\0" in path:
-        raise ValueError("expected the path of a directory")
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise ValueError("expected the path of a directory; this is a file")
-    return path
-
-
-def _index_file(value: Any) -> str:
-    allowed = "expected the name of a file in the audit's directory, or a path"
-    try:
-        path = os.fspath(value)
-    except TypeError:
-        path = b""
-    if not isinstance(path, str):
-        raise TypeError(allowed)
-    if not path.strip() or "\0" in path or not os.path.basename(path) or os.path.isdir(path):
-        raise ValueError(allowed)
-    return path
-
 
 class _AsItIs(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -91,7 +51,7 @@ class Audit:
 
     log_dir     the directory; relative to the current one
     mode        "sanitized": secrets go, then excerpts are cut; "raw": they are only cut; "off": nothing is opened or written
-    sink        "file", the only one
+    sink        "file", or "off", which is the mode of that name
     index_file  a name within `log_dir`, or a path; any number of processes may share it
     max_chars   longest excerpt (request, response, error) in characters, from 1 to 50,000
     redact      what sanitizing takes out, as `basicConfig`'s `redact`; by default LOG_REDACT's, and never nothing
@@ -107,23 +67,26 @@ class Audit:
         log_dir: str | os.PathLike[str] = "logs",
         *,
         mode: Literal["off", "sanitized", "raw"] | str = "sanitized",
-        sink: Literal["file"] | str = "file",
+        sink: Literal["file", "off"] | str = "file",
         index_file: str | os.PathLike[str] = INDEX_FILE,
         max_chars: int | str = MAX_CHARS,
         redact: bool | str | RedactOptions = UNSET,
     ) -> None:
-        self.mode: str = _settings.parse("mode", _mode, mode)
-        self.sink: str = _settings.parse("sink", _sink, sink)
-        self.max_chars: int = _settings.parse("max_chars", _max_chars, max_chars)
-        self.log_dir = os.path.abspath(_settings.parse("log_dir", _directory, log_dir))
-        index = _settings.parse("index_file", _index_file, index_file)
+        self.mode: str = _settings.parse("mode", _audit_settings.mode, mode)
+        self.sink: str = _settings.parse("sink", _audit_settings.sink, sink)
+        if self.sink == "off":
+            self.mode = "off"
+        self.max_chars: int = _settings.parse("max_chars", _audit_settings.max_chars, max_chars)
+        self.log_dir = os.path.abspath(_settings.parse("log_dir", _audit_settings.directory, log_dir))
+        index = _settings.parse("index_file", _audit_settings.index_file, index_file)
         self.index_file = os.path.abspath(index if os.path.dirname(index) else os.path.join(self.log_dir, index))
         if redact is UNSET:
             found = _settings.from_environment(("LOG_REDACT",), _values.redact, _config.say_once)
             redact = True if found is UNSET else found
         else:
             _settings.parse("redact", _values.redact, redact)
-        self._redact: Any = True if _values.redact(redact) is False else redact
+        # Made once: a user's own rules cost milliseconds.
+        self._redactor = _core.TextRedactor(_values.redact(redact) or True)
         self._lock = threading.Lock()
         self._rows: SpoolHandler | None = None
         self._index: SpoolHandler | None = None
@@ -270,7 +233,9 @@ class Audit:
                 row[name] = _number(value)
                 continue
             text = _text(value)
-            texts[name] = redact.apply(text, self._redact) if self.mode == "sanitized" else text
+            if len(text) > self.max_chars:  # told by the whole of it, before it is cut
+                text = _core.tell_payloads(_encodable(text)) or text
+            texts[name] = self._sanitized(text) if self.mode == "sanitized" else text
         longest = self.max_chars
         while True:
             for name, text in texts.items():
@@ -280,6 +245,10 @@ class Audit:
             if len(line.encode("utf-8")) <= MAX_ROW or longest <= 1:
                 return line
             longest //= 2
+
+    def _sanitized(self, text: str) -> str:
+        done = self._redactor.apply(_encodable(text))
+        return text if done is None else done
 
 
 def _file(path: str) -> SpoolHandler:
@@ -315,7 +284,8 @@ def _text(value: object) -> str:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, (bytes, bytearray)):
-            return value.decode("utf-8", "replace")
+            data = bytes(value)
+            return _core.tell_payloads(data) or data.decode("utf-8", "replace")
         if isinstance(value, BaseException):
             return f"{type(value).__name__}: {value}"
         if isinstance(value, (dict, list, tuple)):
@@ -351,35 +321,46 @@ def _cut(text: str, longest: int) -> str:
 # -- environment -----------------------------------------------------------------------------------------------------------
 
 
+_PREFIX = "OBS_LLM_AUDIT_"
+_VARIABLES = ("ENABLED", "SINK", "MODE", "LOG_DIR", "INDEX_FILE", "MAX_CHARS", "SANITIZE")
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> Audit:
     """The audit that `OBS_LLM_AUDIT_*` describe; `environ` in place of the process' environment.
 
     A variable that is not set, or empty, has its default:
 
     OBS_LLM_AUDIT_ENABLED     1; 0 is the mode `off`
-    OBS_LLM_AUDIT_SINK        file
+    OBS_LLM_AUDIT_SINK        file; off is the mode `off`
     OBS_LLM_AUDIT_MODE        sanitized; off, raw
     OBS_LLM_AUDIT_LOG_DIR     logs
     OBS_LLM_AUDIT_INDEX_FILE  llm_io_index.jsonl, within the directory
     OBS_LLM_AUDIT_MAX_CHARS   2000; 1 to 50000
     OBS_LLM_AUDIT_SANITIZE    what the mode says; 0 without a mode is `raw`
 
-    Raises ValueError, naming the variable, its value and what is allowed: also for a bad value where the audit is not enabled, and for
+    Raises ValueError, naming the variable, its value and what is allowed: also for a bad value where the audit is not enabled, for a
+    variable OBS_LLM_AUDIT_… that there is not, and for
     OBS_LLM_AUDIT_SANITIZE and OBS_LLM_AUDIT_MODE that contradict each other. OSError where the files cannot be opened.
     """
     values = os.environ if environ is None else environ
+    for name in values:
+        # One that is spelled almost like ours would leave the audit as it is, unnoticed.
+        short = name.removeprefix(_PREFIX)
+        if name.startswith(_PREFIX) and short not in _VARIABLES:
+            allowed = _values.did_you_mean(short, _VARIABLES) or f"; there are {', '.join(_VARIABLES)} behind {_PREFIX}"
+            raise ValueError(f"{name}: no such variable{allowed}")
 
     def read(name: str, parser: Callable[[Any], Any], default: Any) -> Any:
-        text = values.get(f"OBS_LLM_AUDIT_{name}", "").strip()
-        return default if not text else _settings.parse(f"OBS_LLM_AUDIT_{name}", parser, text)
+        text = values.get(f"{_PREFIX}{name}", "").strip()
+        return default if not text else _settings.parse(f"{_PREFIX}{name}", parser, text)
 
     enabled = read("ENABLED", _values.boolean, True)
-    sink = read("SINK", _sink, "file")
-    mode = read("MODE", _mode, None)
+    sink = read("SINK", _audit_settings.sink, "file")
+    mode = read("MODE", _audit_settings.mode, None)
     sanitize = read("SANITIZE", _values.boolean, None)
-    log_dir = read("LOG_DIR", _directory, "logs")
-    index_file = read("INDEX_FILE", _index_file, INDEX_FILE)
-    max_chars = read("MAX_CHARS", _max_chars, MAX_CHARS)
+    log_dir = read("LOG_DIR", _audit_settings.directory, "logs")
+    index_file = read("INDEX_FILE", _audit_settings.index_file, INDEX_FILE)
+    max_chars = read("MAX_CHARS", _audit_settings.max_chars, MAX_CHARS)
     if mode in ("sanitized", "raw") and sanitize is not None and sanitize != (mode == "sanitized"):
         raise ValueError(
             f"OBS_LLM_AUDIT_SANITIZE={values['OBS_LLM_AUDIT_SANITIZE']!r}: contradicts OBS_LLM_AUDIT_MODE={mode!r};"

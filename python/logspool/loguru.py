@@ -35,12 +35,38 @@ class Sink:
     is rendered natively.
     """
 
-    def __init__(self, handler: SpoolHandler) -> None:
-        self.handler = handler
+    def __init__(self, handler: SpoolHandler | None = None) -> None:
+        """Into the log of `handler`; without one, into that of `logspool.basicConfig`, also after another call of it."""
+        self._own = handler
+        self._last = _log_of_all() if handler is None else handler
+
+    @property
+    def handler(self) -> SpoolHandler:
+        """The handler of the log it writes to."""
+        if self._own is None and _config.state.handlers:
+            self._last = _config.state.handlers[0]
+        return self._last
 
     def __call__(self, message: Any) -> None:
         """Write one message."""
         self.handler.handle(as_record(message.record))
+
+
+def _log_of_all() -> SpoolHandler:
+    handlers = _config.state.handlers
+    if not handlers:
+        raise RuntimeError("no log to write to: call logspool.basicConfig(...) before, or give sink() a filename")
+    return handlers[0]
+
+
+def _raised(kind: Any, error: Any, traceback: Any) -> tuple[Any, Any, Any]:
+    """What was raised. With `enqueue=True` loguru keeps only the type of an exception that cannot be pickled: better than nothing."""
+    if error is None and isinstance(kind, type) and issubclass(kind, BaseException):
+        try:
+            error = kind.__new__(kind)
+        except Exception:  # its own
+            pass
+    return kind, error, traceback
 
 
 def as_record(said: dict[str, Any]) -> logging.LogRecord:
@@ -54,7 +80,7 @@ def as_record(said: dict[str, Any]) -> logging.LogRecord:
         said["line"],
         said["message"],
         None,
-        None if raised is None else tuple(raised),
+        None if raised is None else _raised(*raised),
         said["function"],
     )
     created = said["time"].timestamp()
@@ -87,7 +113,4 @@ def sink(filename: str | os.PathLike[str] | None = None, **settings: Any) -> Cal
         return Sink(handler.SpoolHandler(filename, **settings))
     if settings:
         raise TypeError(f"{next(iter(settings))}: a setting of the log at `filename`, and there is none")
-    handlers = _config.state.handlers
-    if not handlers:
-        raise RuntimeError("no log to write to: call logspool.basicConfig(...) before, or give sink() a filename")
-    return Sink(handlers[0])
+    return Sink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections import OrderedDict
 
 from logspool import _paths, _settings, _values, context
@@ -16,17 +17,31 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from logspool._options import SpoolOptions
+    from logspool._options import FileOptions, RotatingOptions
+
+_HASHED = re.compile("-[0-9a-f]{12}$")
 
 __all__ = ["DebugFile", "SessionHandler", "debug_file"]
+
+
+#: One process can have 64 logs open in a directory, and those of others may stand there.
+_MOST = 48
+
+
+def _few(value: object) -> int:
+    count = _values.count_above_zero(value)
+    if count > _MOST:
+        raise ValueError(f"expected a whole number from 1 to {_MOST}")
+    return count
 
 
 class SessionHandler(logging.Handler):
     """A handler that writes each record to the file of its session, `session_<key>.jsonl` in `directory`.
 
     The session is the record's `session_key` (another name with `key`): what the call passes in `extra`, else what is bound in the
-    context. Records without one are not written here. At most `open_logs` files are open; the one not used for longest is let go, and
-    opened again with its next record. `options` are SpoolHandler's. A key that is no file name is made one, with a hash behind it.
+    context. Records without one are not written here. At most `open_logs` files (1 to 48) are open; the one not used for longest is let
+    go, and opened again with its next record. `options` are SpoolHandler's, those of rotation included, but for `delay`: each file is
+    opened with its first record. A key that is no file name is made one, with a hash behind it.
 
     A record does no file I/O unless it opens its session's file. What was accepted survives SIGKILL. Raises TypeError or ValueError for a
     setting that is not allowed; a file that cannot be opened is reported by `handleError`, as logging does.
@@ -39,12 +54,12 @@ class SessionHandler(logging.Handler):
         key: str = "session_key",
         open_logs: int | str = 32,
         level: int | str = logging.NOTSET,
-        **options: Unpack[SpoolOptions],
+        **options: Unpack[RotatingOptions],
     ) -> None:
         _settings.reject_unknown(type(self).__name__, options, _settings.HANDLER_NAMES)
         # Checked now, not with the first session.
         _settings.handler_settings(options, lambda message: None)
-        self._open_logs: int = _settings.parse("open_logs", _values.count_above_zero, open_logs)
+        self._open_logs: int = _settings.parse("open_logs", _few, open_logs)
         self._directory = os.path.abspath(_settings.parse("directory", _paths.filename, directory))
         self._key, self._options = key, options
         self._open: OrderedDict[str, SpoolHandler] = OrderedDict()
@@ -53,7 +68,8 @@ class SessionHandler(logging.Handler):
     def path(self, session: str) -> str:
         """The file of a session."""
         stem = _paths.file_stem(session)
-        if stem != session:
+        # A key that looks like another one's name with its hash gets one, too: no session writes to another's file.
+        if stem != session or _HASHED.search(session):
             stem = f"{stem}-{hashlib.sha256(session.encode('utf-8', 'replace')).hexdigest()[:12]}"
         return os.path.join(self._directory, f"session_{stem}.jsonl")
 
@@ -194,7 +210,7 @@ def debug_file(
     path: str | os.PathLike[str],
     *,
     level: int | str = logging.DEBUG,
-    **options: Unpack[SpoolOptions],
+    **options: Unpack[FileOptions],
 ) -> DebugFile:
     """Write everything that the loggers `prefix` and below log, from `level` on, to a file of its own.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -30,6 +31,24 @@ _RESERVED = frozenset((*logging.LogRecord("", 0, "", 0, "", None, None).__dict__
 _CALL = ("exc_info", "stack_info", "stacklevel")
 
 
+def _call(event: Event) -> dict[str, Any]:
+    """The arguments of the call of `logging` besides the text."""
+    call = {key: event.pop(key) for key in _CALL if key in event}
+    # Another one's wrapper class (`structlog.wrap_logger`, `make_filtering_bound_logger`) calls `logging` from frames of structlog's.
+    frame = sys._getframe(2).f_back
+    if frame is not None and frame.f_code is not _prepared.__code__ and "stacklevel" not in call:
+        level = 1
+        while frame.f_back is not None and _is_structlogs(frame.f_globals.get("__name__")):
+            frame, level = frame.f_back, level + 1
+        if level > 1:
+            call["stacklevel"] = level
+    return call
+
+
+def _is_structlogs(module: object) -> bool:
+    return isinstance(module, str) and (module == "structlog" or module.startswith("structlog."))
+
+
 def format_positional(logger: Any, name: str, event: Event) -> Event:
     """A processor: puts positional arguments into the event's text, as `logging` does. Where they do not fit they become a field."""
     args = event.pop("positional_args", None)
@@ -43,10 +62,10 @@ def format_positional(logger: Any, name: str, event: Event) -> Event:
     return event
 
 
-def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], dict[str, Any]]:
+def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The last processor: the event's text becomes the message of a call, its values the call's `extra`."""
     text = event.pop("event", "")
-    call = {key: event.pop(key) for key in _CALL if key in event}
+    call = _call(event)
     if event:
         if _RESERVED.isdisjoint(event) and type(event) is dict:
             call["extra"] = event
@@ -58,12 +77,14 @@ def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], 
             elif more is not None:
                 fields["fields"] = more
             call["extra"] = {**{key: value for key, value in event.items() if key not in _RESERVED}, "fields": fields}
+    if isinstance(text, str) and text.startswith('{"'):
+        return ("%s", text), call  # not to be taken for an event that another renderer has made
     return (text,), call
 
 
 def render_to_text(logger: Any, name: str, event: Event) -> tuple[tuple[Any], dict[str, Any]]:
     """The last processor where the log holds text: `event   key=value`, as structlog's console has it."""
-    call = {key: event.pop(key) for key in _CALL if key in event}
+    call = _call(event)
     return (_console(logger, name, event),), call
 
 

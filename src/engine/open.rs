@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -16,9 +17,13 @@ use crate::segment::dir::LogDir;
 use crate::segment::naming;
 use crate::spool::place;
 use crate::spool::producer::Spool;
+use crate::spool::ring::MAX_LOGS;
 use crate::spool::stores::Stores;
 use crate::spool::successor::make_ring;
 use crate::writer::source;
+
+/// How long a log that needs another spool waits for what the one before it holds.
+const TURN_OVER: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Opens the log at `path`, or shares it where this process already has it.
@@ -30,6 +35,7 @@ impl Engine {
         let dir = LogDir::open_for(&parent, settings.dir_mode, &name)?;
         let _one_at_a_time = self.opening.lock();
         let spool = self.spool_for(dir, spool)?;
+        let spool = self.with_place(spool, &name, false);
         self.enter(spool, &name, settings, false)
     }
 
@@ -51,11 +57,13 @@ impl Engine {
         };
         if stands {
             let _one_at_a_time = self.opening.lock();
-            return self.enter(Arc::clone(newest), &log.name, settings, true);
+            let spool = self.with_place(Arc::clone(newest), &log.name, true);
+            return self.enter(spool, &log.name, settings, true);
         }
         let dir = newest.dir.reopen(settings.dir_mode)?;
         let _one_at_a_time = self.opening.lock();
         let spool = self.spool_for(dir, spool)?;
+        let spool = self.with_place(spool, &log.name, true);
         self.enter(spool, &log.name, settings, true)
     }
 
@@ -153,6 +161,44 @@ impl Engine {
         }
         self.shared.spools_changed();
         Ok(spool)
+    }
+
+    /// The spool, in which the caller is counted, or, where its table is full of logs that are closed, another one in its place: a
+    /// file a session makes any number of logs in the life of a process, few of them open at a time.
+    fn with_place(&self, spool: Arc<Spool>, name: &str, was_open: bool) -> Arc<Spool> {
+        // A log that moves is counted twice meanwhile, and had a place before.
+        if spool.has_place(name) || !(was_open || self.open_beside(&spool) <= MAX_LOGS) {
+            return spool;
+        }
+        let next = match self.shared.turn_over(&spool) {
+            Ok(next) => next,
+            Err(e) => {
+                report::say(&e.to_string());
+                return spool;
+            }
+        };
+        next.users.fetch_add(1, Ordering::SeqCst);
+        spool.users.fetch_sub(1, Ordering::SeqCst);
+        // Nobody moves there before this is done. What a dead device holds up is carried over by the writer; after a kill in that
+        // time alone the older records might come after newer ones.
+        let deadline = Instant::now() + TURN_OVER;
+        while spool.is_in_use() && Instant::now() < deadline {
+            self.shared.drain(&spool);
+            if spool.is_in_use() {
+                self.shared.wait_progress(Duration::from_millis(1));
+            }
+        }
+        next
+    }
+
+    /// How many times logs of the spool's directory are open in this process.
+    fn open_beside(&self, spool: &Spool) -> usize {
+        let spools = self.shared.spools.lock();
+        spools
+            .iter()
+            .filter(|s| s.dir.id() == spool.dir.id())
+            .map(|s| s.users.load(Ordering::SeqCst))
+            .sum()
     }
 
     /// Takes out the spools that were shut down. One that has given way is closed too, and stays until it is empty; so does one

@@ -162,7 +162,7 @@ fn a_record_committed_while_its_spool_is_let_go_is_not_announced_as_lost() {
     let next = Arc::new(
         still
             .spool
-            .another(still.spool.reopen_dir().unwrap())
+            .another(Arc::new(still.spool.reopen_dir().unwrap()))
             .unwrap(),
     );
     still.spool.give_way(&next);

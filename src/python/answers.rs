@@ -35,6 +35,9 @@ pub struct Answer {
     /// Whether it is complete.
     #[pyo3(get)]
     done: bool,
+    /// Whether it is made in the background, and asked for later: that answer has the usage.
+    #[pyo3(get)]
+    pending: bool,
 }
 
 #[pymethods]
@@ -143,6 +146,10 @@ impl Answer {
                 }
             }
         }
+        self.pending = matches!(
+            members.status,
+            Some(Value::Text(b"queued" | b"in_progress", _))
+        );
         if let Some(Value::Object(error)) = members.error {
             self.error = Some(code_of(py, error)?);
         }
@@ -207,6 +214,7 @@ struct Members<'a> {
     other_id: Option<Value<'a>>,
     other_model: Option<Value<'a>>,
     usage_of_gemini: Option<Value<'a>>,
+    status: Option<Value<'a>>,
 }
 
 impl<'a> Members<'a> {
@@ -219,6 +227,7 @@ impl<'a> Members<'a> {
             b"responseId" => &mut self.other_id,
             b"modelVersion" => &mut self.other_model,
             b"usageMetadata" => &mut self.usage_of_gemini,
+            b"status" => &mut self.status,
             _ => return,
         };
         *place = Some(value);

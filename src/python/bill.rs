@@ -25,7 +25,7 @@ pub(super) type Value<'py> = Option<Held<'py>>;
 pub(super) struct Bill<'py> {
     pub(super) prompt: Value<'py>,
     pub(super) completion: Value<'py>,
-    total: Value<'py>,
+    pub(super) total: Value<'py>,
     pub(super) cached: Value<'py>,
     pub(super) cache_write: Value<'py>,
     reasoning: Value<'py>,
@@ -263,6 +263,9 @@ impl<'py> Encoder<'py> {
     pub(super) fn count(&self, value: &Bound<'py, PyAny>) -> Option<i64> {
         if value.is_exact_instance_of::<pyo3::types::PyInt>() {
             return small_int(value.as_borrowed());
+        }
+        if value.is_instance_of::<pyo3::types::PyBool>() {
+            return None;
         }
         self.ok(value.extract())
     }

@@ -12,9 +12,11 @@ use super::keys::Keys;
 use super::logger;
 use super::names::Names;
 use super::parts::{CATEGORY, Promoted, REQUEST_ID, is_container, promoted_place};
-use super::record::{Keep, RecordEncoder, pid};
+use super::record::{Keep, RecordEncoder};
 use super::task::task_name;
 use super::text::utf8;
+use super::verdict::Mark;
+use crate::fork::pid;
 use crate::json;
 
 /// The arguments of `log_cost`, held by whoever calls; `None` is what the caller left out or gave as `None`.
@@ -227,7 +229,14 @@ impl RecordEncoder {
         }
         for (key, value) in extras {
             out.push(b',');
-            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            let mut mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            if mark == Mark::BESIDE {
+                mark = encoder.mark_among(
+                    extras
+                        .iter()
+                        .map(|(key, value)| (key.as_borrowed(), value.as_borrowed())),
+                );
+            }
             encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         out.push(b'}');

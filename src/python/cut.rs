@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use serde::Serialize;
 
 use super::encode::{Encoder, Limits, Nest, Written, class_of};
-use super::text::{characters, prefix};
+use crate::cut::{characters, prefix};
 use crate::fork;
 use crate::json;
 

@@ -72,6 +72,21 @@ impl Nest<'static> {
         depth: 0,
         outer: None,
     };
+
+    /// The same for what an `extra` holds, which is not entered: an odd address, that of no object.
+    pub(super) fn within(extra: Borrowed<'_, '_, PyAny>) -> Self {
+        Nest {
+            object: extra.as_ptr().map_addr(|address| address | 1),
+            ..Self::TOP
+        }
+    }
+}
+
+impl Nest<'_> {
+    /// What is being written innermost, if anything is.
+    pub(super) fn innermost(&self) -> *mut ffi::PyObject {
+        self.object.map_addr(|address| address & !1)
+    }
 }
 
 /// One record's encoder.

@@ -6,8 +6,9 @@ use super::context::{self, Around, Encoded};
 use super::encode::{Encoder, Nest, Written};
 use super::keys::Keys;
 use super::names::Slot;
-use super::parts::Parts;
+use super::parts::{Extra, Parts};
 use super::record::RecordEncoder;
+use super::verdict::Mark;
 
 impl RecordEncoder {
     #[cold]
@@ -65,9 +66,12 @@ impl RecordEncoder {
         let mut odd = Keys::default();
         for (key, value) in &parts.extras {
             separate(out, open);
-            let mark = encoder
+            let mut mark = encoder
                 .write_plain_key(out, key.as_borrowed())
                 .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut odd));
+            if mark == Mark::BESIDE {
+                mark = encoder.mark_among(borrowed(&parts.extras));
+            }
             encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         out.push(b'}');
@@ -119,14 +123,24 @@ impl RecordEncoder {
         encoder.check(out)?;
         for (key, value) in &parts.extras {
             separate(out, open);
-            let mark = encoder
+            let mut mark = encoder
                 .write_plain_key(out, key.as_borrowed())
                 .unwrap_or_else(|| encoder.write_odd_key(out, key.as_borrowed(), &mut keys));
+            if mark == Mark::BESIDE {
+                mark = encoder.mark_among(borrowed(&parts.extras));
+            }
             encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         for (key, value) in &nested {
             separate(out, open);
-            let mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            let mut mark = encoder.write_odd_key(out, key.as_borrowed(), &mut keys);
+            if mark == Mark::BESIDE {
+                mark = encoder.mark_among(
+                    nested
+                        .iter()
+                        .map(|(key, value)| (key.as_borrowed(), value.as_borrowed())),
+                );
+            }
             encoder.write_under(out, value.as_borrowed(), mark, &Nest::TOP)?;
         }
         if let Some(error) = error {
@@ -150,6 +164,14 @@ impl RecordEncoder {
         out.push(b'}');
         encoder.check(out)
     }
+}
+
+fn borrowed<'a, 'py>(
+    extras: &'a [Extra<'py>],
+) -> impl Iterator<Item = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>)> {
+    extras
+        .iter()
+        .map(|(key, value)| (key.as_borrowed(), value.as_borrowed()))
 }
 
 pub(super) fn separate(out: &mut Vec<u8>, open: usize) {

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -12,11 +11,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyList, PyTuple};
 
 use crate::console::sanitise;
-use crate::engine::{Flushed, engine};
+use crate::engine::engine;
 use crate::error::Error;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::buffer::Buffer;
 use crate::python::context;
+use crate::python::flush::flush;
 use crate::python::noise;
 use crate::python::open::Open;
 use crate::python::record::RecordEncoder;
@@ -26,8 +26,6 @@ use crate::report;
 use crate::spool::producer::Appended;
 
 const ERROR: i64 = 40;
-/// Seconds beyond which a wait is as good as for ever, and no clock overflows.
-const LONGEST: f64 = 1e9;
 /// Room for the note that says how much of a text line was cut.
 const MAX_CUT_NOTE: usize = 64;
 
@@ -435,37 +433,6 @@ fn stdlib(py: Python<'_>) -> PyResult<&'static Stdlib> {
             record: logging.getattr("LogRecord")?.unbind(),
         })
     })
-}
-
-/// Waits until everything accepted before the call is in segments.
-pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    let mut caller = Attached::new(py);
-    let flushed = engine().flush(seconds(timeout)?, &mut caller);
-    finish(flushed, caller)
-}
-
-/// Flushes and stops.
-pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    let mut caller = Attached::new(py);
-    let flushed = engine().shutdown(seconds(timeout)?, &mut caller);
-    finish(flushed, caller)
-}
-
-fn finish(flushed: Flushed, caller: Attached<'_>) -> PyResult<bool> {
-    match caller.raised {
-        Some(raised) => Err(raised),
-        None => Ok(flushed == Flushed::Complete),
-    }
-}
-
-fn seconds(timeout: Option<f64>) -> PyResult<Option<Duration>> {
-    timeout
-        .map(|s| {
-            Duration::try_from_secs_f64(s.clamp(0.0, LONGEST)).map_err(|_| {
-                PyValueError::new_err(format!("timeout: {s}: seconds, or None to wait for ever"))
-            })
-        })
-        .transpose()
 }
 
 /// An error as Python's: `OSError` with its number where the system gave one, else `ValueError`.

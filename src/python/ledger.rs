@@ -173,7 +173,14 @@ pub(super) fn log<'py>(
     call: &CostCall<'_, 'py>,
     bill: Option<&Bill<'py>>,
 ) -> PyResult<()> {
-    if call.response_id.is_some_and(|id| repeats::repeated(py, id)) {
+    let says = call.usage.is_some()
+        || call.cost.is_some()
+        || call.prompt_tokens.is_some()
+        || call.completion_tokens.is_some();
+    if call
+        .response_id
+        .is_some_and(|id| repeats::repeated(py, id, says))
+    {
         return Ok(());
     }
     let Some(handler) = handler(py)? else {

@@ -30,7 +30,7 @@ names! {
     prompt_tokens_details, completion_tokens_details, input_tokens_details, output_tokens_details,
     cached_tokens, cache_read_input_tokens, cached, reasoning_tokens, reasoning,
     cache_write_tokens, cache_creation_input_tokens, cache_write,
-    cost, currency, input_per_1m, output_per_1m, cached_per_1m, cache_write_per_1m,
+    cost, total_cost, input_tokens_cost, output_tokens_cost, currency, input_per_1m, output_per_1m, cached_per_1m, cache_write_per_1m,
 }
 
 const COUNT: usize = NAMES.len();

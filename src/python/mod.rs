@@ -5,6 +5,7 @@
 mod answers;
 mod attach;
 mod attempts;
+mod beside;
 mod bill;
 mod buffer;
 mod command;
@@ -18,6 +19,7 @@ mod entry;
 mod events;
 mod exception;
 mod fields;
+mod flush;
 mod fragments;
 mod handler;
 mod held;
@@ -83,6 +85,8 @@ mod _core {
     #[pymodule_export]
     use super::context::{Context, Tail};
     #[pymodule_export]
+    use super::flush::set_flush_watcher;
+    #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
     use super::ledger::{
@@ -94,12 +98,15 @@ mod _core {
     use super::mirror::one_line;
     #[pymodule_export]
     use super::module::{
-        encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats, write_kept,
+        LineEncoder, encode_record, flush, fork_before, fork_child, fork_parent, shutdown, stats,
+        write_kept,
     };
     #[pymodule_export]
     use super::prices::set_prices;
     #[pymodule_export]
-    use super::redaction::{redact_apply, redact_explain};
+    use super::redaction::{TextRedactor, redact_apply, redact_explain};
+    #[pymodule_export]
+    use super::text::tell_payloads;
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

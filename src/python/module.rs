@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::engine::{FORK_WAIT, engine};
 use crate::python::attach::Attached;
+use crate::python::buffer::Buffer;
 use crate::python::context::{self, TailStats};
+use crate::python::flush as all;
 use crate::python::record::RecordEncoder;
-use crate::python::{cut, handler, mirror};
+use crate::python::{cut, mirror};
 use crate::redact;
 use crate::report;
 use crate::stats::Stats;
@@ -21,6 +23,25 @@ use crate::thread::await_gone;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a fork waits for our threads while it keeps Python's: as long as any of them may keep it.
 const ATTACHED: Duration = Duration::from_millis(5);
+
+/// What makes lines of records for a formatter, its rules made once: in lines that it finishes, the sequence text is dashes.
+#[pyclass(frozen, module = "logspool._core")]
+pub struct LineEncoder(RecordEncoder);
+
+#[pymethods]
+impl LineEncoder {
+    #[new]
+    fn new(settings: &Bound<'_, PyDict>) -> PyResult<Self> {
+        RecordEncoder::new(settings).map(Self)
+    }
+
+    /// The finished line of one record.
+    fn encode<'py>(&self, record: &Bound<'py, PyAny>) -> Bound<'py, PyBytes> {
+        let mut line = Buffer::take();
+        self.0.encode(record, None, &mut line.bytes);
+        PyBytes::new(record.py(), &line.bytes)
+    }
+}
 
 /// The finished line of one record, its sequence text still dashes: for tests and tools.
 #[pyfunction]
@@ -39,7 +60,7 @@ pub fn encode_record<'py>(
 #[pyfunction]
 #[pyo3(signature = (timeout=None))]
 pub fn flush(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-    handler::flush(py, timeout)
+    all::flush(py, timeout)
 }
 
 /// Writes what blocks keep back: the process ends.
@@ -55,7 +76,7 @@ pub fn write_kept(py: Python<'_>) -> PyResult<()> {
 #[pyo3(signature = (timeout=None))]
 pub fn shutdown(py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
     write_kept(py)?;
-    let flushed = handler::shutdown(py, timeout)?;
+    let flushed = all::shutdown(py, timeout)?;
     py.detach(|| {
         // The threads start again with the next word.
         report::drain(LAST_WORDS);

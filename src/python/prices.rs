@@ -1,6 +1,7 @@
 //! What a call cost: given, or computed from prices, in decimal digits. The user's table of prices is asked where nobody says.
 
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyString};
 
 use super::attach::AttachedCell;
 use super::bill::{Amount, Bill, Value};
@@ -8,6 +9,7 @@ use super::cost::CostCall;
 use super::encode::Encoder;
 use super::held::Held;
 use super::members::{Members, Name};
+use super::text::utf8;
 use crate::decimal::Decimal;
 
 /// `model -> prices or None`, from `logspool.prices`.
@@ -31,6 +33,9 @@ fn of<'py>(encoder: &Encoder<'py>, model: &Bound<'py, PyAny>) -> Option<Held<'py
     (!prices.is_none()).then_some(prices)
 }
 
+/// A whole cost; Perplexity's name is the second.
+const TOTAL: &[Name] = &[Name::total, Name::total_cost];
+
 impl<'py> Encoder<'py> {
     /// Fills in what the call cost: as the caller says, else the provider, else by the prices.
     pub(super) fn price(
@@ -41,7 +46,7 @@ impl<'py> Encoder<'py> {
     ) {
         let (cost, source) = match call.cost {
             Some(cost) => (Some(Held::new(cost)), "caller"),
-            None => (provided, "provider"),
+            None => (provided.filter(|cost| self.is_money(cost)), "provider"),
         };
         if let Some(cost) = cost {
             bill.source = Some(source);
@@ -50,10 +55,10 @@ impl<'py> Encoder<'py> {
                 return;
             }
             let parts = Members::of(self, &cost);
-            let part = |name| parts.get(self, &[name]);
-            let (input, output) = (part(Name::input), part(Name::output));
-            let total = part(Name::total);
-            bill.currency = part(Name::currency);
+            let input = parts.get(self, &[Name::input, Name::input_tokens_cost]);
+            let output = parts.get(self, &[Name::output, Name::output_tokens_cost]);
+            let total = parts.get(self, TOTAL);
+            bill.currency = parts.get(self, &[Name::currency]);
             bill.total_cost = match total {
                 Some(total) => Amount::Given(total),
                 None => match (
@@ -82,14 +87,13 @@ impl<'py> Encoder<'py> {
             },
         };
         let prices = Members::of(self, pricing);
-        let price = |name| self.decimal(&*prices.get(self, &[name])?);
+        let price = |name| {
+            self.decimal(&*prices.get(self, &[name])?)
+                .filter(|price| *price >= Decimal::ZERO)
+        };
         let fresh = price(Name::input_per_1m);
         let input = fresh.and_then(|fresh| self.input_cost(bill, fresh, &price));
-        let output = price(Name::output_per_1m).and_then(|price| {
-            price
-                .times(self.count(bill.completion.as_ref()?)?)?
-                .millionth()
-        });
+        let output = price(Name::output_per_1m).and_then(|price| self.output_cost(bill, price));
         if input.is_some() || output.is_some() {
             bill.source = Some("computed");
             bill.currency = prices.get(self, &[Name::currency]);
@@ -114,9 +118,9 @@ impl<'py> Encoder<'py> {
         fresh: Decimal,
         price: &impl Fn(Name) -> Option<Decimal>,
     ) -> Option<Decimal> {
-        let prompt = self.count(bill.prompt.as_ref()?)?;
+        let prompt = self.tokens(&bill.prompt)?;
         let part = |tokens: &Value<'py>, name| {
-            let count = tokens.as_ref().and_then(|tokens| self.count(tokens));
+            let count = self.tokens(tokens);
             count
                 .filter(|n| *n > 0)
                 .zip(price(name))
@@ -137,8 +141,40 @@ impl<'py> Encoder<'py> {
             .millionth()
     }
 
-    /// The number in its shortest form in decimal digits, which is what its author wrote.
+    /// What the answer costs. An embedding has none, and many providers do not say so.
+    fn output_cost(&self, bill: &Bill<'py>, price: Decimal) -> Option<Decimal> {
+        if bill.completion.is_some() {
+            return price.times(self.tokens(&bill.completion)?)?.millionth();
+        }
+        let prompt = self.tokens(&bill.prompt)?;
+        (price == Decimal::ZERO || self.tokens(&bill.total) == Some(prompt))
+            .then_some(Decimal::ZERO)
+    }
+
+    /// A number of tokens that can be paid for.
+    fn tokens(&self, value: &Value<'py>) -> Option<i64> {
+        self.count(value.as_ref()?).filter(|count| *count >= 0)
+    }
+
+    /// Whether a provider's cost says anything: an amount, or parts of one.
+    fn is_money(&self, cost: &Bound<'py, PyAny>) -> bool {
+        if self.is_mapping(cost) {
+            let parts = Members::of(self, cost);
+            return parts
+                .get(self, TOTAL)
+                .is_some_and(|total| self.decimal(&total).is_some());
+        }
+        self.decimal(cost).is_some()
+    }
+
+    /// The number in its shortest form in decimal digits, which is what its author wrote; text as it stands.
     fn decimal(&self, value: &Bound<'py, PyAny>) -> Option<Decimal> {
+        if value.is_instance_of::<PyString>() {
+            return Decimal::parse(std::str::from_utf8(utf8(value.as_borrowed())?).ok()?);
+        }
+        if value.is_instance_of::<PyBool>() {
+            return None;
+        }
         Decimal::of_float(self.ok(value.extract())?)
     }
 }

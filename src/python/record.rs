@@ -1,7 +1,6 @@
 //! One `logging.LogRecord` to one finished line (schema version 1), at the end of which only `seq` is left to patch.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,6 +14,7 @@ use super::names::{Names, Slot};
 use super::parts::{CATEGORY, Parts};
 use super::redaction;
 use super::verdict::Verdicts;
+use crate::fork::pid;
 use crate::json;
 use crate::redact::Redactor;
 
@@ -26,22 +26,6 @@ pub(super) const USUAL: usize = 1024;
 
 /// Characters of `service`, `environment`, `version` that are kept.
 const MAX_STATIC: usize = 256;
-
-/// This process' id, below the number of forks it was asked after; 0 until asked.
-static PID: AtomicU64 = AtomicU64::new(0);
-
-/// The process id, without a system call on the hot path.
-pub(super) fn pid() -> i64 {
-    let forks = crate::fork::forks() << 32;
-    let known = PID.load(Ordering::Relaxed);
-    let pid = u32::try_from(known & 0xFFFF_FFFF).unwrap_or(0);
-    if pid != 0 && known & !0xFFFF_FFFF == forks {
-        return i64::from(pid);
-    }
-    let pid = std::process::id();
-    PID.store(forks | u64::from(pid), Ordering::Relaxed);
-    i64::from(pid)
-}
 
 /// Turns records into lines. Holds no Python objects: static fields are encoded once.
 #[derive(Debug)]
@@ -124,7 +108,7 @@ impl RecordEncoder {
             if let Some(value) = setting(name)?.extract::<Option<String>>()? {
                 identity.extend_from_slice(format!(",\"{name}\":\"").as_bytes());
                 let value = once.and_then(|once| once.text(&value)).unwrap_or(value);
-                super::text::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
+                crate::cut::write_cut(&mut identity, value.as_bytes(), MAX_STATIC);
                 identity.push(b'"');
             }
         }

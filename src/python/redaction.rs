@@ -165,6 +165,23 @@ pub fn redact_explain(
         .collect())
 }
 
+/// The rules of one setting, made once for many texts.
+#[pyclass(frozen, module = "logspool._core")]
+pub struct TextRedactor(Option<Arc<Redactor>>);
+
+#[pymethods]
+impl TextRedactor {
+    #[new]
+    fn new(redact: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(redactor(Some(redact))?.0))
+    }
+
+    /// The text as a log would hold it; `None` where nothing would go.
+    fn apply(&self, text: &str) -> Option<String> {
+        self.0.as_ref()?.text(text)
+    }
+}
+
 /// The text as a log would hold it.
 #[pyfunction]
 pub fn redact_apply(text: &str, redact: &Bound<'_, PyAny>) -> PyResult<Option<String>> {

@@ -38,24 +38,25 @@ impl<'py> Encoder<'py> {
                 .values()
                 .iter()
                 .filter(|field| self.is_shown(field, true));
-            let names = shown
+            let names: Vec<_> = shown
                 .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
                 .collect();
-            return self.write_attributes(out, value, names, outer);
+            return self.write_attributes(out, value, &names, outer);
         }
         if let Some(fields) = self.attribute(class, intern!(py, "__attrs_attrs__"))
             && let Ok(fields) = fields.cast_into::<PyTuple>()
         {
             let shown = fields.iter().filter(|field| self.is_shown(field, false));
-            let names = shown
+            let names: Vec<_> = shown
                 .filter_map(|field| self.ok(field.getattr(intern!(py, "name"))))
                 .collect();
-            return self.write_attributes(out, value, names, outer);
+            return self.write_attributes(out, value, &names, outer);
         }
         if let Some(fields) = self.attribute(class, intern!(py, "__struct_fields__"))
             && let Ok(fields) = fields.cast_into::<PyTuple>()
         {
-            return self.write_attributes(out, value, fields.iter().collect(), outer);
+            let names: Vec<_> = fields.iter().collect();
+            return self.write_attributes(out, value, &names, outer);
         }
         let dump = if self.has(class, intern!(py, "model_dump")) {
             Some(intern!(py, "model_dump"))
@@ -135,7 +136,7 @@ impl<'py> Encoder<'py> {
         &self,
         out: &mut Vec<u8>,
         value: Borrowed<'_, 'py, PyAny>,
-        names: Vec<Bound<'py, PyAny>>,
+        names: &[Bound<'py, PyAny>],
         outer: &Nest<'_>,
     ) -> Tried {
         let Some(nest) = self.enter(out, value, outer) else {
@@ -143,9 +144,16 @@ impl<'py> Encoder<'py> {
         };
         let mut object = Object::new(out);
         for name in names {
-            let Some(mark) = object.next(self, out, name.as_borrowed()) else {
+            let Some(mut mark) = object.next(self, out, name.as_borrowed()) else {
                 break;
             };
+            if mark == Mark::BESIDE {
+                let of = |name: &Bound<'py, PyString>| {
+                    let known = names.iter().any(|known| known.eq(name).unwrap_or(false));
+                    known.then(|| self.ok(value.getattr(name))).flatten()
+                };
+                mark = self.mark_named(of);
+            }
             match name
                 .cast::<PyString>()
                 .ok()
@@ -188,9 +196,15 @@ impl<'py> Encoder<'py> {
                 object.note(out, "<changed while it was logged>");
                 break;
             };
-            let Some(mark) = object.next(self, out, key.as_borrowed()) else {
+            let Some(mut mark) = object.next(self, out, key.as_borrowed()) else {
                 break;
             };
+            if mark == Mark::BESIDE {
+                let of = |name: &Bound<'py, PyString>| {
+                    self.ok(value.call_method1(intern!(self.py, "get"), (name,)))
+                };
+                mark = self.mark_named(of);
+            }
             self.write_under(out, item.as_borrowed(), mark, &nest)?;
             self.check(out)?;
         }

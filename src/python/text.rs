@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::encode::Encoder;
+use crate::cut::{is_start, write_cut};
 use crate::json;
 use crate::payload::{self, Found};
 
@@ -43,38 +44,6 @@ pub(super) fn small_int(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
     (overflow == 0).then_some(small)
 }
 
-/// Whether a byte of UTF-8 begins a character.
-fn is_start(byte: u8) -> bool {
-    byte & 0xc0 != 0x80
-}
-
-/// The bytes that hold the first `count` characters of UTF-8 (surrogates allowed).
-pub(super) fn prefix(text: &[u8], count: usize) -> &[u8] {
-    let starts = text.iter().enumerate().filter(|(_, byte)| is_start(**byte));
-    let end = starts.map(|(at, _)| at).nth(count).unwrap_or(text.len());
-    &text[..end]
-}
-
-/// How many characters UTF-8 has (surrogates allowed).
-pub(super) fn characters(text: &[u8]) -> usize {
-    text.iter().filter(|byte| is_start(**byte)).count()
-}
-
-/// Appends UTF-8 (surrogates allowed) escaped, cut to `limit` characters with a note of how many there were; returns whether it was cut.
-pub(super) fn write_cut(out: &mut Vec<u8>, text: &[u8], limit: usize) -> bool {
-    let kept = if text.len() <= limit {
-        text
-    } else {
-        prefix(text, limit)
-    };
-    json::write_escaped(out, kept);
-    if kept.len() < text.len() {
-        let total = characters(text);
-        out.extend_from_slice(format!("…(truncated, {total} chars)").as_bytes());
-    }
-    kept.len() < text.len()
-}
-
 /// The payloads in UTF-8 (surrogates allowed: such text has none).
 #[inline]
 fn found_in(text: &[u8]) -> Option<Found> {
@@ -90,6 +59,16 @@ pub(super) fn without_payloads(text: &str) -> Option<(String, usize)> {
         Found::Whole(payload) => Some((payload.text(), 1)),
         Found::Inside(text, count) => Some((text, count)),
     }
+}
+
+/// Text of which payloads are told, not shown, or what bytes are that are a payload; `None` where there is none.
+#[pyfunction]
+pub fn tell_payloads(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if let Ok(data) = value.cast::<PyBytes>() {
+        let data = data.as_bytes();
+        return Ok(payload::in_bytes(data, data.len()).map(|payload| payload.text()));
+    }
+    Ok(without_payloads(value.extract()?).map(|(text, _)| text))
 }
 
 impl Encoder<'_> {

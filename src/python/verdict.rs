@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use super::beside::is_value;
 use super::cut::{KeyLimits, MOST};
 use super::encode::{Encoder, Nest, Written, class_of};
 use super::text::utf8;
@@ -22,6 +23,8 @@ pub(super) struct Mark(u8);
 
 impl Mark {
     pub(super) const NONE: Self = Self(0);
+    /// Of a key `value`: what stands beside it may be its name (`beside.rs`).
+    pub(super) const BESIDE: Self = Self(LIMITS - 1);
 
     #[inline]
     pub(super) fn is_none(self) -> bool {
@@ -38,8 +41,10 @@ pub(super) enum Action {
     Limit(usize),
 }
 
-/// From here on marks are numbers of limits; below, those of rules.
+/// From here on marks are numbers of limits; below, those of rules, and that of values which something beside them names.
 const LIMITS: u8 = u8::MAX - MOST;
+/// The key whose limit those have.
+const VALUE: &[u8] = b"value";
 
 /// The verdicts of one set of settings. Lives for ever: a process has few.
 #[derive(Debug)]
@@ -95,18 +100,26 @@ impl Verdicts {
             .as_ref()
             .and_then(|redactor| redactor.key(name));
         // Rules of names stand first in the table.
-        match rule {
-            Some(rule) => {
-                Mark(u8::try_from(rule.index() + 1).map_or(LIMITS - 1, |n| n.min(LIMITS - 1)))
-            }
-            None => self
-                .limits
-                .of(name)
-                .map_or(Mark::NONE, |n| Mark(LIMITS + n)),
+        if let Some(rule) = rule {
+            return Mark(u8::try_from(rule.index() + 1).map_or(LIMITS - 2, |n| n.min(LIMITS - 2)));
         }
+        let limit = self.limits.of(name);
+        if self.redactor.is_some() && is_value(name) && limit == self.limits.of(VALUE) {
+            return Mark::BESIDE;
+        }
+        limit.map_or(Mark::NONE, |n| Mark(LIMITS + n))
+    }
+
+    /// Whether a mark says that the value is secret.
+    pub(super) fn is_secret(&self, mark: Mark) -> bool {
+        matches!(self.action(mark), Some(Action::Secret(_)))
     }
 
     fn action(&self, mark: Mark) -> Option<Action> {
+        if mark == Mark::BESIDE {
+            let number = self.limits.of(VALUE)?;
+            return Some(Action::Limit(self.limits.characters(number)));
+        }
         if let Some(number) = mark.0.checked_sub(LIMITS) {
             return Some(Action::Limit(self.limits.characters(number)));
         }
@@ -142,8 +155,16 @@ impl<'py> Encoder<'py> {
         mark: Mark,
         nest: &Nest<'_>,
     ) -> Written {
+        let mark = match mark {
+            Mark::BESIDE => self.mark_within(nest),
+            mark => mark,
+        };
+        let action = self.verdicts.action(mark);
+        if action.is_none() {
+            return self.write_value(out, value, nest);
+        }
         self.look.set(true);
-        match (self.verdicts.action(mark), &self.verdicts.redactor) {
+        match (action, &self.verdicts.redactor) {
             (Some(Action::Secret(rule)), Some(redactor)) => {
                 self.write_secret(out, value, redactor, rule, nest)
             }
@@ -190,7 +211,7 @@ impl<'py> Encoder<'py> {
         let class = class_of(item);
         if class == &raw mut ffi::PyTuple_Type || class == &raw mut ffi::PyList_Type {
             let mark = self.mark_of_first(item).unwrap_or_default();
-            if !mark.is_none() {
+            if !mark.is_none() && mark != Mark::BESIDE {
                 return self.write_marked_pair(out, item, mark, nest);
             }
         }
@@ -207,11 +228,16 @@ impl<'py> Encoder<'py> {
             (pair.len() == 2).then(|| pair.get_item(0))?
         };
         let first = self.ok(first)?;
-        if let Ok(name) = first.cast::<PyBytes>() {
+        self.mark_of_name(first.as_borrowed())
+    }
+
+    /// The verdict on a name that is a value.
+    pub(super) fn mark_of_name(&self, name: Borrowed<'_, 'py, PyAny>) -> Option<Mark> {
+        if let Ok(name) = name.cast::<PyBytes>() {
             return Some(self.verdicts.judge(name.as_bytes()));
         }
-        let text = (class_of(first.as_borrowed()) == &raw mut ffi::PyUnicode_Type)
-            .then(|| utf8(first.as_borrowed()))
+        let text = (class_of(name) == &raw mut ffi::PyUnicode_Type)
+            .then(|| utf8(name))
             .flatten()?;
         Some(self.verdicts.judge(text))
     }
@@ -244,9 +270,16 @@ impl<'py> Encoder<'py> {
             return Ok(());
         };
         out.push(b'[');
-        for (at, mark) in marks.into_iter().enumerate() {
+        for (at, mut mark) in marks.into_iter().enumerate() {
             if at > 0 {
                 out.push(b',');
+            }
+            if mark == Mark::BESIDE {
+                let of = |name: &Bound<'py, PyString>| {
+                    fields.as_ref()?.contains(name).ok()?.then_some(())?;
+                    self.ok(tuple.getattr(name))
+                };
+                mark = self.mark_named(of);
             }
             // SAFETY: the index is in range, and a tuple keeps its items.
             let item = unsafe {
@@ -272,8 +305,11 @@ impl<'py> Encoder<'py> {
             let Some(name) = utf8(name.as_any().as_borrowed()) else {
                 continue;
             };
-            let mark = self.verdicts.judge(name);
-            if mark.is_none() {
+            let mut mark = self.verdicts.judge(name);
+            if mark == Mark::BESIDE {
+                mark = self.mark_beside(args.as_borrowed());
+            }
+            if mark.is_none() || mark == Mark::BESIDE {
                 continue;
             }
             let mut text = Vec::new();

@@ -176,6 +176,13 @@ impl Spool {
         }
     }
 
+    /// Whether log `name` is in the table or has room there.
+    #[must_use]
+    pub fn has_place(&self, name: &str) -> bool {
+        let logs = self.lock().logs;
+        logs < MAX_LOGS || (0..logs).any(|slot| self.ring.log_name(slot).as_deref() == Some(name))
+    }
+
     /// The number of log `name` in this spool, entered where it is new.
     ///
     /// # Errors
@@ -201,7 +208,7 @@ impl Spool {
                 "cannot open the log",
                 shown,
                 format!(
-                    "one process can have {MAX_LOGS} logs in one directory; use another directory for more"
+                    "one process can have {MAX_LOGS} logs open in one directory; use another directory for more"
                 ),
             ));
         }

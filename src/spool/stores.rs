@@ -137,6 +137,11 @@ impl Stores {
             .ok_or_else(|| Error::invalid("cannot open the log", name, "its state is not open"))
     }
 
+    /// Closes the files of all logs. What comes after all opens them again.
+    pub fn close(&mut self) {
+        self.logs.clear();
+    }
+
     /// All open stores.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Store> {
         self.logs.iter_mut().filter_map(|l| l.store.as_mut())

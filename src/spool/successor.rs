@@ -1,4 +1,4 @@
-//! A spool that takes the place of another: of one whose directory is gone, or whose ring failed.
+//! A spool that takes the place of another: of one whose directory is gone, whose ring failed, or whose table is full of closed logs.
 //!
 //! A deleted log directory (or `.logspool/` in it) is made again where it was, and a fresh ring with it: the old one's
 //! file was deleted too, and would not survive a kill. The old spool is closed, so that each log moves with its next record;
@@ -123,8 +123,7 @@ impl Spool {
     ///
     /// # Errors
     /// When there is no place for its ring, not even in memory.
-    pub fn another(&self, dir: LogDir) -> Result<Self> {
-        let dir = Arc::new(dir);
+    pub fn another(&self, dir: Arc<LogDir>) -> Result<Self> {
         let mut place = place::open(&dir, &self.settings.place)?;
         let ring = make_ring(&dir, &mut place, &self.settings)?;
         Ok(Self::new(

@@ -69,6 +69,72 @@ def test_a_callback_once_for_each_day(log: Path) -> None:
     assert over.key == datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 
+def test_a_ledger_that_was_moved_is_followed(log: Path) -> None:
+    told: list[Any] = []
+    budget = logspool.budget(3, on_exceed=lambda over: told.append(over.spent))
+    logspool.log_cost("t", "m", cost=1)
+    assert budget.spent == 1
+    moved = log.parent / "moved"
+    moved.mkdir()
+    (moved / f"{log.name}.000001").write_text(line(2) + line(None))
+    for _ in range(2):  # the second time it stays where it is
+        logspool.basicConfig(filename=moved / "a.jsonl", console=False)
+        assert (budget.spent, budget.unknown) == (2, 1)
+    logspool.log_cost("t", "m", cost=0.5)
+    logspool.log_cost("t", "m", cost=0.25)
+    assert budget.spent == Decimal("2.75")
+    logspool.flush()
+    assert (budget.spent, told) == (Decimal("2.75"), [])
+    logspool.basicConfig(filename=moved / "a.jsonl", console=False, cost_filename="other.jsonl")
+    logspool.log_cost("t", "m", cost=0.125)
+    assert budget.spent == Decimal("0.125")
+    logspool.basicConfig(filename=log.with_name("a.jsonl"), console=False)  # back to the first
+    assert budget.spent == 1
+    logspool.log_cost("t", "m", cost=5)
+    assert (budget.spent, told) == (6, [6])
+
+
+def test_a_moved_ledger_is_read_when_this_process_logs(log: Path) -> None:
+    told: list[Any] = []
+    logspool.budget(3, on_exceed=lambda over: told.append(over.spent), refresh=3600)
+    moved = log.parent / "moved"
+    moved.mkdir()
+    (moved / f"{log.name}.000001").write_text(line(7))
+    logspool.basicConfig(filename=moved / "a.jsonl", console=False)
+    logspool.log_cost("t", "m", cost=1)
+    eventually(lambda: told == [8], "the look")
+
+
+def test_a_budget_made_before_the_configuration_counts_what_that_says(tmp_path: Path, script: Any) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "openrouter-costs.jsonl.000001").write_text(line(2))
+    done = script(
+        """
+        import logspool
+        budget = logspool.budget(10)
+        logspool.log_cost("t", "m", cost=1)
+        print(budget.spent)
+        logspool.basicConfig(filename="conf/a.jsonl", console=False)
+        print(budget.spent)
+        """
+    )
+    assert done.stdout.split() == ["1", "2"]
+
+
+def test_a_ledger_that_cannot_be_opened_is_tried_again(log: Path) -> None:
+    budget, sessions = logspool.budget(3), logspool.budget(3, per="session")
+    logspool.log_cost("t", "m", cost=1)
+    blocked = log.parent / "blocked"
+    blocked.write_text("")
+    logspool.basicConfig(filename=log.with_name("a.jsonl"), console=False, cost_filename=str(blocked / "costs.jsonl"))
+    assert budget.spent == 1
+    with logspool.bound(session_id="S"):
+        assert sessions.spent == 0
+    blocked.unlink()
+    logspool.log_cost("t", "m", cost=2)
+    assert budget.spent == 2
+
+
 def test_midnight_begins_anew(log: Path) -> None:
     told: list[Any] = []
 
@@ -222,3 +288,42 @@ def test_costs_in_the_main_log_are_read_there(tmp_path: Path, root: logging.Logg
     assert budget.spent == 1
     assert not (tmp_path / "openrouter-costs.jsonl").exists()
     budget.close()
+
+
+@pytest.mark.parametrize("session", ["s" * 300, "sk-proj-" + "aB3dE5fG7hJ9" * 4, 12, "a\u2028b"])
+def test_a_sessions_costs_are_found_whatever_the_log_makes_of_its_id(log: Path, session: object) -> None:  # req 30, 43
+    budget = logspool.budget(1, per="session")
+    with logspool.bound(session_id=session):
+        logspool.log_cost("t", "m", cost=0.25)
+        assert budget.spent == Decimal("0.25")
+    assert budget.spent == 0
+
+
+def test_sums_are_exact_whatever_the_program_has_set_for_its_own_decimals(log: Path) -> None:  # req 14, 43
+    from decimal import Inexact, localcontext
+
+    with localcontext() as own:
+        own.prec, own.traps[Inexact] = 3, True
+        budget = logspool.budget("100")
+        for _ in range(3):
+            logspool.log_cost("t", "m", cost=33.33333)
+        assert str(budget.spent) == "99.99999" and str(budget.left) == "0.00001"
+
+
+def test_times_of_the_predecessor_are_read_and_no_time_is_not_today(log: Path) -> None:  # req 43
+    def old(timestamp: object, cost: str = "0.25") -> str:
+        return f'{{"timestamp": {json.dumps(timestamp)}, "tier": "t", "model": "m", "cost": {{"total": {cost}}}}}\n'
+
+    naive = TODAY.replace(tzinfo=None).isoformat()
+    lines = [
+        old(naive),
+        old(TODAY.timestamp()),
+        old("2020-01-01T00:00:00"),
+        old(1_500_000_000),
+        old("yesterday"),
+        old(None),
+    ]
+    lines += [old("0001-01-01T00:00:00+14:00"), old(1e300), old(naive, "1e99999999999999999999")]
+    log.write_text("".join(lines))
+    budget = logspool.budget(10)
+    assert (budget.spent, budget.unknown) == (Decimal("0.5"), 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -11,6 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -217,6 +219,48 @@ def test_secrets_and_lengths(logs: Logs) -> None:  # req 33, 34
     assert len(tool["parameters"]) < 1040 and "(truncated, " in tool["parameters"]
 
 
+def holders_while_redacting(log: Callable[[], None], scrub: Any) -> int:
+    """How many references to the user's function there are more while a record is redacted than before it."""
+    log()  # what is made with the first record is made
+    scrub.most, before = 0, sys.getrefcount(scrub)
+    log()
+    assert scrub.most > 0
+    return int(scrub.most) - before
+
+
+class Scrub:
+    """A user's function among the rules, which counts its holders."""
+
+    most = 0
+
+    def __call__(self, text: str) -> str:
+        self.most = max(self.most, sys.getrefcount(self))
+        return text.replace("tiger", "*****")
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_rules_of_ones_own_are_made_once_not_with_each_record(
+    tmp_path: Path, logger: logging.Logger, console: bool
+) -> None:  # req 33
+    scrub = Scrub()
+    rules: Any = {"keys": ["shoe_size"], "patterns": {"badge": r"B-\d{5}"}, "functions": {"scrub": scrub}}
+    handler = logspool.SpoolHandler(tmp_path / "plain.jsonl", redact=rules)
+    logger.addHandler(handler)
+    ordinary = holders_while_redacting(lambda: logger.warning("tiger"), scrub)
+    setup_logging(tmp_path / "logs", console=console, redact=rules)
+    try:
+        security = get_logger("security")
+
+        def log() -> None:
+            security.log_event("login", "tiger B-12345", "open", False, "shoe_size=47")
+
+        assert holders_while_redacting(log, scrub) == ordinary
+        last = Logs(tmp_path / "logs").last("security")
+        assert (last["resource"], last["reason"]) == ("***** ***", "shoe_size=***")
+    finally:
+        _files.close()
+
+
 def test_every_character_is_one_json_line_that_says_the_same(logs: Logs) -> None:  # req 16, 35
     for first in (*range(0, 0x3000, 256), 0xD800, 0xDF00, 0xFE00, 0xFF00, 0x1F600, 0xE0000, 0xE0100, 0x10FF00):
         text = "".join(map(chr, range(first, first + 256)))
@@ -299,7 +343,8 @@ def test_files_rotate_are_compressed_and_private(tmp_path: Path) -> None:  # req
             get_logger("user").log_interaction(f"number {number}", "y" * 300)
         assert logspool.flush(DEADLINE_SECONDS)
         eventually(lambda: any((tmp_path / "logs").glob("user*.gz")), "a compressed segment")
-        assert len(segments(tmp_path / "logs" / FILES["user"])) == 3  # one is being written
+        # One is being written, two are kept.
+        eventually(lambda: len(segments(tmp_path / "logs" / FILES["user"])) == 3, "the oldest to be deleted")
     finally:
         os.umask(before)
         _files.close()
@@ -369,6 +414,50 @@ def test_a_timer_logs_an_exception_and_lets_it_through(logs: Logs) -> None:  # r
     assert caught.value is error
     record = logs.last("performance")
     assert (record["level"], record["success"], record["error"]) == ("ERROR", False, "ValueError: broken")
+
+
+def test_a_timer_within_itself_and_in_coroutines_times_each_block(logs: Logs) -> None:  # req 55
+    timer = PerformanceTimer(get_logger("performance"), "both")
+    with timer:
+        outer = time.perf_counter()
+        while time.perf_counter() < outer + 0.02:
+            pass
+        with timer:
+            pass
+    assert timer.duration_ms >= 20
+
+    async def work() -> None:
+        async with PerformanceTimer(get_logger("performance"), "awaited"):
+            await asyncio.sleep(0)
+        raise KeyError("after it")
+
+    with pytest.raises(KeyError):
+        asyncio.run(work())
+    assert logs.last("performance")["operation"] == "awaited"
+
+
+def test_a_short_block_uses_no_more_than_the_processors_it_could_have(logs: Logs) -> None:  # req 52
+    for _ in range(20):
+        with PerformanceTimer(get_logger("performance"), "nothing"):
+            pass
+    assert logspool.flush(DEADLINE_SECONDS)
+    shares = [record["cpu_percent"] for record in records(logs.directory / FILES["performance"])]
+    # One thread of ours alone, beside the writer's.
+    assert sorted(shares)[len(shares) // 2] <= 100.0
+
+
+def test_summaries_are_text_whatever_was_answered(logs: Logs) -> None:  # req 34, 49
+    get_logger("user").log_interaction("list", {"files": ["a.txt"], "ok": True})
+    assert logs.last("user")["response_summary"] == '{"files":["a.txt"],"ok":true}'
+    get_logger("user").log_interaction("list", ["x" * 400] * 10)
+    cut = logs.last("user")["response_summary"]
+    assert isinstance(cut, str) and len(cut) < 550
+
+
+def test_tokens_that_came_as_text_are_added_as_numbers(logs: Logs) -> None:  # req 44
+    tokens: Any = ("1", "2")
+    get_logger("llm").log_call("groq", "llama3", *tokens)
+    assert logs.last("llm")["total_tokens"] == 3
 
 
 def test_the_example_of_the_page_runs(tmp_path: Path, script: Script) -> None:  # req 88

@@ -223,3 +223,49 @@ def test_a_result_that_cannot_be_looked_at_is_returned_all_the_same(category: st
         return answer
 
     assert DECORATORS[category](function)("hello") is answer
+    logs.only(category)  # and the call is recorded
+
+
+@every_decorator
+def test_arguments_that_cannot_be_looked_at_cost_no_record(category: str, logs: Logs) -> None:
+    class Hostile:
+        def __bool__(self) -> bool:
+            raise RuntimeError("neither true nor false")
+
+        __str__ = __repr__ = __eq__ = __bool__  # type: ignore[assignment]
+
+    def function(user_input: Any, stream: Any, parameters: Any = None) -> str:
+        return "done"
+
+    assert DECORATORS[category](function)(Hostile(), Hostile(), parameters=Hostile()) == "done"
+    assert logs.only(category)["level"] == "INFO"
+
+
+@every_decorator
+def test_class_and_static_methods_in_either_order(category: str, logs: Logs) -> None:  # req 54
+    decorate = DECORATORS[category]
+
+    class App:
+        @classmethod
+        @decorate
+        def inside(cls, user_input: str) -> object:
+            return cls, user_input
+
+        @decorate
+        @classmethod
+        def outside(cls, user_input: str) -> object:
+            return cls, user_input
+
+        @decorate
+        @staticmethod
+        async def static(user_input: str) -> object:
+            return user_input
+
+    assert App.inside("a") == App.outside("a") == App().outside("a") == (App, "a")
+    assert asyncio.run(App.static("a")) == asyncio.run(App().static("a")) == "a"
+    assert logspool.flush(DEADLINE_SECONDS)
+    found = records(logs.directory / FILES[category])
+    assert len(found) == 5
+    assert {record["level"] for record in found} == {"INFO"}
+    if category == "user":
+        assert {record["user_input"] for record in found} == {"a"}

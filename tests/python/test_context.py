@@ -595,8 +595,25 @@ def test_a_queue_handlers_records_have_the_context_that_its_filter_wrote_into_th
     found = {record["event"]: record for record in routed.records()}
     assert "session_id" not in found["without"]
     assert found["with"]["session_id"] == "s"
-    assert found["with"]["fields"] == {"user": "call"}
+    assert found["with"]["fields"] == {"user": "call", "name": "not the logger's"}
     assert found["with"]["logger"] == source.name
+
+
+def test_a_bound_name_that_every_record_has_reaches_the_listener_too(routed: Routed) -> None:
+    waiting: queue.Queue[Any] = queue.Queue()
+    shipper = logging.handlers.QueueHandler(waiting)
+    shipper.addFilter(context.ContextFilter())
+    names = {"name": "ada", "module": "m-1", "message": "hello", "asctime": "now", "user": "ada"}
+    made = logging.makeLogRecord(
+        {"msg": "m", "name": "app", "levelno": 20, "levelname": "INFO", "fields": {"module": "given"}}
+    )
+    with logspool.bound(**names):
+        shipper.handle(made)
+    record = waiting.get_nowait()
+    assert (record.name, record.message) == ("app", "m")
+    routed.handler.handle(record)
+    routed.log.info("so that the fast path has something to do")
+    assert routed.records()[0]["fields"] == {**names, "module": "given"}
 
 
 def test_nothing_but_a_context_in_the_variable_is_believed(routed: Routed) -> None:

@@ -139,6 +139,7 @@ def test_prices_are_those_of_the_longest_name_a_model_begins_with(price_table: A
         assert total("gpt-5-mini-2026") == total("azure/gpt-5-mini") == 0.25
         assert total("openai/gpt-5:online") == 2
         assert total("gpt-50") is None and total("llama") is None
+        assert total("gpt-5.1") is None and total("gpt-5.1-mini") is None and total("gpt-5.") == 1
     fields = cost("t", "gpt-5", prompt_tokens=1, completion_tokens=1)
     assert fields["pricing"] == table["gpt-5"]
     assert fields["cost"]["source"] == "computed"
@@ -159,6 +160,13 @@ def test_prices_are_those_of_the_longest_name_a_model_begins_with(price_table: A
         ({"m": {"input": 1}}, "m: input: unknown"),
         ({"m": 3}, "m: 3"),
         ({3: {}}, "3: a model's name"),
+        ({"m": {"input_per_1m": 10**400, "output_per_1m": 1}}, "m: input_per_1m: 1000"),
+        ({"m": {"input_per_1m": 1, "output_per_1m": 1, "currency": 5}}, "m: currency: 5"),
+        (
+            {"M": {"input_per_1m": 1, "output_per_1m": 1}, "m": {"input_per_1m": 2, "output_per_1m": 1}},
+            "m: stands twice",
+        ),
+        ([], "pass a mapping"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_with_the_model_named(price_table: Any, table: Any, said: str) -> None:
@@ -183,6 +191,24 @@ def test_a_response_is_counted_once(script: Script, tmp_path: Path) -> None:  # 
     )
     ids = [record["fields"]["response_id"] for record in records(tmp_path / "openrouter-costs.jsonl")]
     assert ids == ["gen-1", "gen-2", None, "", 5, None, "", 5]
+
+
+def test_a_record_that_says_nothing_does_not_hide_what_the_response_cost(
+    script: Script, tmp_path: Path
+) -> None:  # req 43
+    script(
+        """
+        import logspool
+        logspool.basicConfig(filename="a.jsonl")
+        for _ in range(2):
+            logspool.log_cost("t", "m", response_id="gen-1")  # a stream that was closed early
+        for _ in range(2):
+            logspool.log_cost("t", "m", cost=0.5, response_id="gen-1")  # the provider was asked for it later
+            logspool.log_cost("t", "m", response_id="gen-1")
+        """
+    )
+    costs = [record["fields"]["cost"]["total"] for record in records(tmp_path / "openrouter-costs.jsonl")]
+    assert costs == [None, 0.5]
 
 
 OLD_SCRIPT = """
@@ -307,3 +333,47 @@ def test_wrong_questions_are_refused_with_what_can_be_asked(ledger: Path, tmp_pa
     assert "model" in command("costs", ledger, "--by", "colour", status=2).stderr
     (tmp_path / "empty").mkdir()
     assert "openrouter-costs.jsonl" in command("costs", tmp_path / "empty", status=2).stderr
+
+
+PRICING = {"input_per_1m": 1, "output_per_1m": 2}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -5, "completion_tokens": 1_000_000},
+        {"prompt_tokens": True, "completion_tokens": 1_000_000},
+        {"prompt_tokens": "5", "completion_tokens": 1_000_000},
+    ],
+)
+def test_what_is_no_number_of_tokens_has_no_price(usage: dict[str, Any]) -> None:  # req 14
+    found = cost("t", "m", usage=usage, pricing=PRICING)["cost"]
+    assert (found["input"], found["output"], found["total"]) == (None, 2, None)
+
+
+def test_prices_may_be_text_and_are_never_below_zero() -> None:  # req 14
+    usage = {"prompt_tokens": 3, "completion_tokens": 3}
+    assert cost(usage=usage, pricing={"input_per_1m": "1.1", "output_per_1m": "2.2"})["cost"]["total"] == 9.9e-06
+    assert cost(usage=usage, pricing={"input_per_1m": -1, "output_per_1m": 2})["cost"]["total"] is None
+    assert cost(cost={"input": "0.1", "output": "0.2"})["cost"]["total"] == 0.3
+
+
+def test_an_embedding_has_no_answer_to_be_paid_for() -> None:  # req 14
+    for usage, pricing in (
+        ({"prompt_tokens": 1_000_000, "total_tokens": 1_000_000}, PRICING),
+        ({"prompt_tokens": 1_000_000}, {"input_per_1m": 1, "output_per_1m": 0}),
+    ):
+        fields = cost("t", "m", usage=usage, pricing=pricing)
+        assert (fields["cost"]["total"], fields["tokens"]["completion"]) == (1, None)
+    assert cost("t", "m", usage={"prompt_tokens": 1_000_000}, pricing=PRICING)["cost"]["total"] is None
+    assert cost("t", "m", pricing={"input_per_1m": 0, "output_per_1m": 0})["cost"]["total"] is None
+
+
+def test_a_providers_cost_that_says_nothing_leaves_it_to_the_prices() -> None:  # req 14
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+    for nothing in (True, "free", [1], {}, {"total": None}, float("nan")):
+        found = cost("t", "m", usage={**usage, "cost": nothing}, pricing=PRICING)["cost"]
+        assert (found["total"], found["source"]) == (1, "computed"), nothing
+    parts = {"input_tokens_cost": 0.25, "output_tokens_cost": 0.5, "request_cost": 0.25, "total_cost": 1.0}
+    found = cost("t", "m", usage={**usage, "cost": parts}, pricing=PRICING)["cost"]
+    assert (found["input"], found["output"], found["total"], found["source"]) == (0.25, 0.5, 1.0, "provider")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -18,36 +19,108 @@ import _check as check  # noqa: E402
 from _drive import API_KEY, LLM, ROUTING, Call, Outcome, Session  # noqa: E402
 from provider import Entry  # noqa: E402
 
-ENTRY = Entry("req_1", "gen-1", "m", False, "ok", 200, 3, 4, Decimal("0.00000361"))
+MODEL = "meta-llama/llama-3.1-8b-instruct"
+ENTRY = Entry("req_1", "gen-1", MODEL, False, "ok", 200, 3, 4, Decimal("0.00000361"))
+UNBILLED = replace(ENTRY, prompt_tokens=None, completion_tokens=None, cost=None)
+ENDLESS = replace(UNBILLED, outcome="endless")
 
 
-def cost(request_id: str = "req_1", amount: str | None = "3.61e-06") -> dict[str, Any]:
+def cost(request_id: str = "req_1", amount: str | None = "3.61e-06", **fields: Any) -> dict[str, Any]:
     """A cost record as it is read back; by default the one that belongs to ENTRY."""
-    fields = {
+    whole = {
         "tier_id": "fast",
-        "model": "m",
+        "model": MODEL,
         "http_status": 200,
         "tokens": {"prompt": 3, "completion": 4, "total": 7},
-        "cost": {"total": amount and Decimal(amount)},
+        "cost": {"total": amount and Decimal(amount), "currency": "USD"},
+        "response_id": "gen-1",
         "latency_ms": 1,
     }
-    return {"request_id": request_id, "fields": fields}
+    return {
+        "ts": "2026-11-21T10:00:00.000000Z",
+        "logger": "logspool.cost",
+        "event": "openrouter_cost",
+        "request_id": request_id,
+        "fields": whole | fields,
+    }
+
+
+def unknown(**fields: Any) -> dict[str, Any]:
+    """The record of a request that cost nobody knows what."""
+    return cost(amount=None, tokens={"prompt": None, "completion": None, "total": None}, response_id=None, **fields)
 
 
 @pytest.mark.parametrize(
     ("costs", "complaint"),
     [
         ([cost()], None),
-        ([], "has no cost record"),
-        ([cost(), cost()], "two cost records"),
-        ([cost(), cost("req_2")], "does not know"),
-        ([cost(amount="0.00000362")], "cost is 0.00000362 here"),
-        ([cost(amount=None)], "cost is None here"),
+        ([], "req_1 has 0 cost records, not 1"),
+        ([cost(), cost()], "req_1 has 2 cost records, not 1"),
+        ([cost(), cost("req_2")], "req_2 has 1 cost records, not 0"),
+        ([cost(amount="0.00000362")], "cost is 0.00000362 in the cost records"),
+        ([cost(amount=None)], "cost is None in"),
+        ([cost(tier_id="deep")], "tier is deep in"),
+        ([cost(http_status=None)], "http_status is None in"),
+        ([cost(response_id="gen-2")], "response_id is gen-2 in"),
+        ([cost(outcome="ok")], None),
+        ([cost(outcome="broken")], "outcome is broken in the cost records and ok in the provider's ledger"),
     ],
 )
 def test_it_notices_a_cost_that_is_wrong(costs: list[dict[str, Any]], complaint: str | None) -> None:
     found = check.ledger_complaints(costs, [ENTRY])
     assert [complaint is not None and complaint in text for text in found] == ([True] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "outcome", "notices"),
+    [
+        (replace(UNBILLED, outcome="reset"), "broken", False),
+        (replace(UNBILLED, outcome="reset", http_status=None), "error", False),
+        (replace(UNBILLED, outcome="broken"), "broken", False),
+        (replace(UNBILLED, outcome="broken"), "ok", True),
+        (replace(UNBILLED, outcome="error", http_status=500), "http_error", False),
+        (replace(UNBILLED, outcome="timeout", http_status=None), "timeout", False),
+        (replace(UNBILLED, outcome="timeout", http_status=None), "cancelled", True),
+        (ENDLESS, "cancelled", False),
+        (ENDLESS, "closed", True),
+    ],
+)
+def test_it_notices_a_failure_that_is_told_as_another(entry: Entry, outcome: str, notices: bool) -> None:
+    found = check.ledger_complaints([unknown(http_status=entry.http_status, outcome=outcome)], [entry])
+    assert bool(found) is notices
+
+
+def test_a_cancelled_request_may_not_have_seen_its_status() -> None:
+    assert check.ledger_complaints([unknown(http_status=None)], [ENDLESS]) == []
+    assert check.ledger_complaints([unknown(http_status=None)], [replace(ENDLESS, outcome="broken")]) != []
+    assert check.requests([ENTRY, ENDLESS], [], cancelled=False) == [ENTRY]
+
+
+def test_a_request_that_found_nobody_there_must_have_a_record_too() -> None:
+    call = Call(LLM, "infer", {"tier": "fast", "stream": True}, refused=True)
+    made = check.requests([ENTRY], [Outcome(call, True, "Error: connection broke: refused (request req_7)")])
+    assert made == [ENTRY, Entry("req_7", "", MODEL, True, "refused")]
+    assert check.ledger_complaints([cost()], made) == ["request req_7 has 0 cost records, not 1"]
+    refused = unknown(http_status=None, outcome="connect_error") | {"request_id": "req_7"}
+    assert check.ledger_complaints([cost(), refused], made) == []
+
+
+@pytest.mark.parametrize(
+    ("costs", "notices"),
+    [
+        ([cost(), cost("req_2")], False),
+        ([cost()], True),
+        ([cost(), cost("req_2", amount="0.000003610001")], True),
+        ([cost(), cost("req_2", amount=None)], True),
+        ([cost(), cost("req_2", tier_id="deep")], True),
+        ([cost(), cost("req_2", tokens={"prompt": 3, "completion": 5})], True),
+        ([cost(), cost("req_2"), unknown()], True),
+    ],
+)
+def test_it_notices_a_table_that_is_wrong(tmp_path: Path, costs: list[dict[str, Any]], notices: bool) -> None:
+    write(tmp_path / check.COSTS, *costs)
+    found = check.table_complaints(tmp_path, [ENTRY, replace(ENTRY, request_id="req_2")])
+    assert bool(found) is notices
 
 
 @pytest.mark.parametrize(
@@ -62,10 +135,10 @@ def test_it_notices_a_gap_and_a_repetition(numbers: tuple[int, ...], notices: bo
 def write(path: Path, *records: dict[str, Any]) -> None:
     """A log of these records, each with its place in the sequence."""
     numbered = ({**record, "seq": f"abcdefgh-{number:010x}"} for number, record in enumerate(records))
-    path.write_text("".join(f"{json.dumps(record)}\n" for record in numbered))
+    path.write_text("".join(f"{json.dumps(record, default=float)}\n" for record in numbered))
 
 
-REQUEST = {"event": "openrouter_request", "request_id": "req_1"}
+REQUEST = {**cost(outcome="ok"), "event": "openrouter_request"}
 TRACKED = {"event": "routing_tracked"}
 
 
@@ -76,6 +149,7 @@ TRACKED = {"event": "routing_tracked"}
         ([], [TRACKED], "request req_1 has 0 records, not 1"),
         ([REQUEST, REQUEST], [TRACKED], "request req_1 has 2 records, not 1"),
         ([REQUEST, {**REQUEST, "request_id": "req_2"}], [TRACKED], "request req_2 has 1 records, not 0"),
+        ([{**cost(outcome="closed"), "event": REQUEST["event"]}], [TRACKED], "outcome is closed in the records"),
         ([REQUEST], [], "0 records of routing_tracked, not 1"),
         ([REQUEST], [TRACKED, TRACKED], "2 records of routing_tracked, not 1"),
     ],

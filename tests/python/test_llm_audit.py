@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -16,7 +19,7 @@ import pytest
 from logfiles import DEADLINE_SECONDS
 
 import logspool
-from logspool import llm_audit
+from logspool import _core, _values, llm_audit
 
 Script = Callable[..., CompletedProcess[str]]
 # The document's names and types (req 64), and nothing of ours.
@@ -143,6 +146,29 @@ def test_no_secret_is_in_a_sanitized_audit_wherever_it_stands(
         assert not any(secret[:20].encode() in data for secret in SECRETS), path
 
 
+def test_rules_of_ones_own_are_made_once_not_with_each_text(opened: Any) -> None:  # req 32
+    class Scrub:
+        most = 0
+
+        def __call__(self, text: str) -> str:
+            self.most = max(self.most, sys.getrefcount(self))
+            return text.replace("tiger", "*****")
+
+    scrub = Scrub()
+    rules = {"keys": ["shoe_size"], "functions": {"scrub": scrub}}
+
+    def holders(redactor: Any) -> int:
+        """How many references to the function there are more within a call of it than before."""
+        scrub.most, before = 0, sys.getrefcount(scrub)
+        redactor()
+        return scrub.most - before
+
+    kept = _core.TextRedactor(_values.redact(rules))
+    audit = opened(redact=rules)
+    assert holders(lambda: audit.record(request="a tiger, shoe_size=47")) == holders(lambda: kept.apply("a tiger"))
+    assert rows(audit)[0]["request_excerpt"] == "a *****, shoe_size=***"
+
+
 def test_a_raw_audit_is_only_cut(opened: Any) -> None:  # req 64
     audit = opened(mode="raw", max_chars=200)
     text = f"password={SECRETS[0]} {SECRETS[1]}\n\x1b[31m\u2028\x85\x7f\t\\ \ud800 \U0001f600"
@@ -184,6 +210,20 @@ def test_any_values_make_one_row_of_json_and_never_raise(opened: Any) -> None:
         assert len(line) <= llm_audit.MAX_ROW
 
 
+@pytest.mark.parametrize("mode", ["sanitized", "raw"])
+def test_of_an_attachment_type_size_and_digest_of_the_whole_are_told(opened: Any, mode: str) -> None:  # req 64
+    audit = opened(mode=mode, max_chars=300)
+    image = b"\x89PNG\r\n\x1a\n" + os.urandom(9_000)
+    told = f"<image/png, {len(image)} bytes, sha256 {hashlib.sha256(image).hexdigest()}>"
+    uri = "data:image/png;base64," + base64.b64encode(image).decode()
+    audit.record(request=[{"type": "image_url", "image_url": {"url": uri}}], response=uri)
+    audit.record(request=image, response={"image": image, "text": "a cat"})
+    first, second = rows(audit)
+    assert first["request_excerpt"] == f'[{{"type": "image_url", "image_url": {{"url": "{told}"}}}}]'
+    assert (first["response_excerpt"], second["request_excerpt"]) == (told, told)
+    assert second["response_excerpt"] == f'{{"image": "{told}", "text": "a cat"}}'
+
+
 def test_rows_are_not_held_back_nor_sampled_nor_collapsed(opened: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("LOG_COLLAPSE", "60")
     monkeypatch.setenv("LOG_ROTATE_SIZE", "4096")
@@ -194,8 +234,9 @@ def test_rows_are_not_held_back_nor_sampled_nor_collapsed(opened: Any, monkeypat
     assert len(rows(audit)) == 100
 
 
-def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
-    audit = opened(mode="off")
+@pytest.mark.parametrize("settings", [{"mode": "off"}, {"sink": "off"}])
+def test_off_opens_nothing(opened: Any, tmp_path: Path, settings: dict[str, str]) -> None:
+    audit = opened(**settings)
     audit.record(request="x")
     audit.flush()
     assert audit.path is None
@@ -216,6 +257,8 @@ def test_off_opens_nothing(opened: Any, tmp_path: Path) -> None:
         ({"SANITIZE": "true"}, "sanitized", 2000),
         ({"ENABLED": "0", "MODE": "raw"}, "off", 2000),
         ({"MODE": "off", "SANITIZE": "1"}, "off", 2000),
+        ({"SINK": "off", "MODE": "raw"}, "off", 2000),
+        ({"SINK": " FILE "}, "sanitized", 2000),
         ({"ENABLED": "", "MODE": " ", "MAX_CHARS": ""}, "sanitized", 2000),
     ],
 )
@@ -233,7 +276,13 @@ def test_the_environment_says_what_the_audit_is(
     ("name", "value", "allowed"),
     [
         ("ENABLED", "maybe", "expected true or false"),
-        ("SINK", "loki", "expected one of file"),
+        ("SINK", "syslog", "expected one of file, off"),
+        (
+            "SINK",
+            "loki",
+            "rows are written to files, from where a shipper (Promtail, Fluent Bit) takes them to Loki; set file",
+        ),
+        ("SINK", "both", "rows are written to files, from where a shipper"),
         ("MODE", "sanitised", "expected one of off, sanitized, raw"),
         ("LOG_DIR", __file__, "expected the path of a directory"),
         ("INDEX_FILE", "/", "expected the name of a file"),
@@ -262,6 +311,21 @@ def test_a_contradiction_fails_at_start(mode: str, sanitize: str, expected: str)
         ValueError, match=f"SANITIZE='{sanitize}': contradicts OBS_LLM_AUDIT_MODE='{mode}'; expected {expected}"
     ):
         llm_audit.from_environment({"OBS_LLM_AUDIT_MODE": mode, "OBS_LLM_AUDIT_SANITIZE": sanitize})
+
+
+@pytest.mark.parametrize(("name", "hint"), [("ENABLE", "did you mean ENABLED?"), ("PATH", "there are ENABLED, SINK")])
+def test_a_variable_that_there_is_not_fails_at_start(name: str, hint: str) -> None:  # req 41
+    with pytest.raises(ValueError, match=f"^OBS_LLM_AUDIT_{name}: no such variable; {re.escape(hint)}"):
+        llm_audit.from_environment({f"OBS_LLM_AUDIT_{name}": "0", "OBS_PROMETHEUS_PORT": "another's"})
+
+
+def test_a_place_that_is_none_is_named_by_its_variable(tmp_path: Path) -> None:  # req 41
+    with pytest.raises(ValueError, match=r"^OBS_LLM_AUDIT_LOG_DIR='/proc/x': expected the path of a directory"):
+        llm_audit.from_environment({"OBS_LLM_AUDIT_LOG_DIR": "/proc/x"})
+    variables = {"OBS_LLM_AUDIT_LOG_DIR": str(tmp_path), "OBS_LLM_AUDIT_INDEX_FILE": "/proc/x.jsonl"}
+    with pytest.raises(ValueError, match=r"^OBS_LLM_AUDIT_INDEX_FILE='/proc/x\.jsonl': expected a file"):
+        llm_audit.from_environment(variables)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_cannot_be_made_fails_at_start_with_the_variable(tmp_path: Path) -> None:  # req 41

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from logfiles import events, records
+from logfiles import events, eventually, records, segments
 
 import logspool
+from logspool import _options, _settings
 from logspool.sessions import SessionHandler, debug_file
 from logspool.summaries import Summarise
 
@@ -63,6 +65,22 @@ def test_settings_of_sessions_are_checked_at_once(tmp_path: Path) -> None:
         SessionHandler(tmp_path, open_logs=0)
     with pytest.raises(TypeError, match="has no setting backup"):
         SessionHandler(tmp_path, backup=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="has no setting delay"):
+        SessionHandler(tmp_path, delay=True)  # type: ignore[call-arg]
+
+
+def test_what_is_typed_is_what_is_taken(logger: logging.Logger, tmp_path: Path) -> None:
+    assert _options.RotatingOptions.__annotations__.keys() == set(_settings.HANDLER_NAMES)
+    assert _options.FileOptions.__annotations__.keys() == {*_settings.HANDLER_NAMES, "delay"}
+    handler = SessionHandler(tmp_path, maxBytes="4KB", backupCount=2, gzip=False)
+    logger.addHandler(handler)
+    with debug_file(f"{logger.name}.part", tmp_path / "debug.jsonl", delay=True, maxBytes="4KB", backupCount=2):
+        assert not (tmp_path / "debug.jsonl").exists()
+        for n in range(100):
+            logger.getChild("part").info("record %d", n, extra={"session_key": "S"})
+    handler.close()
+    for path in (Path(handler.path("S")), tmp_path / "debug.jsonl"):
+        eventually(lambda path=path: len(segments(path)) == 3, "the oldest to be deleted")  # type: ignore[misc]
 
 
 def test_a_components_debug_file_holds_its_debug_records_and_no_other_log_does(
@@ -128,6 +146,157 @@ def test_noisy_events_become_one_count_a_period_and_no_warning_is_lost(
         assert len(found) == 9
 
 
+def summarising(logger: logging.Logger, path: Path, every: float) -> tuple[logging.Logger, Summarise]:
+    """The noisy logger of a log that summarises it, and the filter."""
+    noisy = f"{logger.name}.framework"
+    summarise = Summarise(noisy, every=every)
+    handler = logspool.SpoolHandler(path)
+    handler.addFilter(summarise)
+    logger.addHandler(handler)
+    return logging.getLogger(f"{noisy}.events"), summarise
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "logspool-summaries"]
+
+
+def test_a_count_is_written_when_its_period_ends_whatever_else_is_logged(
+    logger: logging.Logger, tmp_path: Path
+) -> None:  # req 66
+    path = tmp_path / "a.jsonl"
+    log, _ = summarising(logger, path, every=0.02)
+    own = logger.getChild("own")
+    own.propagate = False
+    slow, _ = summarising(own, tmp_path / "b.jsonl", every=3600)
+    slow.info("counted")
+    for period in range(1, 4):
+        log.info("counted")
+        # Not by a flush, which would write it: nothing but time passes.
+        eventually(lambda: path.stat().st_size and len(records(path)) == period, "the summary")  # noqa: B023
+        assert threads() == ["logspool-summaries"]  # one for both filters
+    assert [record["fields"]["count"] for record in records(path)] == [1, 1, 1]
+    logspool.flush()
+    eventually(lambda: threads() == [], "the thread to go when nobody counts")
+    assert records(tmp_path / "b.jsonl")[0]["fields"]["kinds"] == {"counted": 1}
+    own.handlers[-1].close()
+    own.handlers.clear()
+
+
+@pytest.mark.parametrize("how", ["logspool.flush", "logspool.shutdown", "flush", "close", "filter"])
+def test_a_flush_writes_what_was_counted(logger: logging.Logger, tmp_path: Path, how: str) -> None:  # req 66
+    log, summarise = summarising(logger, tmp_path / "a.jsonl", every=3600)
+    handler = logger.handlers[-1]
+    ways = {
+        "logspool.flush": logspool.flush,
+        "logspool.shutdown": logspool.shutdown,
+        "flush": handler.flush,
+        "close": handler.close,
+        "filter": summarise.flush,
+    }
+    for _ in range(3):
+        log.info("event")
+    ways[how]()
+    ways[how]()
+    logspool.flush()
+    (summary,) = records(tmp_path / "a.jsonl")
+    assert summary["fields"]["count"] == 3
+
+
+def test_a_summary_is_of_no_session(logger: logging.Logger, tmp_path: Path) -> None:  # req 66
+    log, _ = summarising(logger, tmp_path / "a.jsonl", every=3600)
+    sessions = SessionHandler(tmp_path / "sessions")
+    logger.addHandler(sessions)
+    with logspool.bound(session_key="S", session_id="S"):
+        log.info("event")
+        logspool.flush()
+    (summary,) = records(tmp_path / "a.jsonl")
+    assert not summary.keys() & {"session_id", "thread", "task"} and "session_key" not in summary["fields"]
+    assert events(Path(sessions.path("S"))) == ["event"]
+    sessions.close()
+
+
+def test_a_filter_that_raises_stops_no_period(
+    logger: logging.Logger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log, _ = summarising(logger, tmp_path / "a.jsonl", every=0.02)
+    path = tmp_path / "a.jsonl"
+    fails: list[int] = [1]
+
+    def refuse(record: logging.LogRecord) -> bool:
+        if fails and record.name == f"{logger.name}.framework":
+            fails.pop()
+            raise RuntimeError("no such colour")
+        return True
+
+    logger.handlers[-1].addFilter(refuse)
+    log.info("event")
+    eventually(lambda: not fails, "the first summary")
+    log.info("another event")
+    eventually(lambda: path.stat().st_size and records(path), "the second summary")
+    assert "a summary of" in (said := capfd.readouterr().err) and "no such colour" in said
+
+
+def test_periods_end_in_parents_and_children_of_forks_without_a_warning(script: Script, tmp_path: Path) -> None:
+    # What each wrote is looked at before anything could flush it; 3.13 begins the thread again with the next record.
+    done = script(
+        """
+        import json, logging, os, time, warnings
+        warnings.simplefilter("error")
+        import logspool
+        from logspool.summaries import Summarise
+
+        def seen(path, total):
+            # Waits until the summaries of this process are of so many records.
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                with open(path) as file:
+                    mine = [r["fields"]["count"] for r in map(json.loads, file) if r["pid"] == os.getpid()]
+                if sum(mine) == total:
+                    return True
+                time.sleep(0.01)
+            return False
+
+        path = os.path.abspath("a.jsonl")
+        handler = logspool.basicConfig(filename=path, level="INFO", console=False)
+        handler.addFilter(Summarise("noisy", every=0.2))
+        for turn in range(3):
+            logging.getLogger("noisy").info("before")
+            logging.getLogger("noisy").info("before")
+            if (child := os.fork()) == 0:
+                status = 1
+                try:
+                    for _ in range(5):
+                        logging.getLogger("noisy").info("in the child")
+                    status = 0 if seen(path, 5) else 2
+                finally:
+                    os._exit(status)
+            logging.getLogger("noisy").info("after")
+            assert seen(path, 3 * (turn + 1))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """
+    )
+    assert done.stderr == ""
+
+
+def test_a_period_keeps_no_program_from_ending_and_its_last_words_are_written(
+    script: Script, tmp_path: Path
+) -> None:  # req 66
+    script(
+        """
+        import atexit, logging, logspool
+        late = lambda: logging.getLogger("noisy").info("after the last count")
+        atexit.register(late)  # runs last
+        from logspool.summaries import Summarise
+        handler = logspool.basicConfig(filename="a.jsonl", level="INFO")
+        handler.addFilter(Summarise("noisy", every=1e12))
+        logging.getLogger("noisy").info("event")
+        """
+    )
+    assert [record["event"] for record in records(tmp_path / "a.jsonl")] == [
+        "1 records summarised", "after the last count",
+    ]  # fmt: skip
+
+
 def test_the_last_count_is_written_at_exit(script: Script, tmp_path: Path) -> None:  # req 66
     script(
         """
@@ -152,3 +321,65 @@ def test_the_documents_example_writes_what_it_says(script: Script, tmp_path: Pat
     assert events(logs / "sessions" / "session_C1.jsonl") == [said]
     assert records(logs / "app.jsonl")[0]["event"] == said
     assert records(logs / "app.jsonl")[1]["fields"]["kinds"] == {"counted in app.jsonl": 1}
+
+
+def test_any_number_of_sessions_keep_their_records_with_few_files_open(
+    tmp_path: Path, script: Script
+) -> None:  # req 66
+    """More sessions than one spool's table has places, beside a log of the same directory that is always open."""
+    script(
+        """
+        import logging, os, logspool
+        from logspool.sessions import SessionHandler
+        logspool.basicConfig(filename="sessions/app.jsonl", console=False)
+        logging.getLogger().addHandler(SessionHandler("sessions", open_logs=32))
+        most = 0
+        for turn in range(2):
+            for n in range(300):
+                logging.info("turn %d", turn, extra={"session_key": f"s{n}"})
+                most = max(most, len(os.listdir("/proc/self/fd")))
+        assert most < 700, most
+        assert logspool.flush(30)
+        stats = logspool.stats()
+        assert stats["dropped"] == 0 and stats["written"] == 1200, stats
+        """
+    )
+    for n in range(300):
+        assert events(tmp_path / "sessions" / f"session_s{n}.jsonl") == ["turn 0", "turn 1"]
+    assert events(tmp_path / "sessions" / "app.jsonl") == ["turn 0"] * 300 + ["turn 1"] * 300
+
+
+def test_sessions_of_more_than_one_spool_survive_sigkill_in_order(tmp_path: Path, script: Script) -> None:  # req 66
+    program = """
+        import logging, os, signal, sys, logspool
+        from logspool.sessions import SessionHandler
+        logspool.basicConfig(filename="sessions/app.jsonl", console=False)
+        logging.getLogger().addHandler(SessionHandler("sessions", open_logs=4))
+        for n in range(int(sys.argv[1])):
+            logging.info("record %d", n, extra={"session_key": f"s{n % 70}"})
+        if len(sys.argv) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    script(program, "200", "kill", status=-9)
+    script(program, "1")
+    assert events(tmp_path / "sessions" / "app.jsonl")[:200] == [f"record {n}" for n in range(200)]
+    for n in range(70):
+        found = events(tmp_path / "sessions" / f"session_s{n}.jsonl")
+        assert found[: len(range(n, 200, 70))] == [f"record {k}" for k in range(n, 200, 70)]
+
+
+def test_any_key_is_a_file_of_its_own_in_the_directory(logger: logging.Logger, tmp_path: Path) -> None:  # req 66
+    handler = SessionHandler(tmp_path / "sessions")
+    logger.addHandler(handler)
+    keys: list[object] = ["../../x", "..", "", "a/b", "a-b", "漢" * 100, "漢" * 300, "🙂" * 200, "a\n\0b", "\ud800", 5]
+    keys.append(Path(handler.path("a/b")).stem.removeprefix("session_"))  # the name that another key's file has
+    for number, key in enumerate(keys):
+        logger.info("%d", number, extra={"session_key": key})
+    handler.flush()
+    assert [events(Path(handler.path(str(key)))) for key in keys] == [[str(number)] for number in range(len(keys))]
+    assert len(list((tmp_path / "sessions").glob("session_*.jsonl"))) == len(keys)
+
+
+def test_more_open_logs_than_a_directory_can_have_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="open_logs=49: expected a whole number from 1 to 48"):
+        SessionHandler(tmp_path, open_logs=49)

@@ -189,3 +189,40 @@ def test_a_sink_of_its_own_and_wrong_arguments(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="service: a setting of the log at `filename`"):
         logspool.loguru.sink(service="x")
     assert isinstance(sink.handler, logging.Handler)
+
+
+def test_the_sink_follows_basicconfig_to_another_log(tmp_path: Path, script: Script) -> None:
+    script(
+        """
+        import logspool
+        import logspool.loguru
+        from loguru import logger
+
+        logspool.basicConfig(filename="a.jsonl")
+        logger.remove()
+        logger.add(logspool.loguru.sink(), format=logspool.loguru.plain)
+        logger.info("one")
+        logspool.basicConfig(filename="b.jsonl")
+        logger.info("two")
+        """
+    )
+    assert [[record["event"] for record in records(tmp_path / f"{name}.jsonl")] for name in "ab"] == [["one"], ["two"]]
+
+
+class Unpicklable(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def test_of_an_exception_that_cannot_go_through_loguru_s_queue_the_type_stays(tmp_path: Path) -> None:
+    sink: Any = logspool.loguru.sink(tmp_path / "a.jsonl")
+    number = loguru.add(sink, format=logspool.loguru.plain, enqueue=True)
+    try:
+        raise Unpicklable(1, 2)
+    except Unpicklable:
+        loguru.exception("failed")
+    loguru.complete()
+    loguru.remove(number)
+    sink.handler.close()
+    (record,) = records(tmp_path / "a.jsonl")
+    assert (record["event"], record["exception"]["type"]) == ("failed", f"{__name__}.Unpicklable")

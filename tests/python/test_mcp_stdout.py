@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -73,9 +74,13 @@ NOISY = """
         return "served"
 
     @mcp.tool()
-    def crash() -> str:
+    def crash(how: str) -> str:
         libc.puts(b"the last words of C")
-        os.abort()
+        libc.printf(b"and half a line")
+        if how == "abort":
+            libc.abort()
+        libc.printf(b"%s", ctypes.c_void_p(8))  # in the middle of a write
+        return "alive"
 
     if __name__ == "__main__":
         mcp.run("stdio")
@@ -157,16 +162,28 @@ def test_the_documents_example_runs_as_printed(tmp_path: Path) -> None:
     assert len({(r["session_id"], r["request_id"]) for r in found}) == 1
 
 
-def test_a_crash_leaves_standard_output_pure_and_a_record_at_the_next_start(tmp_path: Path) -> None:  # req 8
+@pytest.mark.parametrize(("how", "told"), [("abort", "Aborted"), ("write", "Segmentation fault")])
+def test_print_uvicorn_and_a_crashing_c_write_leave_standard_output_pure(
+    tmp_path: Path, how: str, told: str
+) -> None:  # req 8
     code = NOISY.format(first="", then=GUARD)
-    results, lines = run(tmp_path, code, ("noise", {"number": 1}), ("crash", {}))
-    assert results[0] == 1 and isinstance(results[1], MCPError)
-    assert len(lines) > 1 and pure(lines)
+    results, lines = run(
+        tmp_path, code, ("noise", {"number": 1}), ("serve", {}), ("noise", {"number": 2}), ("crash", {"how": how})
+    )
+    assert results[:3] == [1, "served", 2] and isinstance(results[3], MCPError)
+    assert len(lines) > 3 and pure(lines)
+    status = (tmp_path / "noisy.stdout.exit").read_text()
+    assert int(status) == -(signal.SIGABRT if how == "abort" else signal.SIGSEGV)
     assert [path.name for path in tmp_path.glob(".noisy.jsonl.crash-*")]
-    results, lines = run(tmp_path, code, ("noise", {"number": 2}))
-    assert results == [2] and pure(lines)
-    (crash,) = [r for r in records(tmp_path / "noisy.jsonl") if r["event"] == "crashed"]
-    assert crash["level"] == "CRITICAL" and "Fatal Python error: Aborted" in crash["message"]
+
+    results, lines = run(tmp_path, code, ("noise", {"number": 3}))
+    assert results == [3] and pure(lines)
+    found = records(tmp_path / "noisy.jsonl")
+    logged = {r["event"] for r in found}
+    assert {f"printed {n}" for n in (1, 2, 3)} | {"puts 3", "write 3", "child 3"} <= logged
+    assert [r["event"] for r in found if "GET /health" in r["event"]]  # uvicorn's access line, which it prints
+    (crash,) = [r for r in found if r["event"] == "crashed"]
+    assert crash["level"] == "CRITICAL" and f"Fatal Python error: {told}" in crash["message"]
     assert 'noisy.py", line' in crash["fields"]["stacktrace"]
     assert not list(tmp_path.glob(".noisy.jsonl.crash-*"))
 
@@ -419,6 +436,45 @@ def test_without_a_log_an_exception_is_printed_once(script: Script) -> None:
     assert result.stdout == "" and result.stderr.count("ValueError: printed") == 1
 
 
+def test_without_fcntl_servers_are_instrumented_and_the_guard_says_what_is_missing(
+    script: Script, tmp_path: Path
+) -> None:
+    # As on Windows. The module is hidden from what is imported after the SDK, which on this platform needs it.
+    done = script(
+        """
+        import asyncio, sys
+        from mcp import Client
+        from mcp.server import MCPServer
+        sys.modules["fcntl"] = None
+        import logspool, logspool.mcp
+
+        logspool.basicConfig(filename="a.jsonl", console=False)
+        made = MCPServer("shop")
+        logspool.mcp.instrument(made)
+
+        @made.tool()
+        def price(item: str) -> int:
+            return 3
+
+        async def run():
+            async with Client(made) as client:
+                await client.call_tool("price", {"item": "tea"})
+
+        asyncio.run(run())
+        before = sys.stdout
+        for _ in range(2):
+            try:
+                logspool.mcp.guard_stdout()
+            except OSError as error:
+                print(error)
+        assert sys.stdout is before
+        """
+    )
+    said = "guard_stdout: this platform has no fcntl, without which standard output cannot be led aside"
+    assert [said in line for line in done.stdout.splitlines()] == [True, True]
+    assert [record["tool"] for record in records(tmp_path / "a.jsonl") if record["event"] == "tool_call"] == ["price"]
+
+
 def test_forked_children_print_and_write_and_leave_the_protocol_alone(script: Script, tmp_path: Path) -> None:
     result = script(
         """
@@ -441,3 +497,137 @@ def test_forked_children_print_and_write_and_leave_the_protocol_alone(script: Sc
     assert Counter(mine) == Counter(
         f"{how} by the {who}" for how in ("printed", "written") for who in ("child", "parent")
     ) + Counter(["after the child's close"])
+
+
+def printed(path: Path) -> list[tuple[str, str | None, str | None]]:
+    """Events of the logger `stdout`, with their session and thread."""
+    mine = [record for record in records(path) if record["logger"] == "stdout"]
+    return [(record["event"], record.get("session_id"), record.get("thread")) for record in mine]
+
+
+def test_a_line_that_one_call_leaves_unfinished_is_not_ended_by_another(
+    tmp_path: Path, script: Script
+) -> None:  # req 18
+    script(
+        """
+        import asyncio, logspool, logspool.mcp
+        from mcp import Client
+        from mcp.server import MCPServer
+
+        logspool.basicConfig(filename="out.jsonl", level="INFO")
+        guard = logspool.mcp.guard_stdout()
+        server = MCPServer("s")
+
+        @server.tool()
+        def plain(text: str, end: str) -> None:  # in a thread of a pool
+            print(text, end=end)
+
+        @server.tool()
+        async def task(text: str, end: str) -> None:
+            print(text, end=end)
+
+        logspool.mcp.instrument(server)
+
+        async def main():
+            for tool in ("plain", "task"):
+                for text, end in (("hers", ""), ("his", "\\n")):
+                    async with Client(server, mode="legacy") as client:
+                        result = await client.call_tool(tool, {"text": f"{tool} {text}", "end": end})
+                        assert not result.is_error, result
+
+        asyncio.run(main())
+        with logspool.bound(session_id="nobody's"):
+            guard.close()
+        """
+    )
+    found = printed(tmp_path / "out.jsonl")
+    assert sorted(event for event, _, _ in found) == ["plain hers", "plain his", "task hers", "task his"]
+    sessions = [session for _, session, _ in found]
+    assert len(set(sessions)) == 4 and not {None, "nobody's"} & set(sessions)
+
+
+def test_what_c_code_writes_has_no_context(script: Script, tmp_path: Path) -> None:  # req 18
+    script(
+        """
+        import logspool, logspool.mcp, os
+        logspool.basicConfig(filename="out.jsonl")
+        guard = logspool.mcp.guard_stdout()
+        with logspool.bound(session_id="s-1"):
+            os.write(1, b"written\\nnot ended")
+            guard.close()
+        """
+    )
+    assert printed(tmp_path / "out.jsonl") == [("written", None, None), ("not ended", None, None)]
+
+
+def test_bytes_may_come_with_a_character_in_pieces(script: Script, tmp_path: Path) -> None:
+    script(
+        """
+        import logspool, logspool.mcp, sys
+        logspool.basicConfig(filename="out.jsonl")
+        logspool.mcp.guard_stdout()
+        for byte in "naïve €\\n".encode():
+            sys.stdout.buffer.write(bytes([byte]))
+        sys.stdout.buffer.write(b"\\xe2\\x82")  # never ended
+        """
+    )
+    assert [event for event, _, _ in printed(tmp_path / "out.jsonl")] == ["naïve €", "\\xe2\\x82"]
+
+
+def test_a_forked_child_does_not_end_its_parents_line(script: Script, tmp_path: Path) -> None:
+    script(
+        """
+        import logspool, logspool.mcp, os, sys
+        logspool.basicConfig(filename="out.jsonl")
+        logspool.mcp.guard_stdout()
+        print("begun, ", end="")
+        child = os.fork()
+        print("child" if child == 0 else "and ended")
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+        """,
+        env={"PYTHONWARNINGS": "ignore::DeprecationWarning"},
+    )
+    assert sorted(event for event, _, _ in printed(tmp_path / "out.jsonl")) == ["begun, and ended", "child"]
+
+
+def test_the_transport_finds_the_protocol_behind_what_others_put_in_front_of_standard_output(
+    tmp_path: Path,
+) -> None:  # req 8
+    code = """
+        import logging, sys
+        import logspool, logspool.mcp
+        from mcp.server import MCPServer
+
+        class Coloured:  # as colorama, rich's progress bars and others do it
+            def __init__(self, wrapped):
+                self._wrapped = wrapped
+
+            def __getattr__(self, name):
+                return getattr(self._wrapped, name)
+
+            def write(self, text):
+                return self._wrapped.write(text)
+
+        mcp = MCPServer("coloured")
+        logspool.basicConfig(filename="noisy.jsonl", level="INFO")
+        logspool.mcp.guard_stdout()
+        sys.stdout = Coloured(sys.stdout)
+
+        @mcp.tool()
+        def speak() -> str:
+            print("spoken")
+            sys.stdout.buffer.write(b"shouted\\n")
+            return "done"
+
+        @mcp.tool()
+        async def buffer() -> str:  # which the SDK calls itself
+            sys.stdout.buffer.write(b"buffered\\n")
+            return "done"
+
+        mcp.run("stdio")
+    """
+    results, output = run(tmp_path, code, ("speak", {}), ("buffer", {}))
+    assert results == ["done"] * 2 and pure(output)
+    assert {event for event, _, _ in printed(tmp_path / "noisy.jsonl")} == {"spoken", "shouted", "buffered"}

@@ -92,6 +92,49 @@ def test_names_are_seen_in_objects_pairs_and_bytes(written: Any) -> None:  # req
     }
 
 
+def test_a_name_beside_a_value_says_whether_it_is_secret(written: Any) -> None:  # req 30
+    fields = written(
+        headers=[{"name": "Accept", "value": "*/*"}, {"name": "X-Api-Key", "value": SECRET, "comment": ""}],
+        env={"Value": SECRET, "Name": "DB_PASSWORD"},
+        key="db_password",
+        value=SECRET,
+        val="VAL",
+        counts=[
+            {"name": "token", "value": 17},
+            {"key": "password", "value": None},
+            {"key": "max_tokens", "value": "9"},
+        ],
+        plain={"value": "v", "name": "colour"},
+        alone={"value": "v", "key": 3},
+        pairs=[("value", "v"), ["val", "v"]],
+    )["fields"]
+    assert fields == {
+        "headers": [{"name": "Accept", "value": "*/*"}, {"name": "X-Api-Key", "value": "***", "comment": ""}],
+        "env": {"Value": "***", "Name": "DB_PASSWORD"},
+        "key": "db_password",
+        "value": "***",
+        "val": "***",
+        "counts": [
+            {"name": "token", "value": 17},
+            {"key": "password", "value": None},
+            {"key": "max_tokens", "value": "9"},
+        ],
+        "plain": {"value": "v", "name": "colour"},
+        "alone": {"value": "v", "key": 3},
+        "pairs": [["value", "v"], ["val", "v"]],
+    }
+
+
+def test_a_limit_of_values_and_names_beside_them_hold_together(logger: logging.Logger, tmp_path: Path) -> None:
+    logger.addHandler(logspool.SpoolHandler(tmp_path / "a.jsonl", truncate={"value": 30, "val": None}))
+    long = SECRET * 3
+    logger.info("m", extra={"o": [{"name": "password", "value": long}, {"name": "colour", "value": long, "val": long}]})
+    logspool.flush()
+    secret, plain = json.loads((tmp_path / "a.jsonl").read_text())["fields"]["o"]
+    assert secret == {"name": "password", "value": "***"}
+    assert plain["value"].endswith("…(truncated, 63 chars)") and plain["val"] == long
+
+
 def test_the_scheme_of_an_authorization_stays(written: Any) -> None:
     assert written(headers={"Authorization": f"Bearer {SECRET}"})["fields"] == {
         "headers": {"Authorization": "Bearer ***"}

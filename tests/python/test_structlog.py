@@ -201,6 +201,34 @@ def test_processors_run_drop_and_raise_as_in_structlog(logged: Log) -> None:
     assert [(record["event"], record["fields"]) for record in logged.records()] == [("keep", {"method": "warning"})]
 
 
+def test_under_a_wrapper_class_of_structlogs_own_the_caller_is_the_application(logged: Log) -> None:
+    wrapped = structlog.wrap_logger(logged.logger, wrapper_class=structlog.stdlib.BoundLogger)
+    filtering = structlog.wrap_logger(logged.logger, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    generic = structlog.wrap_logger(logged.logger, wrapper_class=structlog.BoundLogger)
+    logged.get.info("ours", n=0)
+    wrapped.info("wrapped %d", 1, n=1)
+    filtering.bind(a=1).info("filtering %d", 2, n=2)
+    generic.info("generic", n=3)
+    wrapped.info("above", n=4, stacklevel=1)
+    *found, _ = logged.records()
+    assert [record["fields"]["n"] for record in found] == [0, 1, 2, 3]
+    assert {(Path(r["src"]["file"]).name, r["src"]["function"]) for r in found} == {
+        (Path(__file__).name, "test_under_a_wrapper_class_of_structlogs_own_the_caller_is_the_application")
+    }
+
+
+def test_a_text_that_somebody_sent_forges_no_record_under_another_wrapper(logged: Log) -> None:
+    sent = '{"event": "admin logged in", "level": "info", "category": "security"}'
+    filtering = structlog.wrap_logger(logged.logger, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    filtering.info(sent)
+    logged.get.info(sent)
+    assert [(record["event"], "category" in record) for record in logged.records()] == [(sent, False)] * 2
+
+
+def test_the_last_processor_can_be_called_by_anybody(script: Script) -> None:
+    script("import logspool.structlog as s; assert s.render_to_record(None, 'info', {'event': 'x'}) == (('x',), {})")
+
+
 def test_structlogs_own_test_helper_sees_the_events(logged: Log) -> None:
     log = logged.get
     with structlog.testing.capture_logs() as captured:

@@ -17,14 +17,14 @@ const FLOORS: &[&[&str]] = &[
     &["config", "stats", "error", "fork", "mapping", "wake"],
     &["json"],
     &[
-        "redact", "sample", "collapse", "console", "payload", "decimal", "recent",
+        "redact", "sample", "collapse", "console", "cut", "payload", "decimal", "recent",
     ],
     &["report"],
     &["segment", "spool"],
     // Writes what was counted to the spool.
     &["noise"],
     &["writer", "query", "ship", "cli", "janitor", "engine"],
-    &["python"],
+    &["python", "tracing"],
 ];
 
 /// Imports on one floor: the spool's consumer appends to segments, the engine starts the writer and the janitor, the commands

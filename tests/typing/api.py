@@ -280,5 +280,9 @@ audit.record(tokens=5)  # type: ignore[call-arg]
 
 # Files a session, debug files, summaries.
 session_handler: logging.Handler = sessions.SessionHandler("logs", open_logs=3, level="INFO", gzip=False)
+sessions.SessionHandler("logs", maxBytes="1MB", backupCount=3, when="midnight", interval=1, utc=True, mode="a")
+sessions.SessionHandler("logs", delay=True)  # type: ignore[call-arg]
+sessions.SessionHandler("logs", maxbytes=1)  # type: ignore[call-arg]
 assert_type(sessions.debug_file("app.part", Path("debug.jsonl"), gzip=False), sessions.DebugFile)
+sessions.debug_file("app.part", "debug.jsonl", maxBytes=10_000, backupCount="3", when=None, delay=True)
 summary_filter: logging.Filter = summaries.Summarise("framework", every="30")

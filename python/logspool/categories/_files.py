@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from logspool import _config, _settings, _values
+from logspool import _config, _core, _settings, _values
 from logspool.categories._line import ConsoleFormatter, LineFormatter
 from logspool.handler import TEXT_DATE_FORMAT, TEXT_FORMAT, SpoolHandler
 
@@ -69,10 +69,14 @@ def setup_logging(
     settings["max_record"] = min(settings["max_record"], _LONGEST_RECORD)
     threshold = _settings.parse("level", _values.level, level)
     directory = os.path.abspath(os.path.expanduser(os.fspath(DEFAULT_DIRECTORY if log_dir is None else log_dir)))
+    # The rules are made here, once: a user's own cost milliseconds, and a line is made with each record.
+    encoder = _core.LineEncoder(settings)
+    shown = ConsoleFormatter(TEXT_FORMAT, TEXT_DATE_FORMAT, _core.TextRedactor(settings["redact"])) if console else None
     made: dict[str, SpoolHandler] = {}
     try:
         for category, filename in FILES.items():
-            made[category] = _opened(category, os.path.join(directory, filename), settings, console)
+            path = os.path.join(directory, filename)
+            made[category] = _opened(path, settings, LineFormatter(category, encoder), shown)
     except BaseException:
         for handler in made.values():
             handler.close()
@@ -92,7 +96,7 @@ def setup_logging(
         old.close()
 
 
-def _opened(category: str, path: str, settings: dict[str, Any], console: bool) -> SpoolHandler:
+def _opened(path: str, settings: dict[str, Any], line: LineFormatter, shown: ConsoleFormatter | None) -> SpoolHandler:
     # The line is finished when it comes to the log: redacting or cutting it again as text could only break its JSON.
     text = {
         **settings,
@@ -103,11 +107,11 @@ def _opened(category: str, path: str, settings: dict[str, Any], console: bool) -
         "sample": {},
         "collapse": None,
     }
-    if console:
+    if shown is not None:
         text["console_level"] = logging.WARNING
-        text["console_format"] = ConsoleFormatter(TEXT_FORMAT, TEXT_DATE_FORMAT, settings["redact"])
+        text["console_format"] = shown
     handler = SpoolHandler._from_settings(text)
-    handler.setFormatter(LineFormatter(category, settings))
+    handler.setFormatter(line)
     return handler
 
 

@@ -19,14 +19,14 @@ _COMPACT = (",", ":")
 class LineFormatter(logging.Formatter):
     """Makes the line of a record: redacted, cut and on one line as in every JSON log, since the native encoder writes it."""
 
-    def __init__(self, category: str, settings: dict[str, Any]) -> None:
+    def __init__(self, category: str, encoder: _core.LineEncoder) -> None:
         super().__init__()
         self._category = category
-        self._settings = settings
+        self._encoder = encoder
 
     def format(self, record: logging.LogRecord) -> str:
         """One JSON object: `category`, `timestamp`, the schema's keys, the call's own, and in `fields` all others."""
-        line = _core.encode_record(record, self._settings).decode("utf-8").rstrip("\n")
+        line = self._encoder.encode(record).decode("utf-8").rstrip("\n")
         try:
             return self._lifted(line)
         except Exception:  # a record is never lost: as the schema has it, then
@@ -40,8 +40,9 @@ class LineFormatter(logging.Formatter):
         own = fields.pop(OWN, None)
         if not isinstance(own, dict):
             own = {} if own is None else {OWN: own}
-        if own.get("result_summary") is not None and not isinstance(own["result_summary"], str):
-            own["result_summary"] = json.dumps(own["result_summary"], ensure_ascii=False, separators=_COMPACT)
+        for name in ("result_summary", "response_summary"):
+            if own.get(name) is not None and not isinstance(own[name], str):
+                own[name] = json.dumps(own[name], ensure_ascii=False, separators=_COMPACT)
         made = {"category": core.pop("category", self._category), "timestamp": core["ts"], **core}
         made.setdefault("message", core.get("event"))  # left out of the schema where it is the event
         made.update((name, value) for name, value in own.items() if name not in made)
@@ -55,13 +56,13 @@ class LineFormatter(logging.Formatter):
 class ConsoleFormatter(logging.Formatter):
     """The line that is shown on standard error: as people read it, without what is secret."""
 
-    def __init__(self, format: str, dates: str, redact: Any) -> None:
+    def __init__(self, format: str, dates: str, redactor: _core.TextRedactor) -> None:
         super().__init__(format, dates)
-        self._redact = redact
+        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         """The formatter's text without secrets."""
         text = super().format(record)
         text = text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-        redacted = _core.redact_apply(text, self._redact)
+        redacted = self._redactor.apply(text)
         return text if redacted is None else redacted

@@ -180,7 +180,7 @@ class LLMLogger(CategoryLogger):
     ) -> None:
         """A call, with `total_tokens`, the sum. ERROR where it failed."""
         try:
-            total = (prompt_tokens or 0) + (completion_tokens or 0)
+            total = int(prompt_tokens or 0) + int(completion_tokens or 0)
         except Exception:  # user data never makes logging raise
             total = 0
         own = {

@@ -22,7 +22,8 @@ class PerformanceTimer:
             ...
 
     Also where the block raises: an ERROR with the exception, which goes on unchanged. Processor time is the whole process',
-    all threads and tasks; `details` has `memory_change_mb`.
+    all threads and tasks; `details` has `memory_change_mb`. `async with` does the same. A timer may be used again, also within its
+    own block: a record each.
     """
 
     def __init__(self, logger: PerformanceLogger, operation: str) -> None:
@@ -30,18 +31,24 @@ class PerformanceTimer:
         self.operation = operation
         #: Milliseconds, once the block has ended.
         self.duration_ms = 0.0
+        #: Of each block that is not left yet: memory, and when it began by both clocks.
+        self._begun: list[tuple[float, float, float]] = []
 
     def __enter__(self) -> Self:
-        self._memory = _measure.memory_mb()
-        self._cpu = time.process_time()
-        self._start = time.perf_counter()
+        memory = _measure.memory_mb()
+        start = time.perf_counter()
+        self._begun.append((memory, start, time.process_time()))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        wall = time.perf_counter() - self._start
-        cpu = _measure.share(time.process_time() - self._cpu, wall)
+        # Processor time is taken within wall time: of a short block it would be more than all of it.
+        used = time.process_time()
+        now = time.perf_counter()
+        before, start, used_before = self._begun.pop()
+        wall = now - start
+        cpu = _measure.share(used - used_before, wall)
         memory = _measure.memory_mb()
         self.duration_ms = round(wall * 1000, 3)
         self.logger._metric(
@@ -49,10 +56,20 @@ class PerformanceTimer:
             self.duration_ms,
             memory,
             cpu,
-            {"memory_change_mb": round(memory - self._memory, 2)},
+            {"memory_change_mb": round(memory - before, 2)},
             # A generator that is closed early, or a thread that ends, has not failed.
             None if error is None or isinstance(error, GeneratorExit) else said(error),
         )
+
+    async def __aenter__(self) -> Self:
+        """As `with`."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As `with`."""
+        self.__exit__(kind, error, traceback)
 
 
 def said(error: BaseException) -> str:

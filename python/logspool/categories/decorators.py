@@ -116,7 +116,8 @@ def log_performance(operation: str) -> Callable[[F], F]:
 
 def _logged(function: F, write: _Writer) -> F:
     try:
-        signature: inspect.Signature | None = inspect.signature(function)
+        # Of what is called: below @classmethod and @staticmethod that is the function itself.
+        signature: inspect.Signature | None = inspect.signature(getattr(function, "__func__", function))
     except (TypeError, ValueError):
         signature = None
     return _wrapped(function, lambda args, kwargs, streaming: _Call(write, signature, args, kwargs, streaming))
@@ -136,16 +137,14 @@ class _Call:
         """Write the record. Never raises an Exception: what it reads are the program's own objects."""
         duration_ms = round((time.perf_counter() - self._start) * 1000, 3)
         closed = isinstance(error, GeneratorExit)
+        failure = None if error is None or closed else said(error)
         try:
-            self._write(
-                self._arguments(),
-                result,
-                None if error is None or closed else said(error),
-                duration_ms,
-                self._streaming,
-            )
-        except Exception as trouble:
-            _files.say(trouble)
+            self._write(self._arguments(), result, failure, duration_ms, self._streaming)
+        except Exception:
+            try:  # the call was made, whatever its arguments and its result are
+                self._write({}, None, failure, duration_ms, self._streaming)
+            except Exception as trouble:
+                _files.say(trouble)
 
     def _arguments(self) -> _Arguments:
         if self._signature is None:
@@ -176,6 +175,9 @@ class _Timed:
 
 def _wrapped(function: F, begin: Callable[[Any, Any, bool], _Call | _Timed]) -> F:
     """The function with a record written at the end of each call."""
+    if isinstance(function, (classmethod, staticmethod)):  # the decorator stands above that one
+        return cast("F", type(function)(_wrapped(function.__func__, begin)))
+
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -252,10 +254,13 @@ def _argument(arguments: _Arguments, *names: str) -> Any:
 
 
 def _part(source: Any, name: str) -> Any:
-    """A member of a mapping or an attribute, None where there is none."""
+    """A member of a mapping or an attribute, None where there is none, or none that can be had."""
     if isinstance(source, dict):
         return source.get(name)
-    return getattr(source, name, None)
+    try:
+        return getattr(source, name, None)
+    except Exception:  # a property, or a __getattr__, of the program's own
+        return None
 
 
 def _tokens(result: Any) -> tuple[int, int]:

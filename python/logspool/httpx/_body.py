@@ -77,6 +77,8 @@ class Look:
 
     def end(self) -> None:
         """The body has ended, or will not be read on."""
+        if self._streamed and self._answer is not None:
+            self._answer.feed(b"\n\n")  # Not everybody ends the last line.
         if self._kept and self._answer is not None:
             kept, self._kept = self._kept, None
             self._answer.body(b"".join(kept), MOST_BODY)

@@ -86,8 +86,10 @@ class Call:
     response: Any = None
     #: Its headers of interest, as `_ANSWERED` has them.
     head: tuple[str | None, ...] = (None,) * len(_ANSWERED)
+    #: The last response whose head has come, of several where there are redirects.
+    seen: Any = None
     error: BaseException | None = None
-    streamed = exhausted = finished = False
+    streamed = exhausted = broken = finished = False
     answer: Answer | None = None
     _response_body: bytearray | None = None
     _context: contextvars.Context | None = None
@@ -117,11 +119,9 @@ class Call:
     def answered(self, response: Any, name: str, is_async: bool) -> None:
         """The response has come: read, or with a body that is still to come. `name` is the library's."""
         try:
-            self.response = response
             if self.first_byte is None:
                 self.first_byte = now()
-            self.head = header_values(response.headers.raw, _ANSWERED)
-            self.streamed = self.head[0] is not None and "event-stream" in self.head[0]
+            self._headed(response)
             if response.is_stream_consumed or response.is_closed:
                 self.exhausted = True
                 if self.answer is not None or self.settings.bodies:
@@ -134,6 +134,11 @@ class Call:
         except Exception:
             self.finish()
 
+    def _headed(self, response: Any) -> None:
+        self.response = response
+        self.head = header_values(response.headers.raw, _ANSWERED)
+        self.streamed = self.head[0] is not None and "event-stream" in self.head[0]
+
     def _read(self, response: Any) -> None:
         try:
             content: bytes = response.content
@@ -143,13 +148,13 @@ class Call:
             self.excerpt(content)
         if self.answer is not None:
             if self.streamed:
-                self.answer.feed(content + b"\n")
+                self.answer.feed(content + b"\n\n")
             else:
                 self.answer.body(content, MOST_BODY)
 
     def broke(self, error: BaseException) -> None:
         """The body ended in an exception."""
-        self.error = error
+        self.error, self.broken = error, True
 
     def ended(self, look: Look) -> None:
         """The response was closed, or given up."""
@@ -165,8 +170,18 @@ class Call:
             self._context.run(self.finish)
 
     def failed(self, error: BaseException) -> None:
-        """There is no response."""
+        """There is no response, or its body ended in an exception, or a hook of the client's refused it."""
         self.error = error
+        try:
+            seen = self.seen
+            if seen is not None:
+                whole = _is_whole(seen)
+                # After one that was read to its end another request may have been sent: of a redirect, or with a password.
+                if not whole or getattr(error, "response", None) is seen:
+                    self._headed(seen)
+                    self.broken = seen.is_stream_consumed and not whole
+        except Exception:
+            pass  # A response unlike any other.
         self.finish()
 
     def finish(self) -> None:
@@ -186,12 +201,14 @@ class Call:
         error, answer = self.error, self.answer
         if error is not None:
             names = {cls.__name__ for cls in type(error).__mro__}
-            if isinstance(error, asyncio.CancelledError) or "Cancelled" in names:
+            if isinstance(error, (asyncio.CancelledError, GeneratorExit)) or "Cancelled" in names:
                 return "cancelled"
             if "TimeoutException" in names or isinstance(error, TimeoutError):
                 return "timeout"
-            if self.response is not None:
+            if self.broken:
                 return "broken"
+            if self.response is not None and self.response.status_code >= 400:
+                return "http_error"  # A hook that calls `raise_for_status`.
             return "connect_error" if "ConnectError" in names else "error"
         if self.response.status_code >= 400:
             return "http_error"
@@ -234,11 +251,12 @@ class Call:
             "ttfb_ms": None if self.first_byte is None else (self.first_byte - self.started) // 1000 / 1000,
             "streamed": self.streamed,
         }
-        if self.retries is not None and self.retries.isdigit():
+        if self.retries is not None and self.retries.isascii() and self.retries.isdigit():
             fields["retries"] = int(self.retries)
         if response is not None:
-            if response.history:
-                fields["redirects"] = len(response.history)
+            redirects = sum(one.has_redirect_location for one in response.history) if response.history else 0
+            if redirects:
+                fields["redirects"] = redirects
             _, _, _, one, two, three, four, five = self.head
             theirs = one or two or three or four or five
             if theirs and theirs != self.request_id:
@@ -255,11 +273,18 @@ class Call:
     def _tell_error(self, fields: dict[str, Any]) -> None:
         if self.error is not None:
             fields["error"] = type(self.error).__name__
-            said = str(self.error)[:_ERROR_CHARACTERS]
+            said = self._without_addresses(str(self.error))[:_ERROR_CHARACTERS]
             if said:
                 fields["error_message"] = said
         elif self.answer is not None and self.answer.error is not None:
             fields["error"] = self.answer.error
+
+    def _without_addresses(self, said: str) -> str:
+        """The text with the request's address as we write it, which `raise_for_status` has in full; after a redirect another one."""
+        of = (self.request, getattr(self.seen, "request", None), getattr(self.error, "_request", None))
+        for url in {str(request.url): request.url for request in of if request is not None}.values():
+            said = said.replace(str(url), clean(url, self.settings.hosts.place(url)[0]))
+        return said
 
     def _tell_bodies(self, fields: dict[str, Any]) -> None:
         sent = _content(self.request)
@@ -280,8 +305,11 @@ class Call:
         fields["provider"], fields["model"], fields["tier_id"] = self.provider, model, self.tier
         fields["response_id"] = answer.response_id or self.head[2]
         if usage is None and costs:
-            paid = costs == "all" or fields["outcome"] in ("ok", "closed")
-            costs = paid and model is not None and fields["method"] == "POST"
+            # What was answered is paid for, also where nobody waited for the end.
+            status = fields["http_status"]
+            paid = status is not None and status < 400 and fields["outcome"] != "provider_error"
+            asks = model is not None and fields["method"] == "POST" and (self.streamed or not answer.pending)
+            costs = asks and (paid or costs == "all")
         bill_http_call(fields, usage, self.task, bool(costs))
 
 
@@ -305,6 +333,14 @@ def identify(request: Any, settings: Settings, bound: object) -> tuple[str | Non
     made = str(bound) if usable else f"req_{os.urandom(8).hex()}"
     headers["X-Request-ID"] = extensions[_OURS] = made
     return made, retries
+
+
+def _is_whole(response: Any) -> bool:
+    """Whether its body was read to its end."""
+    try:
+        return response.content is not None
+    except Exception:
+        return False
 
 
 def _content(request: Any) -> bytes | None:

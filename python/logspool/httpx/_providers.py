@@ -40,7 +40,7 @@ class Hosts:
     def __init__(self, added: Collection[str] | Mapping[str, str]) -> None:
         if isinstance(added, str):
             raise TypeError(f"hosts: {added!r}: pass a list of hosts, or a mapping of hosts to providers")
-        names = added if isinstance(added, dict) else {host: host for host in added}
+        names = dict(added.items()) if hasattr(added, "items") else {host: host for host in added}
         self._known = {**PROVIDERS, **{host.lower(): str(name) for host, name in names.items()}}
         self._places: dict[tuple[bytes, bytes, int | None], tuple[str, str | None]] = {}
 
@@ -60,7 +60,7 @@ class Hosts:
     def provider(self, host: str, port: int | None) -> str | None:
         """The provider at a host, None where it is none."""
         host = host.lower()
-        found = self._known.get(host) or (self._known.get(f"{host}:{port}") if port else None)
+        found = (self._known.get(f"{host}:{port}") if port else None) or self._known.get(host)
         while found is None and "." in host:
             host = host.partition(".")[2]
             found = self._known.get(host)

@@ -87,13 +87,20 @@ def unhook(client: Any, is_async: bool) -> None:
 def _note(response: object) -> None:
     call = _under_way.get()
     if call is not None:
-        call.first_byte = now()
+        call.first_byte, call.seen = now(), response
 
 
 async def _note_async(response: object) -> None:
     call = _under_way.get()
     if call is not None:
-        call.first_byte = now()
+        call.first_byte, call.seen = now(), response
+
+
+def _put_back(token: contextvars.Token[Call | None]) -> None:
+    try:
+        _under_way.reset(token)
+    except ValueError:
+        pass  # A coroutine that is closed in another context than it ran in: there nothing is under way.
 
 
 def _begin(settings: Settings, client: Any, request: Any, is_async: bool) -> Call | None:
@@ -130,7 +137,7 @@ def sync_send(settings: Settings, before: Any, name: str) -> Any:
             call.failed(error)
             raise
         finally:
-            _under_way.reset(token)
+            _put_back(token)
         call.answered(response, name, False)
         return response
 
@@ -153,7 +160,7 @@ def async_send(settings: Settings, before: Any, name: str) -> Any:
             call.failed(error)
             raise
         finally:
-            _under_way.reset(token)
+            _put_back(token)
         call.answered(response, name, True)
         return response
 

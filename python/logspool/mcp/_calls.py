@@ -135,7 +135,7 @@ class ToolCall:
 
     def _failed(self, took: int, error: BaseException | None) -> None:
         # A call that was cancelled did not fail by itself.
-        cancelled = error is not None and not isinstance(error, Exception)
+        cancelled = error is not None and not isinstance(error, (Exception, SystemExit, KeyboardInterrupt))
         cause = _cause(error if error is not None else self.noted)
         name = type(cause).__name__ if cause is not None else "ToolError"
         log.log(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import functools
 import os
 import tempfile
 import threading
 
 from logspool.mcp import _lines
+
+try:
+    import fcntl
+except ImportError:  # no POSIX: servers can be instrumented there, but not guarded
+    fcntl = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +69,12 @@ class Diverted:
     """
 
     def __init__(self, level: int) -> None:
+        if fcntl is None:
+            raise OSError(
+                errno.ENOTSUP,
+                "guard_stdout: this platform has no fcntl, without which standard output cannot be led aside; run the server without"
+                " the guard, and print to standard error: print(..., file=sys.stderr)",
+            )
         self._level = level
         #: The real standard output.
         self.private = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -124,16 +135,8 @@ class Diverted:
             self._add(first)
             self._end_line()
             first = words
-        # A character may be split between two reads; the part of one is at most three bytes.
-        whole = len(first)
-        for back in range(1, min(4, whole + 1)):
-            if first[-back] >= 0xC0:
-                whole -= back
-                break
-            if first[-back] < 0x80:
-                break
-        self._half = first[whole:]
-        self._add(first[:whole])
+        first, self._half = _lines.whole_characters(first)  # one may be split between two reads
+        self._add(first)
 
     def _add(self, words: bytes) -> None:
         self._line.add(words.decode("utf-8", "backslashreplace"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import fcntl
 import logging
 import os
 import secrets
@@ -12,6 +11,11 @@ import sys
 import threading
 
 from logspool.handler import SpoolHandler
+
+try:
+    import fcntl
+except ImportError:  # there is no guard then
+    fcntl = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

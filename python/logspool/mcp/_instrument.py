@@ -99,6 +99,14 @@ def _low_level(server: object) -> Any:
     )
 
 
+def _size(to_json: Callable[..., bytes], result: object, **options: bool) -> int | None:
+    """Bytes of it as JSON; None where it cannot be written as such: a lone surrogate, say."""
+    try:
+        return len(to_json(result, **options))
+    except Exception:
+        return None
+
+
 # -- version 2 of the official SDK, which has middleware ----------------------------------------------------------------
 
 
@@ -106,7 +114,8 @@ def _version_2(low: Any, here: _Instrumented) -> None:
     from pydantic_core import to_json  # the SDK needs pydantic itself
 
     def outcome(result: Any) -> tuple[bool, int | None]:
-        return isinstance(result, dict) and result.get("isError") is True, len(to_json(result, by_alias=True))
+        failed = isinstance(result, dict) and result.get("isError") is True
+        return failed, _size(to_json, result, by_alias=True)
 
     async def tool_calls(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
         if here.taking_over:
@@ -145,7 +154,7 @@ def _version_1(low: Any, here: _Instrumented) -> None:
 
     def outcome(result: Any) -> tuple[bool, int | None]:
         body = getattr(result, "root", result)
-        return getattr(body, "isError", False) is True, len(to_json(body, by_alias=True, exclude_none=True))
+        return getattr(body, "isError", False) is True, _size(to_json, body, by_alias=True, exclude_none=True)
 
     def watched(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         async def call_tool(request: Any) -> Any:

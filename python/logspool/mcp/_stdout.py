@@ -41,7 +41,7 @@ def guard_stdout(*, level: int = logging.INFO, fatal: bool = True) -> StdoutGuar
     next start makes a record.
 
     Where no handler takes the records, the lines go to standard error. While one guard is open, a further call returns it, and it takes as
-    many `close()`. Raises OSError where there is no descriptor 1.
+    many `close()`. Raises OSError where there is no descriptor 1, and where the platform has no `fcntl`.
     """
     global _active, _fork_hook
     if _active is not None:
@@ -155,6 +155,7 @@ class StdoutGuard:
         """In a forked child: descriptor 1 still leads to the parent, which records it; prints are the child's own."""
         self._ours = False
         self._diverted.forked()
+        self._printed.forked()
 
     def __enter__(self) -> StdoutGuard:
         return self

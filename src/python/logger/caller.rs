@@ -9,12 +9,13 @@ use pyo3::types::PyString;
 
 use super::frame::{self, Spot};
 use super::world::World;
+use crate::cut::write_cut;
 use crate::json;
 use crate::payload;
 use crate::python::attach::AttachedCell;
 use crate::python::encode::Encoder;
 use crate::python::redaction::is_clean;
-use crate::python::text::{small_int, utf8, write_cut};
+use crate::python::text::{small_int, utf8};
 
 const SITES: usize = 1024;
 /// Longer ones are not kept.

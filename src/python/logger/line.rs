@@ -221,12 +221,12 @@ impl RecordEncoder {
         if let Some(extra) = said.extra {
             if bound.is_empty() {
                 out.extend_from_slice(b",\"fields\":");
-                encoder.write_entries(out, extra, &Nest::TOP)?;
+                encoder.write_entries(out, extra, &Nest::within(extra))?;
             } else {
                 out.extend_from_slice(b",\"fields\":{");
                 out.extend_from_slice(bound);
                 rest = out.len();
-                encoder.write_entries(out, extra, &Nest::TOP)?;
+                encoder.write_entries(out, extra, &Nest::within(extra))?;
                 // An object of its own so far; never an empty one.
                 out[rest] = b',';
             }

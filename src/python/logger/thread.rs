@@ -14,9 +14,9 @@ use super::marks::dict_version;
 use super::piece::Piece;
 use super::world::World;
 use crate::fork;
+use crate::fork::pid;
 use crate::json;
 use crate::python::held::Held;
-use crate::python::record::pid;
 use crate::python::redaction::is_clean;
 use crate::python::text::utf8;
 

@@ -6,10 +6,11 @@ import argparse
 import collections
 import dataclasses
 import email.message
+import json
 import logging
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import httpx
@@ -48,6 +49,20 @@ def as_message(name: str, value: str) -> Any:
     message["Accept"] = "*/*"
     message[name] = value
     return message.items()
+
+
+@dataclasses.dataclass
+class Entry:
+    """A name and its value, as HTTP archives and environments have them."""
+
+    name: str
+    value: Any
+    comment: str = ""
+
+
+class Setting(NamedTuple):
+    key: str
+    value: Any
 
 
 def bound(s: Session, name: str, value: Any) -> None:
@@ -89,6 +104,27 @@ NAMED: dict[str, Structure] = {
     "str-subclass-name": lambda s, n, v: s.log.info("m", extra={"o": {type("Name", (str,), {})(n): v}}),
     "fields": lambda s, n, v: s.log.info("m", extra={"fields": {n: v}}),
     "adapter": lambda s, n, v: logging.LoggerAdapter(s.log, {n: v}).info("m"),
+    "name-value": lambda s, n, v: s.log.info(
+        "m", extra={"headers": [{"name": "a", "value": "b"}, {"name": n, "value": v}]}
+    ),
+    "value-name": lambda s, n, v: s.log.info("m", extra={"cookies": [{"value": v, "path": "/", "name": n}]}),
+    "name-among-value": lambda s, n, v: s.log.info(
+        "m", extra={"env": {"name": n, "type": "plain", "value": v, "n": 1}}
+    ),
+    "key-value": lambda s, n, v: s.log.info("m", extra={"tags": ({"key": n, "value": v}, {"key": "a", "value": 1})}),
+    "key-value-capitals": lambda s, n, v: s.log.info("m", extra={"Tags": [{"Key": n, "Value": v}]}),
+    "key-value-top": lambda s, n, v: s.log.info("changed", extra={"key": n, "value": v, "by": "bob"}),
+    "key-value-fields": lambda s, n, v: s.log.info("changed", extra={"fields": {"key": n, "value": v}}),
+    "key-value-odd": lambda s, n, v: s.log.info("changed", extra={"o": {"key": n, "value": v, 1: 2}}),
+    "key-value-nested": lambda s, n, v: s.log.info("m", extra={"o": {"key": n, "value": {"stringValue": v}}}),
+    "key-value-cost": lambda s, n, v: logspool.log_cost("small", "m-1", key=n, value=v),
+    "name-value-proxy": lambda s, n, v: s.log.info("m", extra={"o": types.MappingProxyType({"name": n, "value": v})}),
+    "name-value-dataclass": lambda s, n, v: s.log.info("m", extra={"o": [Entry(n, v)]}),
+    "name-value-tuple": lambda s, n, v: s.log.info("m", extra={"o": [Setting(n, v)]}),
+    "name-value-arguments": lambda s, n, v: s.log.info("set %(key)s to %(value)s", {"key": n, "value": v}),
+    "name-value-json": lambda s, n, v: s.log.info(
+        json.dumps({"name": n, "value": v if isinstance(v, str) else v.decode()})
+    ),
     "static": lambda s, n, v: apart(s, "m", static={"region": "eu", n: v}),
     "cost-field": lambda s, n, v: logspool.log_cost("small", "m-1", **{n: v}),
     "cost-nested": lambda s, n, v: logspool.log_cost("small", "m-1", request={"options": {n: v}}),

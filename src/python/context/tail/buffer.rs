@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 use super::{count, forget};
 use crate::engine::engine;
 use crate::fork;
+use crate::fork::pid;
 use crate::json;
 use crate::python::attach::{Attached, AttachedCell};
 use crate::python::context::Ambient;
 use crate::python::encode::Encoder;
 use crate::python::names::Names;
 use crate::python::open::Open;
-use crate::python::record::pid;
 use crate::report;
 
 /// In which order lines were held, over all buffers.
