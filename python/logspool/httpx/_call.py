@@ -237,11 +237,8 @@ class Call:
                 level = logging.WARNING
         if (answer is None or not self.settings.costs) and not _logger.isEnabledFor(level):
             return
-        path: bytes = request.url.raw_path
-        if b"%" in path or b"?" in path:
-            url = clean(request.url, self.beginning)
-        else:
-            url = self.beginning + path.decode("ascii", "replace")
+        path: str = request.url.raw_path.decode("ascii", "replace")
+        url = clean(request.url, self.beginning) if "%" in path or "?" in path else self.beginning + path
         took = ended - self.started
         fields: dict[str, Any] = {
             "event": "http_call" if answer is None else "openrouter_request",
@@ -296,10 +293,10 @@ class Call:
         if self._response_body:
             fields["response_body"] = _cut(bytes(self._response_body), self.settings.body_characters)
 
-    def _tell_model(self, fields: dict[str, Any], answer: Answer, path: bytes) -> None:
+    def _tell_model(self, fields: dict[str, Any], answer: Answer, path: str) -> None:
         """What is known of the answer; and its cost record, where one is wanted."""
         usage, costs = answer.usage, self.settings.costs
-        model = model_in_path(self.request.url.path) if b":" in path else None
+        model = model_in_path(self.request.url.path) if ":" in path else None
         if model is None:
             content = _content(self.request)
             model = (asked_model(content) if content else None) or answer.model
