@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _MARKS = ("_logger", "_name", "_from_structlog", "_record")
 #: One of these beside `event` tells a rendered event from other JSON.
 _SIGNS = ("level", "log_level", "timestamp", "logger")
+#: Between structlog and us: logging, and whoever has put something around its functions.
+_FRAMES = 40
 #: These stand at the top of the line, and are no fields.
 _AT_THE_TOP = ("session_id", "request_id", "trace_id", "span_id", "trace_flags", "tool", "category")
 
@@ -62,7 +65,24 @@ def _event_of(record: logging.LogRecord, text: object) -> dict[str, Any] | None:
     event = None if record.args else _parsed(record.msg)
     if event is None or not isinstance(event.get("event"), str) or not any(sign in event for sign in _SIGNS):
         return None
-    return event
+    return event if _is_structlogs(record) else None
+
+
+def _is_structlogs(record: logging.LogRecord) -> bool:
+    """Whether structlog logs this: what somebody sent, and a program logs as it is, may pass for an event with ids of its own.
+
+    A record that comes from another thread, by a queue, cannot be told apart.
+    """
+    if record.thread not in (None, threading.get_ident()):
+        return True
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES):
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "structlog":
+            return True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return False
 
 
 def _parsed(text: object) -> dict[str, Any] | None:

@@ -158,6 +158,8 @@ def uvicorn_log_config(
     """
     names = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access")
     config = _config(names, filename, skip, level, settings)
+    # With --reload it says what it has seen, which is the log itself as well: one more line for each one.
+    config["loggers"]["watchfiles"] = {"level": "WARNING"}
     # Uvicorn writes its `use_colors` into these; nothing uses them.
     config["formatters"] = {"default": {"format": "%(message)s"}, "access": {"format": "%(message)s"}}
     return config

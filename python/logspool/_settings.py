@@ -112,7 +112,9 @@ def look_up(
         except (ValueError, TypeError) as error:
             if strict:
                 raise ValueError(str(error)) from None
-            warn(f"{error}; the variable is ignored (it may be meant for another program; {strict_name(name)} is ours)")
+            warn(
+                f"{error}; the variable is ignored (it may be meant for another program; {strict_name(names[0])} is ours)"
+            )
     return UNSET, None
 
 

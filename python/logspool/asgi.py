@@ -35,6 +35,7 @@ __all__ = ["Middleware", "ServerFields", "gunicorn_log_config", "uvicorn_log_con
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:=+/@-]{0,127}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _logger = logging.getLogger("logspool.http")
+_DISCONNECTS = ("ClientDisconnect", "WebSocketDisconnect")
 #: In a connection's scope while it is served: a second middleware of ours within the first has nothing to add.
 _SERVED = "logspool.served"
 #: What was bound before the connection that is served here.
@@ -195,10 +196,11 @@ class _Served:
 
     def failure(self, error: BaseException | None) -> BaseException | None:
         """What went wrong, None where the application has only let pass that the client is gone."""
-        if self._gone is not None and error is not None:
-            if self._gone in (error, error.__cause__, error.__context__):
-                return None
-        return error
+        if error is None or (self._gone is not None and self._gone in (error, error.__cause__, error.__context__)):
+            return None
+        # What Starlette makes of the message that says so, for whoever goes on reading.
+        told = self.disconnected and any(kind.__name__ in _DISCONNECTS for kind in type(error).__mro__)
+        return None if told else error
 
 
 class _Request(_Served):
@@ -293,6 +295,7 @@ class _WebSocket(_Served):
         if kind == "websocket.receive":
             self.received += 1
         elif kind == "websocket.disconnect":
+            self.disconnected = True
             self._over(message.get("code"))
         return message
 

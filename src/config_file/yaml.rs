@@ -12,6 +12,36 @@ use super::{Entry, MAX_DEPTH, MAX_VALUES, Node, Unreadable, Value};
 const MERGE: &str = "<<";
 
 pub(super) fn parse(text: &str) -> Result<Node, Unreadable> {
+    document(text).map_err(|error| exact(text, error))
+}
+
+/// The error in the line that it is about: the scanner names where what stands before it began, or where it gave up.
+fn exact(text: &str, mut error: Unreadable) -> Unreadable {
+    // Of what ends a line for the scanner, it counts these two; `\r\n` is one.
+    let lines: Vec<&str> = text
+        .split('\n')
+        .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+        .collect();
+    let at = error.line.saturating_sub(1);
+    if error.reason.contains("found a tab") {
+        let begins_with_tab = |line: &&str| line.trim_start_matches(' ').starts_with('\t');
+        let offset = lines
+            .get(at..)
+            .and_then(|rest| rest.iter().position(begins_with_tab));
+        error.line += offset.unwrap_or(0);
+    } else if error.reason.starts_with("simple key") {
+        let says_something =
+            |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        let before = lines
+            .get(..at)
+            .and_then(|all| all.iter().rposition(says_something));
+        let line = before.map_or(error.line, |found| found + 1);
+        return Unreadable::new(line, "expected a name, a colon and a value");
+    }
+    error
+}
+
+fn document(text: &str) -> Result<Node, Unreadable> {
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         anchors: HashMap::new(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import logging.config
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 from logfiles import DEADLINE_SECONDS, eventually, records
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from webapps import serving
 
 import logspool
@@ -170,6 +172,41 @@ def test_a_send_that_says_that_the_client_is_gone_is_no_failure(logged: Log, let
     assert "exception" not in completed
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_client_that_closes_a_websocket_is_no_failure_where_nobody_catches_that(logged: Log, fails: bool) -> None:
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            while True:
+                await socket.send_text(await socket.receive_text())
+        finally:
+            if fails:
+                raise LookupError("of the application's own")
+
+    app = asgi.Middleware(Starlette(routes=[WebSocketRoute("/talk", talk)]))
+    with contextlib.suppress(WebSocketDisconnect, LookupError), TestClient(app).websocket_connect("/talk") as client:
+        client.send_text("hi")
+        assert client.receive_text() == "hi"
+    (closed,) = logged.of("websocket.closed")
+    assert (closed["level"], "exception" in closed) == (("ERROR", True) if fails else ("INFO", False))
+    assert (closed["fields"]["code"], closed["fields"]["received"]) == (1000, 1)
+
+
+def test_a_client_that_goes_while_its_request_is_read_is_no_failure(logged: Log) -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def app(*connection: Any) -> None:
+        await Request(*connection).body()
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(asgi.Middleware(app)(scope, receive, receive))  # type: ignore[arg-type]
+    (completed,) = logged.of("request.completed")
+    assert (completed["level"], completed["fields"]["disconnected"]) == ("INFO", True)
+    assert "exception" not in completed
+
+
 def test_an_applications_own_oserror_is_a_failure(logged: Log) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise BrokenPipeError("a database, not the client")
@@ -221,7 +258,7 @@ def test_routes_are_named_without_the_root_path_that_a_server_puts_before_them(l
 def test_a_servers_level_is_folded_as_everywhere(given: Any, meant: Any) -> None:
     for configuration in (asgi.uvicorn_log_config, asgi.gunicorn_log_config):
         made = configuration(level=given)
-        assert {logger["level"] for logger in made["loggers"].values()} == {meant}
+        assert {logger["level"] for name, logger in made["loggers"].items() if "corn" in name} == {meant}
         json.dumps(made)
         with pytest.raises(ValueError, match="level='loud': expected"):
             configuration(level="loud")
@@ -243,3 +280,12 @@ def test_no_query_is_in_an_access_line(tmp_path: Path, root: logging.Logger) -> 
     uvicorn, gunicorn = [record for record in records(path) if record["event"] == "http.access"]
     assert uvicorn["message"] == '::1:5 - "GET /back HTTP/1.1" 200'
     assert gunicorn["message"] == '::1 "GET /back HTTP/1.1" - 200 "http://a/there" /back'
+
+
+def test_what_reloads_uvicorn_does_not_log_each_line_that_is_logged(tmp_path: Path, root: logging.Logger) -> None:
+    logging.config.dictConfig(asgi.uvicorn_log_config(tmp_path / "api.jsonl", level="DEBUG"))
+    try:
+        assert not logging.getLogger("watchfiles.main").isEnabledFor(logging.INFO)
+        assert logging.getLogger("uvicorn.error").isEnabledFor(logging.DEBUG)
+    finally:
+        logging.getLogger("watchfiles").setLevel(logging.NOTSET)

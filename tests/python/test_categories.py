@@ -446,6 +446,14 @@ def test_a_short_block_uses_no_more_than_the_processors_it_could_have(logs: Logs
     assert sorted(shares)[len(shares) // 2] <= 100.0
 
 
+def test_summaries_are_text_whatever_was_answered(logs: Logs) -> None:  # req 34, 49
+    get_logger("user").log_interaction("list", {"files": ["a.txt"], "ok": True})
+    assert logs.last("user")["response_summary"] == '{"files":["a.txt"],"ok":true}'
+    get_logger("user").log_interaction("list", ["x" * 400] * 10)
+    cut = logs.last("user")["response_summary"]
+    assert isinstance(cut, str) and len(cut) < 550
+
+
 def test_tokens_that_came_as_text_are_added_as_numbers(logs: Logs) -> None:  # req 44
     tokens: Any = ("1", "2")
     get_logger("llm").log_call("groq", "llama3", *tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -158,6 +159,18 @@ def test_log_json_goes_before_json_logs_and_service_name_before_opentelemetrys(
     settings = resolve()
     assert settings["json"] is True
     assert settings["service"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["LOG_JSON", "JSON_LOGS"])
+def test_of_an_unusable_variable_the_name_that_counts_for_us_is_said(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setenv(name, "maybe")
+    handler_settings({}, said.append)
+    (ours,) = re.findall(r"(LOGSPOOL_\w+) is ours", said[0])
+    monkeypatch.setenv(ours, "0")
+    assert handler_settings({}, said.append)["json"] is False
 
 
 def test_none_means_what_it_says_and_is_not_unset(monkeypatch: pytest.MonkeyPatch) -> None:

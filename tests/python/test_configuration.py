@@ -175,6 +175,14 @@ def test_json_is_yaml_too_and_what_yaml_readers_disagree_about_is_read_by_the_se
     assert (found["max_bytes"], found["version"], logging.getLogger().level) == (1_000_000, "1.10", 33)
 
 
+def test_json_as_other_programs_write_it_is_read() -> None:
+    static = {"team": "\U0001f680\\ud83d\\", "note": "é/\\\\\t"}
+    document = json.dumps({"logspool": {"static": static, "level": "DEBUG"}}, indent="\t")
+    assert r"\ud83d\ude80" in document
+    handler = configure(document, None, "cipher.json")
+    assert settings(handler)["static"] == static
+
+
 def test_blocks_may_be_shared_by_anchors_and_merges() -> None:
     text = "base: &base {backupCount: 9, gzip: false}\nlogspool:\n  <<: *base\n  backupCount: 3\n"
     handler = configure(text)
@@ -204,6 +212,14 @@ WRONG = [
     ("mcpServers:\n  s:\n    env:\n      A: [1]\n", "s", 4, "mcpServers.s.env.A: expected text for a variable, not a list"),
     ("mcpServers:\n  s:\n    env:\n      LOG_PATH: /dev/stdout\n", "s", 4, "standard output is never written"),
     ("mcpServers:\n  s: 5\n", "s", 2, "mcpServers.s: expected names and values, not a number"),
+    ("mcpServers:\n  llm: {env: {LOG_GZIP: 1}}\n", None, 1, "server= says which of mcpServers counts, here llm"),
+    ("logging:\n  handlers: {}\n", None, 2, "another program's? Ours may be called logspool"),
+    ("logspool:\n  sample:\n    http: 10\n    app: 5/q\n", None, 4, "logspool.sample.app='5/q': expected N"),
+    ("logspool:\n  level: INFO\n\tgzip: true\n", None, 3, "found a tab"),
+    ("logspool:\r\n  level: INFO\r\n\r\n\tgzip: true\r\n", None, 4, "found a tab"),
+    ("logspool:\n\tlevel: INFO\n", None, 2, "tabs disallowed"),
+    ("logspool:\n  level: INFO\n  gzip\n\n  # next\n  src: false\n", None, 3, "expected a name, a colon and a value"),
+    ("logspool:\n  level: INFO\n  gzip\n", None, 3, "expected a name, a colon and a value"),
 ]  # fmt: skip
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import logging.handlers
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +128,34 @@ def test_what_only_looks_like_an_event_stays_as_it_is(logged: Any) -> None:
     assert found[-2]["event"] == str({"event": "x", "level": "info"})
     assert found[-1]["event"] == '{"event": "x", "level": "info"}'
     assert not any("fields" in record for record in found)
+
+
+def test_a_text_that_somebody_sent_forges_no_record(logged: Any) -> None:
+    logger, written = logged
+    set_up(logger, structlog.processors.JSONRenderer())
+    sent = json.dumps({"event": "admin logged in", "level": "info", "request_id": "theirs", "category": "security"})
+    with logspool.bound(request_id="ours"):
+        logger.info(sent)
+        logger.info("%s", sent)
+    for record in written():
+        assert (record["event"], record["request_id"]) == (sent, "ours")
+        assert "category" not in record and "fields" not in record
+
+
+def test_an_event_that_comes_by_a_queue_is_still_one(logged: Any) -> None:
+    logger, written = logged
+    (handler,) = (handler for handler in logger.handlers if isinstance(handler, logspool.SpoolHandler))
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    in_front = logging.handlers.QueueHandler(waiting)  # type: ignore[arg-type]
+    logger.handlers[:] = [in_front]
+    set_up(logger, structlog.processors.JSONRenderer()).info("queued", n=1)
+    record = waiting.get_nowait()
+    logger.handlers[:] = [handler]
+    thread = threading.Thread(target=handler.handle, args=(record,))
+    thread.start()
+    thread.join()
+    (found,) = written()
+    assert (found["event"], found["fields"]["n"]) == ("queued", 1)
 
 
 def test_other_handlers_see_the_record_as_it_was(logged: Any) -> None:

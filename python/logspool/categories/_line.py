@@ -40,8 +40,9 @@ class LineFormatter(logging.Formatter):
         own = fields.pop(OWN, None)
         if not isinstance(own, dict):
             own = {} if own is None else {OWN: own}
-        if own.get("result_summary") is not None and not isinstance(own["result_summary"], str):
-            own["result_summary"] = json.dumps(own["result_summary"], ensure_ascii=False, separators=_COMPACT)
+        for name in ("result_summary", "response_summary"):
+            if own.get(name) is not None and not isinstance(own[name], str):
+                own[name] = json.dumps(own[name], ensure_ascii=False, separators=_COMPACT)
         made = {"category": core.pop("category", self._category), "timestamp": core["ts"], **core}
         made.setdefault("message", core.get("event"))  # left out of the schema where it is the event
         made.update((name, value) for name, value in own.items() if name not in made)

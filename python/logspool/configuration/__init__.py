@@ -10,7 +10,7 @@ import logging
 import os
 
 from logspool import _basicconfig, _config, _paths, _settings
-from logspool.configuration._blocks import Block, Variables, servers_of, settings_of
+from logspool.configuration._blocks import Block, Variables, server_names, servers_of, settings_of
 from logspool.configuration._file import ConfigurationError, read
 
 TYPE_CHECKING = False
@@ -45,9 +45,10 @@ def configure(path: str | os.PathLike[str], server: str | None = None, **argumen
         blocks.insert(0, settings_of(file, node))
         variables = Variables(file, node.get("env"))
     if not any(blocks) and not variables:
-        raise file.error(
-            1, "nothing for logspool: expected a block logspool or logging, or a server's env with LOG_ variables"
-        )
+        expected = "expected a block logspool or logging, or a server's env with LOG_ variables"
+        names = server_names(file) if server is None else ()
+        which = f"; server= says which of mcpServers counts, here {', '.join(names)}" if names else ""
+        raise file.error(1, f"nothing for logspool: {expected}{which}")
     _settings.reject_unknown("configure", arguments, _basicconfig._NAMES)
     given = {name: value for name, value in arguments.items() if value is not _settings.UNSET}
     settings = _chosen(blocks, variables, given, server)

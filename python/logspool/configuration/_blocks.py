@@ -93,11 +93,11 @@ def settings_of(file: File, parent: Node) -> Block:
 
 
 def _no_setting(name: str, parsers: dict[str, Any], node: Node) -> str:
+    theirs = " (a logging block of another program's? Ours may be called logspool)" if node.name == "logging" else ""
     if name in _basicconfig._NAMES:
-        return "cannot stand in a file: it is an argument of configure()"
+        return f"cannot stand in a file: it is an argument of configure(){theirs}"
     names = (*parsers, "loggers")
     allowed = did_you_mean(name, names) or f"; the settings are {', '.join(names)}"
-    theirs = " (a logging block of another program's? Ours may be called logspool)" if node.name == "logging" else ""
     return f"no such setting{allowed}{theirs}"
 
 
@@ -107,6 +107,12 @@ def _checked(file: File, node: Node, parser: Callable[[Any], Any]) -> Any:
     try:
         _settings.parse(node.name, parser, value)
     except (ValueError, TypeError) as error:
+        for name, entry in (node.table or {}).items():
+            try:
+                parser({name: entry.value})
+            except (ValueError, TypeError) as of_entry:  # this one it is
+                shown = f"{entry.name}={entry.value!r}"
+                raise file.error(entry.line, f"{shown}: {of_entry}") from None
         raise file.error(node.line, str(error)) from None
     return value
 
@@ -134,6 +140,12 @@ def servers_of(file: File, server: str) -> Node:
     if found.value is not None:
         file.table(found)
     return found
+
+
+def server_names(file: File) -> tuple[str, ...]:
+    """The names in `mcpServers`."""
+    node = file.root.get(_SERVERS)
+    return tuple(node.table or ()) if node is not None else ()
 
 
 class Variables:

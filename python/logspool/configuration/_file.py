@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from logspool import _core
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
 _TOML = (".toml",)
 _YAML = (".yml", ".yaml", ".json")
+
+
+_PAIR = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+
+
+def _character(found: re.Match[str]) -> str:
+    high, low = int(found[2], 16), int(found[3], 16)
+    return found[1] + chr(0x10000 + (high - 0xD800) * 0x400 + (low - 0xDC00))
 
 
 class ConfigurationError(ValueError):
@@ -90,6 +99,9 @@ def read(path: str | os.PathLike[str]) -> File:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(name, data.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
+    if ending == ".json":
+        # YAML has a character beyond U+FFFF as itself or as \\U, JSON as two \\u: what json.dumps writes is to be read, too.
+        text = _PAIR.sub(_character, text)
     whole, wrong = _core._read_configuration(text, ending in _TOML)
     if whole is None:
         line, reason = wrong or (1, "cannot be read")
