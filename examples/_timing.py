@@ -98,11 +98,12 @@ class Spans:
             finally:
                 ended = clock()
                 here.timing = False
-                state = vars(request(args, result))
-                state["spent_ns"] = state.get("spent_ns", 0) + ended - began
-                if state["finished"] and not state.setdefault("booked", False):
-                    state["booked"] = True
-                    book("http", state["spent_ns"])
+                state = request(args, result)
+                if state is not None:  # a request of which nothing is recorded
+                    state.spent_ns = getattr(state, "spent_ns", 0) + ended - began
+                    if state.finished and not getattr(state, "booked", False):
+                        state.booked = True
+                        book("http", state.spent_ns)
 
         return call
 
@@ -112,9 +113,8 @@ class Spans:
 
         begin: Any = self.part(_send._begin, lambda args, result: result)
         _send._begin = begin
-        answered: Any = self.part(_send._answered, lambda args, result: args[0])
-        _send._answered = answered
-        for owner, name in ((_call.Call, "failed"), (_call.Call, "ended"), (_body.Look, "feed")):
+        of_call = [(_call.Call, name) for name in ("answered", "failed", "ended")]
+        for owner, name in (*of_call, (_body.Look, "feed")):
             of_look = owner is _body.Look
             function = getattr(owner, name)
             setattr(owner, name, self.part(function, lambda args, _, look=of_look: args[0]._call if look else args[0]))

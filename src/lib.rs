@@ -40,6 +40,7 @@ pub mod redact;
 pub mod report;
 pub mod sample;
 pub mod segment;
+pub mod skim;
 pub mod spool;
 pub mod stats;
 pub mod sync;

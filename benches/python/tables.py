@@ -244,7 +244,10 @@ def report(measured: dict[str, Any], plots: dict[str, str] | None = None) -> str
         part("Start", start(measured))
     for name, title in (
         ("toolcalls", "1,000 tool calls, with and without logspool, at INFO and DEBUG"),
-        ("mcpcalls", "What a record for each tool call and a guarded standard output add to it"),
+        (
+            "mcpcalls",
+            "A tool call over stdio with everything on: tool calls, HTTP calls, costs",
+        ),
         ("soak", "Ten minutes of tool calls"),
         ("breakdown", "Where the instructions of one call go"),
     ):

@@ -6,7 +6,7 @@ import datetime
 import os
 import threading
 import time
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import NamedTuple
 
 from logspool import _config, _core, _ledger, context, cost
@@ -22,6 +22,8 @@ __all__ = ["Budget", "Exceeded", "budget"]
 REFRESH = 5.0
 #: Costs that were read before they were told, remembered.
 _EARLY = 10_000
+#: Sums are the same whatever precision the program has set for its own decimals.
+_EXACT = Context(prec=200, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
 #: Days, sessions, or tools on a day, whose sums are kept.
 _MOST = 100_000
 
@@ -139,11 +141,11 @@ class Budget:
     @property
     def left(self) -> Decimal:
         """What is left of the limit; below 0 where it is exceeded."""
-        return self.limit - self.spent
+        return _EXACT.subtract(self.limit, self.spent)
 
     @property
     def unknown(self) -> int:
-        """Costs of unknown amount, or in another currency, of all that was read: they are not in `spent`."""
+        """Costs of unknown amount or day, or in another currency, of all that was read: they are not in `spent`."""
         self.refresh()
         with self._lock:
             return self._unknown
@@ -223,7 +225,8 @@ class Budget:
             return {self._add(entry)}
 
     def _add(self, entry: _ledger.Cost) -> tuple[str, str] | None:
-        if entry.amount is None or entry.currency != self.currency:
+        undated = entry.moment is None and self.per != "session"
+        if entry.amount is None or entry.currency != self.currency or undated:
             self._unknown += 1
             return None
         if self.per == "session":
@@ -231,7 +234,7 @@ class Budget:
         else:
             day = self._day(entry.moment)
             key = ("", day) if self.per == "day" else (day, entry.tool or "")
-        self._sums[key] = self._sums.pop(key, Decimal(0)) + entry.amount
+        self._sums[key] = _EXACT.add(self._sums.pop(key, Decimal(0)), entry.amount)
         if len(self._sums) > _MOST:
             # Of a server that runs for years: the day, the tool's day or the session whose last cost is the oldest.
             first = next(iter(self._sums))

@@ -8,6 +8,7 @@ from typing import Any, final
 from typing_extensions import Self, disjoint_base
 
 __all__ = [
+    "Answer",
     "Context",
     "LineEncoder",
     "Logger",
@@ -21,13 +22,16 @@ __all__ = [
     "_install",
     "_read_configuration",
     "_stack_traces",
+    "asked_model",
     "bill",
+    "bill_http_call",
     "encode_cost",
     "encode_record",
     "flush",
     "fork_before",
     "fork_child",
     "fork_parent",
+    "header_values",
     "log_cost",
     "main",
     "one_line",
@@ -40,6 +44,7 @@ __all__ = [
     "set_prices",
     "shutdown",
     "stats",
+    "tell_payloads",
     "write_kept",
 ]
 
@@ -124,6 +129,47 @@ def log_cost(
 def bill(*, usage: object = None, model: object = None, cost: object = None, pricing: object = None) -> bytes:
     """What `log_cost` makes of these: `{"tokens":{…},"cost":{…}}` in JSON."""
 
+def bill_http_call(fields: dict[str, Any], usage: object, task: object, log: bool) -> None:
+    """Put what a call of a language model used and cost into the fields of its HTTP record, as `tokens` and `cost`; `log` its cost, too.
+
+    `fields` has everything else that the cost record says.
+    """
+
+def asked_model(data: bytes) -> str | None:
+    """The `model` of a request's JSON; None where it has none, or none that is text."""
+
+def header_values(raw: list[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> tuple[str | None, ...]:
+    """The values of the headers of these names (in small letters), joined by a comma where there are more; None where there are none."""
+
+@final
+class Answer:
+    """What the answer of a provider says, taken from it piece by piece. What is not of interest is passed over, and not checked."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def response_id(self) -> str | None: ...
+    @property
+    def model(self) -> str | None: ...
+    @property
+    def usage(self) -> dict[str, Any] | None: ...
+    @property
+    def error(self) -> str | None:
+        """The code of the provider's error."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is made in the background, and asked for later."""
+
+    @property
+    def done(self) -> bool:
+        """Whether a stream has come to its end."""
+
+    def body(self, data: bytes, most: int) -> None:
+        """A whole body. Of one longer than `most` bytes only the usage is looked for, from its end on."""
+
+    def feed(self, data: bytes) -> None:
+        """A piece of a stream of server-sent events; lines longer than 1 MiB are passed over."""
+
 def set_prices(lookup: Callable[[Any], Mapping[str, Any] | None] | None) -> None:
     """Set what is asked for a model's prices, where neither the caller nor the provider says what a call cost."""
 
@@ -162,6 +208,9 @@ def redact_explain(text: str, redact: bool | dict[str, Any]) -> list[tuple[str, 
 
 def redact_apply(text: str, redact: bool | dict[str, Any]) -> str | None:
     """The text as a log would hold it; None where nothing would go."""
+
+def tell_payloads(value: str | bytes) -> str | None:
+    """Text with its base64 payloads told as type, size and digest, or what bytes are that are one; None where there is none."""
 
 @final
 class TextRedactor:

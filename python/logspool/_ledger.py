@@ -36,7 +36,7 @@ def parse(line: bytes) -> Cost | None:
         return None
     try:
         record = json.loads(line, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ArithmeticError):
         return None
     if not isinstance(record, dict):
         return None
@@ -59,11 +59,15 @@ def parse(line: bytes) -> Cost | None:
 
 
 def _moment(value: object) -> datetime.datetime | None:
+    """With its zone, without one in UTC, or in seconds since the epoch: as `logspool costs` reads it."""
+    utc = datetime.timezone.utc
     try:
+        if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+            return datetime.datetime.fromtimestamp(float(value), utc)
         found = datetime.datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
+        return found.astimezone(utc) if found.tzinfo else found.replace(tzinfo=utc)
+    except (ValueError, OverflowError, OSError):
         return None
-    return found if found.tzinfo else found.astimezone()
 
 
 def _text(value: object) -> str | None:

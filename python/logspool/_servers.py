@@ -82,6 +82,8 @@ class ServerFields(logging.Filter):
         except (TypeError, ValueError, KeyError, AttributeError):  # another version's
             access = None
         if access is None:
+            if record.name == "uvicorn.error":
+                _of_websocket(record)
             return True
         target = access["path"]
         access["path"] = path = target.partition("?")[0] if isinstance(target, str) else target
@@ -95,17 +97,21 @@ class ServerFields(logging.Filter):
         return True
 
 
+def _of_websocket(record: logging.LogRecord) -> None:
+    """Takes the query out of what uvicorn says of a WebSocket: browsers can send their token nowhere else."""
+    args = record.args
+    if isinstance(record.msg, str) and '"WebSocket %s"' in record.msg and isinstance(args, tuple) and len(args) > 1:
+        client, target, *more = args
+        if isinstance(target, str):
+            record.args = (client, target.partition("?")[0], *more)
+
+
 def _without_queries(args: Any, path: Any) -> Any:
     if isinstance(args, tuple):  # uvicorn's
         return (*args[:2], path, *args[3:])
     # Gunicorn's: made for this record, by a class of its own that knows what is not there.
-    for name in (
-        "r",
-        "f",
-        "{referer}i",
-        "{raw_uri}e",
-        "{request_uri}e",
-    ):  # the first line, and where the client came from
+    # The first line, and where the client came from.
+    for name in ("r", "f", "{referer}i", "{raw_uri}e", "{request_uri}e"):
         if isinstance(text := args.get(name), str):
             args[name] = _QUERY.sub("", text)
     for name in ("q", "{query_string}e"):

@@ -233,6 +233,8 @@ class Audit:
                 row[name] = _number(value)
                 continue
             text = _text(value)
+            if len(text) > self.max_chars:  # told by the whole of it, before it is cut
+                text = _core.tell_payloads(_encodable(text)) or text
             texts[name] = self._sanitized(text) if self.mode == "sanitized" else text
         longest = self.max_chars
         while True:
@@ -282,7 +284,8 @@ def _text(value: object) -> str:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, (bytes, bytearray)):
-            return value.decode("utf-8", "replace")
+            data = bytes(value)
+            return _core.tell_payloads(data) or data.decode("utf-8", "replace")
         if isinstance(value, BaseException):
             return f"{type(value).__name__}: {value}"
         if isinstance(value, (dict, list, tuple)):

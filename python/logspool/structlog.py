@@ -35,8 +35,8 @@ def _call(event: Event) -> dict[str, Any]:
     """The arguments of the call of `logging` besides the text."""
     call = {key: event.pop(key) for key in _CALL if key in event}
     # Another one's wrapper class (`structlog.wrap_logger`, `make_filtering_bound_logger`) calls `logging` from frames of structlog's.
-    frame = sys._getframe(3)
-    if frame.f_code is not _prepared.__code__ and "stacklevel" not in call:
+    frame = sys._getframe(2).f_back
+    if frame is not None and frame.f_code is not _prepared.__code__ and "stacklevel" not in call:
         level = 1
         while frame.f_back is not None and _is_structlogs(frame.f_globals.get("__name__")):
             frame, level = frame.f_back, level + 1
@@ -62,7 +62,7 @@ def format_positional(logger: Any, name: str, event: Event) -> Event:
     return event
 
 
-def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], dict[str, Any]]:
+def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The last processor: the event's text becomes the message of a call, its values the call's `extra`."""
     text = event.pop("event", "")
     call = _call(event)
@@ -77,6 +77,8 @@ def render_to_record(logger: Any, name: str, event: Event) -> tuple[tuple[Any], 
             elif more is not None:
                 fields["fields"] = more
             call["extra"] = {**{key: value for key, value in event.items() if key not in _RESERVED}, "fields": fields}
+    if isinstance(text, str) and text.startswith('{"'):
+        return ("%s", text), call  # not to be taken for an event that another renderer has made
     return (text,), call
 
 

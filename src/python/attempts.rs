@@ -69,6 +69,13 @@ impl RecordEncoder {
         Ok(())
     }
 
+    /// Whether [`Self::redact_part`] may change something in parts of a line, which stand together here.
+    pub(super) fn may_redact(&self, parts: &[u8]) -> bool {
+        self.redactor
+            .as_ref()
+            .is_some_and(|redactor| redactor.may_change(parts, self.max_field))
+    }
+
     /// Whether a template says that an argument is secret: `password=%s`.
     #[cold]
     pub(super) fn introduces_secret(&self, template: &str) -> bool {

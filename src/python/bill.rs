@@ -1,9 +1,11 @@
 //! Tokens and cost of a call, from whatever shape the caller or the provider gives them in.
 
+use std::sync::OnceLock;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use super::cost::CostCall;
 use super::cut::KeyLimits;
@@ -91,19 +93,7 @@ pub fn bill<'py>(
         pricing: pricing.as_ref().map(Bound::as_borrowed),
         ..CostCall::default()
     };
-    let limits = Limits {
-        text: MAX_BILL,
-        short: 0,
-        items: MAX_BILL,
-        depth: MAX_DEPTH,
-        end: usize::MAX,
-    };
-    let encoder = Encoder::new(
-        py,
-        Names::get(py)?,
-        limits,
-        Verdicts::of("bill", None, KeyLimits::default()),
-    );
+    let encoder = Encoder::new(py, Names::get(py)?, BILL_LIMITS, verdicts());
     let bill = encoder.bill(&call);
     let mut out = Vec::new();
     // Without an end there is nothing that could be too long.
@@ -115,6 +105,62 @@ pub fn bill<'py>(
     out.push(b'}');
     Ok(PyBytes::new(py, &out))
 }
+
+/// The bill of a call, and its tokens and cost as dicts, with the values as they are.
+pub(super) fn made<'py>(
+    py: Python<'py>,
+    call: &CostCall<'_, 'py>,
+) -> PyResult<(Bill<'py>, Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+    let encoder = Encoder::new(py, Names::get(py)?, BILL_LIMITS, verdicts());
+    let bill = encoder.bill(call);
+    encoder.finish();
+    let none = py.None().into_bound(py);
+    let or_none = |value: &Value<'py>| value.as_deref().unwrap_or(&none).to_owned();
+    let tokens = PyDict::new(py);
+    tokens.set_item(intern!(py, "prompt"), or_none(&bill.prompt))?;
+    tokens.set_item(intern!(py, "completion"), or_none(&bill.completion))?;
+    tokens.set_item(intern!(py, "total"), or_none(&bill.total))?;
+    for (name, value) in [
+        (intern!(py, "cached"), &bill.cached),
+        (intern!(py, "cache_write"), &bill.cache_write),
+        (intern!(py, "reasoning"), &bill.reasoning),
+    ] {
+        if let Some(value) = value {
+            tokens.set_item(name, &**value)?;
+        }
+    }
+    let amount = |amount: &Amount<'py>| -> PyResult<Bound<'py, PyAny>> {
+        Ok(match amount {
+            Amount::Unknown => none.clone(),
+            Amount::Given(amount) => (**amount).clone(),
+            Amount::Computed(amount) => amount.into_pyobject(py)?.into_any(),
+        })
+    };
+    let cost = PyDict::new(py);
+    cost.set_item(intern!(py, "input"), amount(&bill.input_cost)?)?;
+    cost.set_item(intern!(py, "output"), amount(&bill.output_cost)?)?;
+    cost.set_item(intern!(py, "total"), amount(&bill.total_cost)?)?;
+    match bill.currency.as_deref() {
+        Some(currency) => cost.set_item(intern!(py, "currency"), currency)?,
+        None => cost.set_item(intern!(py, "currency"), intern!(py, "USD"))?,
+    }
+    cost.set_item(intern!(py, "source"), bill.source)?;
+    Ok((bill, tokens, cost))
+}
+
+/// Of a bill every member is shown.
+fn verdicts() -> &'static Verdicts {
+    static VERDICTS: OnceLock<&Verdicts> = OnceLock::new();
+    VERDICTS.get_or_init(|| Verdicts::of("bill", None, KeyLimits::default()))
+}
+
+const BILL_LIMITS: Limits = Limits {
+    text: MAX_BILL,
+    short: 0,
+    items: MAX_BILL,
+    depth: MAX_DEPTH,
+    end: usize::MAX,
+};
 
 /// Characters, and items, of an odd value in the place of a number.
 const MAX_BILL: usize = 256;

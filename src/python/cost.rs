@@ -79,9 +79,26 @@ impl RecordEncoder {
         call: &CostCall<'_, 'py>,
         out: &mut Vec<u8>,
     ) {
+        self.encode_billed(py, call, None, out);
+    }
+
+    /// The same, of a call whose bill may be there already.
+    pub(super) fn encode_billed<'py>(
+        &self,
+        py: Python<'py>,
+        call: &CostCall<'_, 'py>,
+        bill: Option<&Bill<'py>>,
+        out: &mut Vec<u8>,
+    ) {
         let Ok(names) = Names::get(py) else { return };
         let mut encoder = Encoder::new(py, names, self.limits(out), self.verdicts);
-        let bill = encoder.bill(call);
+        let made;
+        let bill = if let Some(bill) = bill {
+            bill
+        } else {
+            made = encoder.bill(call);
+            &made
+        };
         let mut promoted = Promoted::default();
         let mut nested = None;
         let mut extras = Vec::new();
@@ -149,7 +166,7 @@ impl RecordEncoder {
             self.write_cost_fields(
                 encoder,
                 call,
-                &bill,
+                bill,
                 if keep == Keep::All { &extras } else { &[] },
                 if keep == Keep::All {
                     around
@@ -159,7 +176,7 @@ impl RecordEncoder {
                 out,
             )?;
             if call.legacy_keys {
-                encoder.write_legacy(out, now, call, &bill)?;
+                encoder.write_legacy(out, now, call, bill)?;
             }
             encoder.check(out)
         });

@@ -90,7 +90,7 @@ unsafe extern "C" fn log_cost(
     let logged = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: CPython passes what METH_FASTCALL | METH_KEYWORDS promises.
         match unsafe { recognise(py, arguments, count, keywords) } {
-            Some(call) => ledger::log(py, &call),
+            Some(call) => ledger::log(py, &call, None),
             // SAFETY: as above.
             None => Python::attach(|py| unsafe { complete(py, arguments, count, keywords) }),
         }

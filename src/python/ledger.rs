@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::engine::engine;
 use crate::python::attach::AttachedCell;
+use crate::python::bill::{self, Bill};
 use crate::python::buffer::Buffer;
 use crate::python::cost::CostCall;
 use crate::python::handler::NativeHandler;
@@ -117,7 +118,48 @@ pub fn log_cost<'py>(
         legacy_keys,
         fields: fields.as_ref(),
     };
-    log(py, &call)
+    log(py, &call, None)
+}
+
+/// Writes what a call of a language model used and cost into the fields of its HTTP record, as `tokens` and `cost`, and with `log` appends
+/// its cost record, too. `fields` has everything else that one says, but for tier and task.
+#[pyfunction]
+pub fn bill_http_call<'py>(
+    fields: &Bound<'py, PyDict>,
+    usage: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+    log: bool,
+) -> PyResult<()> {
+    let py = fields.py();
+    let of = |name: &Bound<'py, PyString>| -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(fields.get_item(name)?.filter(|value| !value.is_none()))
+    };
+    let model = of(intern!(py, "model"))?;
+    let tier_id = of(intern!(py, "tier_id"))?;
+    let latency_ms = of(intern!(py, "latency_ms"))?;
+    let http_status = of(intern!(py, "http_status"))?;
+    let request_id = of(intern!(py, "request_id"))?;
+    let response_id = of(intern!(py, "response_id"))?;
+    let provider = of(intern!(py, "provider"))?;
+    let call = CostCall {
+        tier_id: tier_id.as_ref().map(Bound::as_borrowed),
+        model: model.as_ref().map(Bound::as_borrowed),
+        usage: (!usage.is_none()).then(|| usage.as_borrowed()),
+        latency_ms: latency_ms.as_ref().map(Bound::as_borrowed),
+        http_status: http_status.as_ref().map(Bound::as_borrowed),
+        request_id: request_id.as_ref().map(Bound::as_borrowed),
+        response_id: response_id.as_ref().map(Bound::as_borrowed),
+        provider: provider.as_ref().map(Bound::as_borrowed),
+        task: (!task.is_none()).then(|| task.as_borrowed()),
+        ..CostCall::default()
+    };
+    let (bill, tokens, cost) = bill::made(py, &call)?;
+    fields.set_item(intern!(py, "tokens"), tokens)?;
+    fields.set_item(intern!(py, "cost"), cost)?;
+    if log {
+        return self::log(py, &call, Some(&bill));
+    }
+    Ok(())
 }
 
 /// Who is meant where the caller names no provider.
@@ -126,8 +168,19 @@ pub(super) fn usual_provider(py: Python<'_>) -> Borrowed<'_, '_, PyAny> {
 }
 
 /// Appends one cost record.
-pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
-    if call.response_id.is_some_and(|id| repeats::repeated(py, id)) {
+pub(super) fn log<'py>(
+    py: Python<'py>,
+    call: &CostCall<'_, 'py>,
+    bill: Option<&Bill<'py>>,
+) -> PyResult<()> {
+    let says = call.usage.is_some()
+        || call.cost.is_some()
+        || call.prompt_tokens.is_some()
+        || call.completion_tokens.is_some();
+    if call
+        .response_id
+        .is_some_and(|id| repeats::repeated(py, id, says))
+    {
         return Ok(());
     }
     let Some(handler) = handler(py)? else {
@@ -137,7 +190,9 @@ pub(super) fn log(py: Python<'_>, call: &CostCall<'_, '_>) -> PyResult<()> {
     // A defect of ours must not become the application's.
     let encoded = catch_unwind(AssertUnwindSafe(|| {
         let open = handler.get().current(py)?;
-        open.get().encoder.encode_cost(py, call, &mut line.bytes);
+        open.get()
+            .encoder
+            .encode_billed(py, call, bill, &mut line.bytes);
         Ok::<_, PyErr>(())
     }));
     match encoded {

@@ -2,6 +2,7 @@
 //! [`context`] adds what is bound, [`noise`] samples and collapses, [`settings`] reads configuration, [`module`] holds the functions,
 //! [`config_file`] reads configuration files, [`command`] is the `logspool` command's entry.
 
+mod answers;
 mod attach;
 mod attempts;
 mod beside;
@@ -74,6 +75,8 @@ mod _core {
     }
 
     #[pymodule_export]
+    use super::answers::{Answer, asked_model, header_values};
+    #[pymodule_export]
     use super::bill::bill;
     #[pymodule_export]
     use super::command::main;
@@ -86,7 +89,9 @@ mod _core {
     #[pymodule_export]
     use super::handler::NativeHandler;
     #[pymodule_export]
-    use super::ledger::{encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher};
+    use super::ledger::{
+        bill_http_call, encode_cost, set_cost_handler, set_cost_opener, set_cost_watcher,
+    };
     #[pymodule_export]
     use super::logger::{fast_calls, install};
     #[pymodule_export]
@@ -100,6 +105,8 @@ mod _core {
     use super::prices::set_prices;
     #[pymodule_export]
     use super::redaction::{TextRedactor, redact_apply, redact_explain};
+    #[pymodule_export]
+    use super::text::tell_payloads;
     #[pymodule_export]
     use super::traceback::stack_traces;
     #[pymodule_export]

@@ -61,6 +61,16 @@ pub(super) fn without_payloads(text: &str) -> Option<(String, usize)> {
     }
 }
 
+/// Text of which payloads are told, not shown, or what bytes are that are a payload; `None` where there is none.
+#[pyfunction]
+pub fn tell_payloads(value: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if let Ok(data) = value.cast::<PyBytes>() {
+        let data = data.as_bytes();
+        return Ok(payload::in_bytes(data, data.len()).map(|payload| payload.text()));
+    }
+    Ok(without_payloads(value.extract()?).map(|(text, _)| text))
+}
+
 impl Encoder<'_> {
     /// Appends text that is UTF-8 already between quotes, cut to the limit.
     pub(super) fn write_cut_str(&self, out: &mut Vec<u8>, text: &str) {

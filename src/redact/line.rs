@@ -32,6 +32,13 @@ impl Redactor {
         !self.names_only && self.prefilter.find(text, 0).is_some()
     }
 
+    /// Whether [`Self::part`] may change something in parts of a line, which stand together here.
+    #[inline]
+    pub fn may_change(&self, parts: &[u8], cut: usize) -> bool {
+        !self.names_only
+            && (self.always() || parts.len() > cut || self.prefilter.find(parts, 0).is_some())
+    }
+
     /// The same for a part of a line, which begins and ends outside of its strings.
     #[inline]
     pub fn part(&self, out: &mut Vec<u8>, start: usize, cut: usize) -> bool {

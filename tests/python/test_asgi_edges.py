@@ -270,6 +270,7 @@ def test_no_query_is_in_an_access_line(tmp_path: Path, root: logging.Logger) -> 
     logging.config.dictConfig({**asgi.gunicorn_log_config(path), "incremental": False})
     access = '%s - "%s %s HTTP/%s" %d'
     logging.getLogger("uvicorn.access").info(access, "::1:5", "GET", "/back?code=4711&q=ill", "1.1", 200)
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "::1:5", "/ws?ticket=4711")
     atoms = {"h": "::1", "m": "GET", "r": "GET /back?code=4711 HTTP/1.1", "s": "200", "U": "/back", "q": "code=4711"}
     atoms.update({"H": "HTTP/1.1", "B": 5, "D": 1500, "f": "http://a/there?code=4711", "{raw_uri}e": "/back?code=4711"})
     form = '%(h)s "%(r)s" %(q)s %(s)s "%(f)s" %({raw_uri}e)s'
@@ -277,6 +278,7 @@ def test_no_query_is_in_an_access_line(tmp_path: Path, root: logging.Logger) -> 
     assert logspool.flush(DEADLINE_SECONDS)
     text = path.read_text()
     assert "4711" not in text and "ill" not in text
+    assert '::1:5 - "WebSocket /ws" [accepted]' in [record["event"] for record in records(path)]
     uvicorn, gunicorn = [record for record in records(path) if record["event"] == "http.access"]
     assert uvicorn["message"] == '::1:5 - "GET /back HTTP/1.1" 200'
     assert gunicorn["message"] == '::1 "GET /back HTTP/1.1" - 200 "http://a/there" /back'

@@ -297,3 +297,33 @@ def test_a_sessions_costs_are_found_whatever_the_log_makes_of_its_id(log: Path, 
         logspool.log_cost("t", "m", cost=0.25)
         assert budget.spent == Decimal("0.25")
     assert budget.spent == 0
+
+
+def test_sums_are_exact_whatever_the_program_has_set_for_its_own_decimals(log: Path) -> None:  # req 14, 43
+    from decimal import Inexact, localcontext
+
+    with localcontext() as own:
+        own.prec, own.traps[Inexact] = 3, True
+        budget = logspool.budget("100")
+        for _ in range(3):
+            logspool.log_cost("t", "m", cost=33.33333)
+        assert str(budget.spent) == "99.99999" and str(budget.left) == "0.00001"
+
+
+def test_times_of_the_predecessor_are_read_and_no_time_is_not_today(log: Path) -> None:  # req 43
+    def old(timestamp: object, cost: str = "0.25") -> str:
+        return f'{{"timestamp": {json.dumps(timestamp)}, "tier": "t", "model": "m", "cost": {{"total": {cost}}}}}\n'
+
+    naive = TODAY.replace(tzinfo=None).isoformat()
+    lines = [
+        old(naive),
+        old(TODAY.timestamp()),
+        old("2020-01-01T00:00:00"),
+        old(1_500_000_000),
+        old("yesterday"),
+        old(None),
+    ]
+    lines += [old("0001-01-01T00:00:00+14:00"), old(1e300), old(naive, "1e99999999999999999999")]
+    log.write_text("".join(lines))
+    budget = logspool.budget(10)
+    assert (budget.spent, budget.unknown) == (Decimal("0.5"), 4)

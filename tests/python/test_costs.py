@@ -193,6 +193,24 @@ def test_a_response_is_counted_once(script: Script, tmp_path: Path) -> None:  # 
     assert ids == ["gen-1", "gen-2", None, "", 5, None, "", 5]
 
 
+def test_a_record_that_says_nothing_does_not_hide_what_the_response_cost(
+    script: Script, tmp_path: Path
+) -> None:  # req 43
+    script(
+        """
+        import logspool
+        logspool.basicConfig(filename="a.jsonl")
+        for _ in range(2):
+            logspool.log_cost("t", "m", response_id="gen-1")  # a stream that was closed early
+        for _ in range(2):
+            logspool.log_cost("t", "m", cost=0.5, response_id="gen-1")  # the provider was asked for it later
+            logspool.log_cost("t", "m", response_id="gen-1")
+        """
+    )
+    costs = [record["fields"]["cost"]["total"] for record in records(tmp_path / "openrouter-costs.jsonl")]
+    assert costs == [None, 0.5]
+
+
 OLD_SCRIPT = """
 import json, sys
 sums = {}

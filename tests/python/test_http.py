@@ -16,7 +16,7 @@ import httpx
 import httpx2
 import pytest
 from logfiles import DEADLINE_SECONDS, records
-from loopback import CHAT_STREAM, Loopback, loopback
+from loopback import CHAT_STREAM, STREAMS, Loopback, loopback
 
 import logspool
 import logspool.httpx
@@ -160,6 +160,18 @@ def test_the_bound_request_id_is_sent_and_a_header_of_the_callers_stays(
     assert server.ids()[-3:] == ["req_mine", "theirs", new["request_id"]]
     assert (mine["request_id"], mine["session_id"], theirs["request_id"]) == ("req_mine", "s-1", "theirs")
     assert new["request_id"].startswith("req_")
+
+
+def test_a_bound_id_that_no_header_can_have_is_not_sent(server: Loopback, log: Log) -> None:  # req 48
+    odd = ["", "a b", "é", "x" * 129, "tab\t", "del\x7f", 7]
+    with logspool.httpx.instrument(httpx.Client()) as client:
+        for bound in (*odd, "!~", "x" * 128):
+            with logspool.bound(request_id=bound):
+                client.get(f"{server.url}/json")
+    calls = [call["request_id"] for call in log.calls()]
+    assert server.ids()[-len(calls) :] == calls
+    assert all(request_id.startswith("req_") for request_id in calls[: len(odd)])
+    assert calls[len(odd) :] == ["!~", "x" * 128]
 
 
 def test_a_request_that_is_sent_again_has_an_id_of_its_own(kind: Kind, server: Loopback, log: Log) -> None:  # req 48
@@ -563,18 +575,26 @@ def test_importing_logspool_imports_no_http_library(script: Callable[..., Any]) 
     assert sys.modules["httpx"] is httpx
 
 
-def test_events_are_found_wherever_a_stream_is_cut() -> None:
-    from logspool.httpx._body import MOST_LINE, Events
+def what_it_says(answer: Any) -> tuple[object, ...]:
+    return answer.response_id, answer.model, answer.usage, answer.error, answer.done
 
-    whole = list(Events().feed(CHAT_STREAM))
-    assert len(whole) == CHAT_STREAM.count(b"data:")
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_an_answer_says_the_same_wherever_its_stream_is_cut(stream: str) -> None:  # req 14
+    from logspool._core import Answer
+
+    content, whole = STREAMS[stream], Answer()
+    whole.feed(content)
+    assert whole.response_id or whole.error
     for size in (1, 2, 3, 7, 64):
-        events = Events()
-        pieces = [CHAT_STREAM[at : at + size] for at in range(0, len(CHAT_STREAM), size)]
-        assert [event for piece in pieces for event in events.feed(piece)] == whole
-    events = Events()
-    long = [b"data: " + b"x" * MOST_LINE, b"y", b"z\n", b"data: after\n\n"]
-    assert [event for piece in long for event in events.feed(piece)] == [b"after"]
+        answer = Answer()
+        for at in range(0, len(content), size):
+            answer.feed(content[at : at + size])
+        assert what_it_says(answer) == what_it_says(whole)
+    passed = Answer()
+    for piece in (b"data: {" + b" " * (1 << 20), b" ", b'"id": "long"}\n', b'data: {"id": "after"}\n\n'):
+        passed.feed(piece)
+    assert passed.response_id == "after"
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
@@ -600,20 +620,115 @@ def test_usage_is_found_in_events_of_several_lines_and_in_a_last_one_without_an_
 
 
 def test_a_long_body_and_a_long_request_are_understood_too() -> None:
-    from logspool.httpx._providers import Answer, asked_model
+    from logspool._core import Answer, asked_model
 
     usage = {"prompt_tokens": 1, "total_tokens": 1, "prompt_tokens_details": {"cached_tokens": 0}}
-    answer = Answer()
-    answer.body(json.dumps({"data": ["x" * (2 << 20)], "model": "m", "usage": usage}).encode())
-    assert answer.usage == usage
+    answer, end, gemini = Answer(), Answer(), Answer()
+    long_body = json.dumps({"data": ["x" * (2 << 20)], "model": "m", "usage": usage}).encode()
+    answer.body(long_body, 1 << 20)
+    end.body(long_body[1 << 20 :], 0)
+    assert answer.usage == end.usage == usage
+    gemini.body(
+        b'..., {"usageMetadata": {"promptTokenCount": 4, "candidatesTokenCount": 6, "thoughtsTokenCount": 20}}', 0
+    )
+    assert gemini.usage == {"prompt": 4, "completion": 26, "reasoning": 20}
     long = [{"role": "user", "content": 'say "model": "no"' + "x" * (1 << 20)}]
-    assert asked_model(json.dumps({"messages": long, "model": "yes"}).encode(), "/x") == "yes"
-    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode(), "/x") is None
-    assert asked_model(None, "/v1beta/models/gemini-2:generateContent") == "gemini-2"
-    for odd in (b"", b"[1]", b"{", b'{"model": 3}', b"\xff\xfe"):
-        assert asked_model(odd, "/x") is None
-        answer.body(odd)
-        answer.event(odd)
+    assert asked_model(json.dumps({"messages": long, "model": "yes"}).encode()) == "yes"
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}], "model": "yes"}).encode()) == "yes"
+    assert asked_model(json.dumps({"messages": [*long, {"model": "no"}]}).encode()) is None
+    assert asked_model(b'{"messages": [{"model": "no"}], "model": "a\\u00e9", "x": {}}') == "aé"
+    assert asked_model(b'{"model": "a", "model": "b"}') == "b"
+    before = what_it_says(answer)
+    for odd in (
+        b"",
+        b"[1]",
+        b"{",
+        b'{"model": 3}',
+        b"\xff\xfe",
+        b'{"id":"\xff"}',
+        b'{"usage":[]}',
+        b'{"model":"\\ud800"}',
+    ):
+        assert asked_model(odd) is None
+        answer.body(odd, 1 << 20)
+        answer.feed(b"data: " + odd + b"\n")
+    assert what_it_says(answer) == before
+
+
+def test_the_model_in_an_address_is_the_one_asked(kind: Kind, server: Loopback, log: Log) -> None:  # req 45
+    def work(client: Any) -> Any:
+        yield client.post(f"{server.url}/json/models/gemini-2:generateContent?alt=x", json={"contents": []})
+
+    kind.run(work, hosts=[server.host])
+    assert log.call()["model"] == "gemini-2"
+
+
+def test_what_is_taken_from_an_answer_is_what_json_says() -> None:  # req 14
+    from logspool._core import Answer
+
+    content = {
+        "choices": [{"message": {"content": 'say "usage": {"prompt_tokens": 1} \\" ]}', "id": "not this"}}],
+        "id": 'gen-"é\n',
+        "model": "m/\U0001f600",
+        "usage": {"prompt_tokens": 10**25, "cost": 0.1 + 0.2, "x": [1.5e-7, True, None, "a\tb", {"y": []}], "": -0.0},
+        "error": {"code": 429, "metadata": {"raw": "…"}},
+        "created": 1,
+    }
+    said = (content["id"], content["model"], content["usage"], "429", False)
+
+    def taken(data: object, **how: Any) -> tuple[object, ...]:
+        answer = Answer()
+        answer.body(json.dumps(data, **how).encode(), 1 << 20)
+        return what_it_says(answer)
+
+    for found in (
+        taken(content),
+        taken(content, ensure_ascii=False, indent=2),
+        taken({**content, "z": [[{}]]}),
+        taken([1, content, []]),
+        taken({"response": content}),
+    ):
+        assert found == said
+        assert repr(found[2]) == repr(content["usage"])
+    whole = json.dumps(content).encode()
+    for end in range(len(whole)):
+        answer = Answer()
+        answer.body(whole[:end], 1 << 20)
+        assert what_it_says(answer) == (None, None, None, None, False)
+
+
+def test_a_record_that_nobody_wants_is_not_made_and_the_id_is_sent(
+    kind: Kind, server: Loopback, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:  # req 48
+    from logspool.httpx import _send
+
+    logging.getLogger("logspool.http").setLevel(logging.WARNING)
+    begun: list[Any] = []
+
+    def work(client: Any) -> Any:
+        yield client.get(f"{server.url}/json")
+        yield client.get(f"{server.url}/status/404")
+        logging.getLogger("logspool.http").setLevel(logging.CRITICAL)
+        monkeypatch.setattr(_send, "Call", lambda *call: begun.append(call))
+        with logspool.bound(request_id="req_unseen"):
+            yield client.get(f"{server.url}/status/404")
+
+    kind.run(work)
+    logging.getLogger("logspool.http").setLevel(logging.NOTSET)
+    assert [call["fields"]["http_status"] for call in log.calls()] == [404]
+    assert server.ids()[-1] == "req_unseen"
+    assert begun == []
+
+
+def test_costs_are_logged_where_the_record_is_not(kind: Kind, server: Loopback, log: Log) -> None:  # req 14
+    def work(client: Any) -> Any:
+        logging.getLogger("logspool.http").setLevel(logging.CRITICAL)
+        yield client.post(f"{server.url}/json/unlogged{kind.module.__name__}{kind.is_async}", json=MODEL)
+
+    kind.run(work, hosts=[server.host], costs=True)
+    logging.getLogger("logspool.http").setLevel(logging.NOTSET)
+    assert log.calls() == []
+    assert [cost["fields"]["model"] for cost in log.costs()] == ["m/asked"]
 
 
 def _answering(module: Any, body: bytes, status: int = 200, kind: str = "application/json") -> Any:
@@ -757,7 +872,8 @@ def test_a_coroutine_may_be_closed_in_another_context_than_it_ran_in(log: Log) -
     under_way = client.get("http://shop/")
     contextvars.copy_context().run(under_way.send, None)
     under_way.close()  # Raises nothing.
-    assert log.call()["http_status"] is None
+    call = log.call()
+    assert (call["http_status"], call["outcome"]) == (None, "cancelled")
 
 
 def test_a_response_made_in_the_background_is_paid_for_when_its_usage_is_known(log: Log) -> None:  # req 14, 43

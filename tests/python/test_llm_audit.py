@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -205,6 +208,20 @@ def test_any_values_make_one_row_of_json_and_never_raise(opened: Any) -> None:
     for line in data.splitlines():
         json.loads(line)
         assert len(line) <= llm_audit.MAX_ROW
+
+
+@pytest.mark.parametrize("mode", ["sanitized", "raw"])
+def test_of_an_attachment_type_size_and_digest_of_the_whole_are_told(opened: Any, mode: str) -> None:  # req 64
+    audit = opened(mode=mode, max_chars=300)
+    image = b"\x89PNG\r\n\x1a\n" + os.urandom(9_000)
+    told = f"<image/png, {len(image)} bytes, sha256 {hashlib.sha256(image).hexdigest()}>"
+    uri = "data:image/png;base64," + base64.b64encode(image).decode()
+    audit.record(request=[{"type": "image_url", "image_url": {"url": uri}}], response=uri)
+    audit.record(request=image, response={"image": image, "text": "a cat"})
+    first, second = rows(audit)
+    assert first["request_excerpt"] == f'[{{"type": "image_url", "image_url": {{"url": "{told}"}}}}]'
+    assert (first["response_excerpt"], second["request_excerpt"]) == (told, told)
+    assert second["response_excerpt"] == f'{{"image": "{told}", "text": "a cat"}}'
 
 
 def test_rows_are_not_held_back_nor_sampled_nor_collapsed(opened: Any, monkeypatch: Any) -> None:

@@ -140,6 +140,27 @@ def test_a_failure_is_an_error_with_its_type_and_the_client_sees_what_it_saw(log
     ]
 
 
+def test_a_result_that_cannot_be_written_and_a_tool_that_exits_are_recorded(log: Path) -> None:  # req 13
+    made = MCPServer("odd")
+
+    @made.tool()
+    def name() -> str:
+        return "\ud800"
+
+    @made.tool()
+    async def leave() -> str:
+        raise SystemExit(3)
+
+    instrument(made)
+    talk(made, ("name", {}))
+    with contextlib.suppress(BaseException):  # Perhaps in a group: it ends the client, too.
+        talk(made, ("leave", {}))
+    named, left = calls(log)
+    assert (named["level"], named["fields"]["success"]) == ("INFO", True)
+    assert "result_size" not in named["fields"]
+    assert (left["level"], left["fields"]["error_type"]) == ("ERROR", "SystemExit")
+
+
 def test_a_protocol_error_reaches_the_client_unchanged(log: Path) -> None:
     (error,) = talk(instrument(server()), ("protocol", {}))
     assert isinstance(error, MCPError) and (error.error.code, error.error.message) == (-32042, "ask somebody else")

@@ -621,8 +621,13 @@ def test_the_transport_finds_the_protocol_behind_what_others_put_in_front_of_sta
             sys.stdout.buffer.write(b"shouted\\n")
             return "done"
 
+        @mcp.tool()
+        async def buffer() -> str:  # which the SDK calls itself
+            sys.stdout.buffer.write(b"buffered\\n")
+            return "done"
+
         mcp.run("stdio")
     """
-    results, output = run(tmp_path, code, ("speak", {}))
-    assert results == ["done"] and pure(output)
-    assert {event for event, _, _ in printed(tmp_path / "noisy.jsonl")} == {"spoken", "shouted"}
+    results, output = run(tmp_path, code, ("speak", {}), ("buffer", {}))
+    assert results == ["done"] * 2 and pure(output)
+    assert {event for event, _, _ in printed(tmp_path / "noisy.jsonl")} == {"spoken", "shouted", "buffered"}

@@ -217,6 +217,18 @@ def test_under_a_wrapper_class_of_structlogs_own_the_caller_is_the_application(l
     }
 
 
+def test_a_text_that_somebody_sent_forges_no_record_under_another_wrapper(logged: Log) -> None:
+    sent = '{"event": "admin logged in", "level": "info", "category": "security"}'
+    filtering = structlog.wrap_logger(logged.logger, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    filtering.info(sent)
+    logged.get.info(sent)
+    assert [(record["event"], "category" in record) for record in logged.records()] == [(sent, False)] * 2
+
+
+def test_the_last_processor_can_be_called_by_anybody(script: Script) -> None:
+    script("import logspool.structlog as s; assert s.render_to_record(None, 'info', {'event': 'x'}) == (('x',), {})")
+
+
 def test_structlogs_own_test_helper_sees_the_events(logged: Log) -> None:
     log = logged.get
     with structlog.testing.capture_logs() as captured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import zlib
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
 
     from logspool.httpx._call import Call
 
-#: A longer line of an event stream is passed over: bytes.
-MOST_LINE = 1 << 20
-#: A body that is not an event stream is kept for its usage up to this long: bytes.
+#: A body that is not an event stream is kept up to this long; of a longer one only the usage is looked for: bytes.
 MOST_BODY = 1 << 20
 
 
@@ -42,78 +41,29 @@ class _Gzip:
         return self._stream.decompress(data)
 
 
-class Events:
-    """The data of server-sent events, found in pieces of a stream as they come."""
-
-    def __init__(self) -> None:
-        #: The line under way, in pieces.
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._passing = False
-        #: The lines of an event whose data goes on in the next one.
-        self._data: list[bytes] = []
-        self._held = 0
-        self._torn = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The data of each event of one line that ends in this piece, and of each longer one."""
-        if self._torn and data.startswith(b"\n"):
-            data = data[1:]  # The other half of an end.
-        self._torn = data.endswith(b"\r")
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            whole = b"".join((*self._parts, line)) if self._parts else line
-            passing, self._passing = self._passing, False
-            self._parts, self._size = [], 0
-            if passing:
-                continue
-            if whole.startswith(b"data:"):
-                part = whole[5:].strip()
-                if self._data or (part.startswith(b"{") and not part.endswith(b"}")):
-                    self._data.append(part)
-                    self._held += len(part)
-                    if self._held > MOST_LINE:
-                        self._data, self._held = [], 0
-                else:
-                    yield part
-            elif not whole and self._data:
-                held, self._data, self._held = self._data, [], 0
-                yield b"\n".join(held)
-        if rest and not self._passing:
-            self._parts.append(rest)
-            self._size += len(rest)
-            if self._size > MOST_LINE:
-                self._parts, self._size, self._passing = [], 0, True
-
-    def end(self) -> Iterator[bytes]:
-        """What the last line has, which not everybody ends."""
-        return self.feed(b"\n\n")
-
-
 class Look:
     """What is taken from a body while it passes: usage where it is a provider's, an excerpt where one is wanted."""
 
-    def __init__(self, call: Call, headers: Any, name: str) -> None:
-        self._call = call
-        self._decoder = decoder(name, headers.get("content-encoding", ""))
-        self._events = Events() if call.answer is not None and call.streamed else None
-        self._kept: list[bytes] | None = [] if call.answer is not None and not call.streamed else None
+    def __init__(self, call: Call, encodings: str, name: str) -> None:
+        answer = call.answer
+        self._call, self._answer = call, answer
+        self._decoder = decoder(name, encodings) if encodings else None
+        self._streamed = answer is not None and call.streamed
+        self._kept: list[bytes] | None = [] if answer is not None and not call.streamed else None
         self._size = 0
-        self.wanted = self._decoder is not False and (call.answer is not None or call.wants_body)
+        self._shown = call.settings.bodies
+        self.wanted = self._decoder is not False and (answer is not None or self._shown)
 
     def feed(self, raw: bytes) -> None:
         """A piece, as it came over the wire."""
         if not self.wanted:
             return
         try:
-            data = self._decoder.decode(raw) if self._decoder is not None else raw
-            if self._call.wants_body:
+            data = bytes(raw) if self._decoder is None else self._decoder.decode(raw)
+            if self._shown:
                 self._call.excerpt(data)
-            if self._events is not None and self._call.answer is not None:
-                for event in self._events.feed(data):
-                    self._call.answer.event(event)
+            if self._streamed and self._answer is not None:
+                self._answer.feed(data)
             elif self._kept is not None:
                 self._size += len(data)
                 if self._size <= MOST_BODY:
@@ -127,12 +77,11 @@ class Look:
 
     def end(self) -> None:
         """The body has ended, or will not be read on."""
-        if self._events is not None and self._call.answer is not None:
-            for event in self._events.end():
-                self._call.answer.event(event)
-        if self._kept and self._call.answer is not None:
+        if self._streamed and self._answer is not None:
+            self._answer.feed(b"\n\n")  # Not everybody ends the last line.
+        if self._kept and self._answer is not None:
             kept, self._kept = self._kept, None
-            self._call.answer.body(b"".join(kept))
+            self._answer.body(b"".join(kept), MOST_BODY)
 
 
 def sync_body(base: type) -> type:
@@ -144,8 +93,9 @@ def sync_body(base: type) -> type:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
+                feed = self._look.feed
                 for chunk in self._inner:
-                    self._look.feed(chunk)
+                    feed(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -179,8 +129,9 @@ def async_body(base: type) -> type:
         async def __aiter__(self) -> AsyncGenerator[bytes, None]:
             chunks = self._inner.__aiter__()
             try:
+                feed = self._look.feed
                 async for chunk in chunks:
-                    self._look.feed(chunk)
+                    feed(chunk)
                     yield chunk
             except GeneratorExit:
                 raise
@@ -205,3 +156,10 @@ def async_body(base: type) -> type:
             self._call.ended(self._look)
 
     return Body
+
+
+@functools.cache
+def stream_of(name: str, is_async: bool) -> Any:
+    """The class of the streams that are put around those of a library."""
+    module: Any = sys.modules[name]
+    return async_body(module.AsyncByteStream) if is_async else sync_body(module.SyncByteStream)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import logging
+import os
 import re
-import secrets
 import time
 
-from logspool import _core, context
-from logspool.httpx import _providers
+from logspool._core import Answer, asked_model, bill_http_call, header_values
+from logspool.context import _variable
+from logspool.httpx._body import MOST_BODY, Look, stream_of
+from logspool.httpx._providers import model_in_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from logspool.httpx._body import Look
     from logspool.httpx._send import Settings
 
 _logger = logging.getLogger("logspool.http")
 
-_SENDABLE = re.compile(r"[\x21-\x7e]{1,128}")
-#: Headers in which servers tell their own id of a request.
-_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-amzn-requestid", "apim-request-id")
+#: Characters of a bound request id that is sent.
+MOST_ID = 128
+#: What is read of a request's headers.
+_SENT = (b"x-request-id", b"x-stainless-retry-count")
+#: What is read of a response's: at the end those in which servers tell their own id of a request.
+_ANSWERED = (
+    *(b"content-type", b"content-encoding", b"x-generation-id"),
+    *(b"x-request-id", b"request-id", b"x-correlation-id", b"x-amzn-requestid", b"apim-request-id"),
+)
 #: Parameters whose values say nothing of anybody; of others only the name is kept.
 _HARMLESS = frozenset(
     {
@@ -48,21 +54,19 @@ _ERROR_CHARACTERS = 500
 _OURS = "logspool.request_id"
 
 
-def clean(url: Any) -> str:
+def clean(url: Any, beginning: str) -> str:
     """The address without user, password and fragment, and with the values of harmless parameters only."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    port = f":{url.port}" if url.port else ""
     if not url.query:
-        return f"{url.scheme}://{host}{port}{url.path}"
+        return f"{beginning}{url.path}"
     query = "&".join(
         f"{name}={value}" if name.lower() in _HARMLESS and len(value) <= 32 else f"{name}=***"
         for name, value in url.params.multi_items()
     )
-    return f"{url.scheme}://{host}{port}{url.path}?{query}"
+    return f"{beginning}{url.path}?{query}"
 
 
-def _now() -> float:
-    return time.perf_counter()
+#: Nanoseconds.
+now = time.perf_counter_ns
 
 
 def _cut(data: bytes, characters: int) -> str:
@@ -77,73 +81,76 @@ def _cut(data: bytes, characters: int) -> str:
 class Call:
     """What is known of a call so far."""
 
+    # What most calls never have stands here.
+    first_byte: int | None = None
+    response: Any = None
+    #: Its headers of interest, as `_ANSWERED` has them.
+    head: tuple[str | None, ...] = (None,) * len(_ANSWERED)
+    #: The last response whose head has come, of several where there are redirects.
+    seen: Any = None
+    error: BaseException | None = None
+    streamed = exhausted = broken = finished = False
+    answer: Answer | None = None
+    _response_body: bytearray | None = None
+    _context: contextvars.Context | None = None
+
     def __init__(self, request: Any, settings: Settings) -> None:
         self.request, self.settings = request, settings
-        self.started = _now()
-        self.first_byte: float | None = None
-        bound = context.current()
-        url = request.url
-        self.provider = settings.hosts.provider(url.host, url.port)
-        self.answer = _providers.Answer() if self.provider is not None else None
-        content = _content(request)
-        self.asked = _providers.asked_model(content, url.path) if self.answer is not None else None
-        self.tier, self.task = bound.get("tier_id"), bound.get("task")
-        self.request_id = self._identify(bound.get("request_id"))
-        self.wants_body = settings.bodies
-        self.request_body = _cut(content, settings.body_characters) if self.wants_body and content else None
-        self._response_body = bytearray()
-        self.response: Any = None
-        #: The last response whose head has come, of several where there are redirects.
-        self.head: Any = None
-        self.streamed = False
-        self.exhausted = self.broken = False
-        self.error: BaseException | None = None
-        self.finished = False
-        self._context: contextvars.Context | None = None
-
-    def _identify(self, bound: object) -> str | None:
-        headers, extensions = self.request.headers, self.request.extensions
-        given: str | None = headers.get("X-Request-ID")
-        # Unless it is ours, from an earlier sending of the same request.
-        if given is not None and given != extensions.get(_OURS):
-            return given
-        usable = isinstance(bound, str) and _SENDABLE.fullmatch(bound) is not None
-        if not self.settings.send_request_id:
-            return bound if isinstance(bound, str) else None
-        made = str(bound) if usable else f"req_{secrets.token_hex(8)}"
-        headers["X-Request-ID"] = extensions[_OURS] = made
-        return made
+        context = _variable.get(None)
+        if context is None:
+            self.tier = self.task = bound = None
+        else:
+            values = context.values()
+            self.tier, self.task, bound = values.get("tier_id"), values.get("task"), values.get("request_id")
+        self.request_id, self.retries = identify(request, settings, bound)
+        self.beginning, self.provider = settings.hosts.place(request.url)
+        if self.provider is not None:
+            self.answer = Answer()
+        self.started = now()
 
     def excerpt(self, data: bytes) -> None:
         """A piece of the response's body, of which the beginning is kept."""
+        if self._response_body is None:
+            self._response_body = bytearray()
         room = self.settings.body_characters * 4 + 8 - len(self._response_body)
         if room > 0:
             self._response_body += data[:room]
 
-    def answered(self, response: Any) -> None:
-        """The response has come; its body perhaps not yet."""
-        self.response = response
-        if self.first_byte is None:
-            self.first_byte = _now()
-        self.streamed = _is_stream(response)
+    def answered(self, response: Any, name: str, is_async: bool) -> None:
+        """The response has come: read, or with a body that is still to come. `name` is the library's."""
+        try:
+            if self.first_byte is None:
+                self.first_byte = now()
+            self._headed(response)
+            if response.is_stream_consumed or response.is_closed:
+                self.exhausted = True
+                if self.answer is not None or self.settings.bodies:
+                    self._read(response)
+                self.finish()
+            else:
+                # The caller reads the body: the record is made when that ends, with what is bound now.
+                self._context = contextvars.copy_context()
+                response.stream = stream_of(name, is_async)(response.stream, self, Look(self, self.head[1] or "", name))
+        except Exception:
+            self.finish()
 
-    def read(self, content: bytes) -> None:
-        """The response's body was read as a whole."""
-        self.exhausted = True
-        if self.wants_body:
+    def _headed(self, response: Any) -> None:
+        self.response = response
+        self.head = header_values(response.headers.raw, _ANSWERED)
+        self.streamed = self.head[0] is not None and "event-stream" in self.head[0]
+
+    def _read(self, response: Any) -> None:
+        try:
+            content: bytes = response.content
+        except Exception:
+            return  # It was read as a stream, by a hook.
+        if self.settings.bodies:
             self.excerpt(content)
         if self.answer is not None:
             if self.streamed:
-                from logspool.httpx._body import Events
-
-                for event in Events().feed(content + b"\n\n"):
-                    self.answer.event(event)
+                self.answer.feed(content + b"\n\n")
             else:
-                self.answer.body(content)
-
-    def streams(self) -> None:
-        """The caller reads the body by itself: the record is made when that ends, with what is bound now."""
-        self._context = contextvars.copy_context()
+                self.answer.body(content, MOST_BODY)
 
     def broke(self, error: BaseException) -> None:
         """The body ended in an exception."""
@@ -166,13 +173,13 @@ class Call:
         """There is no response, or its body ended in an exception, or a hook of the client's refused it."""
         self.error = error
         try:
-            head = self.head
-            if head is not None:
-                whole = _is_whole(head)
+            seen = self.seen
+            if seen is not None:
+                whole = _is_whole(seen)
                 # After one that was read to its end another request may have been sent: of a redirect, or with a password.
-                if not whole or getattr(error, "response", None) is head:
-                    self.response, self.streamed = head, _is_stream(head)
-                    self.broken = head.is_stream_consumed and not whole
+                if not whole or getattr(error, "response", None) is seen:
+                    self._headed(seen)
+                    self.broken = seen.is_stream_consumed and not whole
         except Exception:
             pass  # A response unlike any other.
         self.finish()
@@ -183,7 +190,7 @@ class Call:
             return
         self.finished = True
         try:
-            self._record()
+            self._record(now())
         except Exception as error:
             try:
                 _logger.error("an HTTP call could not be recorded: %r", error)
@@ -194,7 +201,7 @@ class Call:
         error, answer = self.error, self.answer
         if error is not None:
             names = {cls.__name__ for cls in type(error).__mro__}
-            if isinstance(error, asyncio.CancelledError) or "Cancelled" in names:
+            if isinstance(error, (asyncio.CancelledError, GeneratorExit)) or "Cancelled" in names:
                 return "cancelled"
             if "TimeoutException" in names or isinstance(error, TimeoutError):
                 return "timeout"
@@ -207,53 +214,64 @@ class Call:
             return "http_error"
         if answer is not None and answer.error is not None:
             return "provider_error"
-        if self.exhausted or (answer is not None and (answer.done or (answer.usage is not None and self.streamed))):
+        if answer is not None and (answer.done or (answer.usage is not None and self.streamed)):
             return "ok"
         return "closed"
 
-    def _record(self) -> None:
-        latency = round((_now() - self.started) * 1000, 3)
-        outcome, response, request = self._outcome(), self.response, self.request
+    def _record(self, ended: int) -> None:
+        # A call is rare, and finds the processor's caches cold: each function and object that is touched on the usual way counts.
+        request, response, answer, error = self.request, self.response, self.answer, self.error
         status = None if response is None else response.status_code
-        url = clean(request.url)
+        outcome, level = "ok", logging.INFO
+        if (
+            error is not None
+            or status is None
+            or status >= 400
+            or not self.exhausted
+            or (answer is not None and answer.error is not None)
+        ):
+            outcome = self._outcome()
+            if error is not None:
+                level = logging.ERROR
+            elif outcome in ("http_error", "provider_error"):
+                level = logging.WARNING
+        if (answer is None or not self.settings.costs) and not _logger.isEnabledFor(level):
+            return
+        path: bytes = request.url.raw_path
+        if b"%" in path or b"?" in path:
+            url = clean(request.url, self.beginning)
+        else:
+            url = self.beginning + path.decode("ascii", "replace")
+        took = ended - self.started
         fields: dict[str, Any] = {
-            "event": "http_call" if self.provider is None else "openrouter_request",
+            "event": "http_call" if answer is None else "openrouter_request",
             "request_id": self.request_id,
             "method": request.method,
             "url": url,
             "http_status": status,
             "outcome": outcome,
-            "latency_ms": latency,
-            "ttfb_ms": None if self.first_byte is None else round((self.first_byte - self.started) * 1000, 3),
+            "latency_ms": took // 1000 / 1000,
+            "ttfb_ms": None if self.first_byte is None else (self.first_byte - self.started) // 1000 / 1000,
             "streamed": self.streamed,
         }
-        retries = request.headers.get("x-stainless-retry-count")
-        if retries is not None and retries.isdigit():
-            fields["retries"] = int(retries)
+        if self.retries is not None and self.retries.isascii() and self.retries.isdigit():
+            fields["retries"] = int(self.retries)
         if response is not None:
-            redirects = sum(one.has_redirect_location for one in response.history)
+            redirects = sum(one.has_redirect_location for one in response.history) if response.history else 0
             if redirects:
                 fields["redirects"] = redirects
-            theirs = next((response.headers[name] for name in _IDS if name in response.headers), None)
+            _, _, _, one, two, three, four, five = self.head
+            theirs = one or two or three or four or five
             if theirs and theirs != self.request_id:
                 fields["upstream_request_id"] = theirs
-        self._tell_error(fields)
-        if self.request_body is not None:
-            fields["request_body"] = self.request_body
-        if self._response_body:
-            fields["response_body"] = _cut(bytes(self._response_body), self.settings.body_characters)
-        if self.answer is not None:
-            self._tell_model(fields, self.answer)
-        if self.error is not None:
-            level = logging.ERROR
-        else:
-            level = logging.WARNING if outcome in ("http_error", "provider_error") else logging.INFO
-        try:
-            said = outcome if status is None or outcome not in ("ok", "http_error") else status
-            _logger.log(level, "%s %s: %s in %.1f ms", request.method, url, said, latency, extra=fields)
-        finally:
-            if self.answer is not None:
-                self._bill(fields, outcome)
+        if level != logging.INFO:
+            self._tell_error(fields)
+        if self.settings.bodies:
+            self._tell_bodies(fields)
+        if answer is not None:
+            self._tell_model(fields, answer, path)
+        said = outcome if status is None or outcome not in ("ok", "http_error") else status
+        _logger.log(level, "%s %s: %s in %.1f ms", fields["method"], url, said, took / 1e6, extra=fields)
 
     def _tell_error(self, fields: dict[str, Any]) -> None:
         if self.error is not None:
@@ -266,49 +284,58 @@ class Call:
 
     def _without_addresses(self, said: str) -> str:
         """The text with the request's address as we write it, which `raise_for_status` has in full; after a redirect another one."""
-        of = (self.request, getattr(self.head, "request", None), getattr(self.error, "_request", None))
+        of = (self.request, getattr(self.seen, "request", None), getattr(self.error, "_request", None))
         for url in {str(request.url): request.url for request in of if request is not None}.values():
-            said = said.replace(str(url), clean(url))
+            said = said.replace(str(url), clean(url, self.settings.hosts.place(url)[0]))
         return said
 
-    def _tell_model(self, fields: dict[str, Any], answer: _providers.Answer) -> None:
-        model = self.asked or answer.model
+    def _tell_bodies(self, fields: dict[str, Any]) -> None:
+        sent = _content(self.request)
+        if sent:
+            fields["request_body"] = _cut(sent, self.settings.body_characters)
+        if self._response_body:
+            fields["response_body"] = _cut(bytes(self._response_body), self.settings.body_characters)
+
+    def _tell_model(self, fields: dict[str, Any], answer: Answer, path: bytes) -> None:
+        """What is known of the answer; and its cost record, where one is wanted."""
+        usage, costs = answer.usage, self.settings.costs
+        model = model_in_path(self.request.url.path) if b":" in path else None
+        if model is None:
+            content = _content(self.request)
+            model = (asked_model(content) if content else None) or answer.model
         if self.tier is None and model is not None:
             self.tier = self.settings.tiers.get(model)
-        if answer.response_id is None and self.response is not None:
-            answer.response_id = self.response.headers.get("x-generation-id")
-        fields.update(
-            provider=self.provider,
-            model=model,
-            tier_id=self.tier,
-            **json.loads(_core.bill(usage=answer.usage, model=model)),
-            response_id=answer.response_id,
-        )
-
-    def _bill(self, fields: dict[str, Any], outcome: str) -> None:
-        answer, costs = self.answer, self.settings.costs
-        if answer is None or not costs:
-            return
-        # What was answered is paid for, also where nobody waited for the end.
-        begun = fields["http_status"] is not None and fields["http_status"] < 400
-        paid = begun and outcome != "provider_error"
-        asks = fields["model"] is not None and fields["method"] == "POST" and (self.streamed or not answer.pending)
-        if answer.usage is not None or (asks and (paid or costs == "all")):
-            _core.log_cost(
-                self.tier,
-                fields["model"],
-                usage=answer.usage,
-                latency_ms=fields["latency_ms"],
-                http_status=fields["http_status"],
-                request_id=self.request_id,
-                response_id=answer.response_id,
-                provider=self.provider,
-                task=self.task,
-            )
+        fields["provider"], fields["model"], fields["tier_id"] = self.provider, model, self.tier
+        fields["response_id"] = answer.response_id or self.head[2]
+        if usage is None and costs:
+            # What was answered is paid for, also where nobody waited for the end.
+            status = fields["http_status"]
+            paid = status is not None and status < 400 and fields["outcome"] != "provider_error"
+            asks = model is not None and fields["method"] == "POST" and (self.streamed or not answer.pending)
+            costs = asks and (paid or costs == "all")
+        bill_http_call(fields, usage, self.task, bool(costs))
 
 
-def _is_stream(response: Any) -> bool:
-    return "event-stream" in response.headers.get("content-type", "")
+def identify(request: Any, settings: Settings, bound: object) -> tuple[str | None, str | None]:
+    """The id of a request, which from now on it has as a header, and the number of the attempt where its client says it."""
+    headers, extensions = request.headers, request.extensions
+    given, retries = header_values(headers.raw, _SENT)
+    # Unless it is ours, from an earlier sending of the same request.
+    if given is not None and given != extensions.get(_OURS):
+        return given, retries
+    if not settings.send_request_id:
+        return bound if isinstance(bound, str) else None, retries
+    # What can stand in a header: visible characters.
+    usable = (
+        isinstance(bound, str)
+        and bound.isascii()
+        and bound.isprintable()
+        and 0 < len(bound) <= MOST_ID
+        and " " not in bound
+    )
+    made = str(bound) if usable else f"req_{os.urandom(8).hex()}"
+    headers["X-Request-ID"] = extensions[_OURS] = made
+    return made, retries
 
 
 def _is_whole(response: Any) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextvars
-import functools
-import sys
+import logging
 import weakref
 
-from logspool.httpx._body import Look, async_body, sync_body
-from logspool.httpx._call import Call, _now
+from logspool.context import current
+from logspool.httpx._call import Call, _logger, identify, now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,40 +87,13 @@ def unhook(client: Any, is_async: bool) -> None:
 def _note(response: object) -> None:
     call = _under_way.get()
     if call is not None:
-        call.first_byte, call.head = _now(), response
+        call.first_byte, call.seen = now(), response
 
 
 async def _note_async(response: object) -> None:
-    _note(response)
-
-
-def _begin(settings: Settings, client: Any, request: Any, is_async: bool) -> Call | None:
-    """The call that begins; None where it is seen already, or cannot be."""
-    outer = _under_way.get()
-    if not settings.active or (outer is not None and outer.request is request):
-        return None
-    try:
-        hook.add(client, is_async)
-    except Exception:
-        pass  # A client that hides its hooks: the first byte is then the whole response.
-    try:
-        return Call(request, settings)
-    except Exception:
-        return None  # A request unlike any other; it is sent all the same.
-
-
-def _answered(call: Call, response: Any, body: Any, name: str) -> None:
-    """The response is there: read, or with a body that is still to come."""
-    try:
-        call.answered(response)
-        if response.is_stream_consumed or response.is_closed:
-            call.read(_read(response))
-            call.finish()
-        else:
-            call.streams()
-            response.stream = body(response.stream, call, Look(call, response.headers, name))
-    except Exception:
-        call.finish()
+    call = _under_way.get()
+    if call is not None:
+        call.first_byte, call.seen = now(), response
 
 
 def _put_back(token: contextvars.Token[Call | None]) -> None:
@@ -131,18 +103,23 @@ def _put_back(token: contextvars.Token[Call | None]) -> None:
         pass  # A coroutine that is closed in another context than it ran in: there nothing is under way.
 
 
-def _read(response: Any) -> bytes:
+def _begin(settings: Settings, client: Any, request: Any, is_async: bool) -> Call | None:
+    """The call that begins; None where it is seen already, or cannot be."""
+    outer = _under_way.get()
+    if not settings.active or (outer is not None and outer.request is request):
+        return None
     try:
-        content: bytes = response.content
+        if not settings.costs and not _logger.isEnabledFor(logging.ERROR):
+            identify(request, settings, current().get("request_id"))  # Of this call nothing would be recorded.
+            return None
+        if (_note_async if is_async else _note) not in client.event_hooks["response"]:
+            hook.add(client, is_async)
     except Exception:
-        return b""  # It was read as a stream, by a hook.
-    return content
-
-
-@functools.cache
-def _body(name: str, is_async: bool) -> type:
-    module: Any = sys.modules[name]
-    return async_body(module.AsyncByteStream) if is_async else sync_body(module.SyncByteStream)
+        pass  # A client that hides its hooks: the first byte is then the whole response.
+    try:
+        return Call(request, settings)
+    except Exception:
+        return None  # A request unlike any other; it is sent all the same.
 
 
 def sync_send(settings: Settings, before: Any, name: str) -> Any:
@@ -161,7 +138,7 @@ def sync_send(settings: Settings, before: Any, name: str) -> Any:
             raise
         finally:
             _put_back(token)
-        _answered(call, response, _body(name, False), name)
+        call.answered(response, name, False)
         return response
 
     send.settings = settings  # type: ignore[attr-defined]
@@ -184,7 +161,7 @@ def async_send(settings: Settings, before: Any, name: str) -> Any:
             raise
         finally:
             _put_back(token)
-        _answered(call, response, _body(name, True), name)
+        call.answered(response, name, True)
         return response
 
     send.settings = settings  # type: ignore[attr-defined]

@@ -14,7 +14,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Protocol
+
+    class Instrumented(Protocol):
+        """What `instrument` was given of a server, and what it found there."""
+
+        name: str
+        #: Whether the values of arguments are recorded.
+        arguments: bool
+        #: Whether a crash is shown with its stack trace.
+        traceback: bool
+
 
 log = logging.getLogger("logspool.mcp")
 
@@ -63,14 +73,11 @@ class ToolCall:
 
     def __init__(
         self,
+        server: Instrumented,
         tool: object,
         arguments: object,
         ids: dict[str, object],
         traceparent: object,
-        server: str,
-        *,
-        values: bool,
-        traceback: bool,
         outcome: Callable[[Any], tuple[bool, int | None]],
     ) -> None:
         # A tool call is rare, and finds the processor's caches cold: each function and object that is touched here counts.
@@ -81,14 +88,14 @@ class ToolCall:
         ):  # the active span is the nearer one, and the core reads it itself
             ids.update(trace_ids(traceparent))
         self._ids = ids
-        fields: dict[str, Any] = {"server": server}
+        fields: dict[str, Any] = {"server": server.name}
         self._fields = fields
         if isinstance(arguments, dict):
             names = list(arguments)
             fields["argument_keys"] = names if len(names) <= ARGUMENT_KEYS else names[:ARGUMENT_KEYS]
-            if values:
+            if server.arguments:
                 fields["arguments"] = arguments
-        self._outcome, self._traceback = outcome, traceback
+        self._outcome, self._traceback = outcome, server.traceback
         self.noted: BaseException | None = None
         self.result: Any = None
 
@@ -128,7 +135,7 @@ class ToolCall:
 
     def _failed(self, took: int, error: BaseException | None) -> None:
         # A call that was cancelled did not fail by itself.
-        cancelled = error is not None and not isinstance(error, Exception)
+        cancelled = error is not None and not isinstance(error, (Exception, SystemExit, KeyboardInterrupt))
         cause = _cause(error if error is not None else self.noted)
         name = type(cause).__name__ if cause is not None else "ToolError"
         log.log(

@@ -79,28 +79,8 @@ class _Instrumented:
 
     def first_message(self) -> None:
         # uvicorn puts its handlers up when the server starts, after `instrument`.
-        if self.taking_over:
-            self.taking_over = False
-            _terminal.take_over()
-
-    def call(
-        self,
-        tool: object,
-        arguments: object,
-        ids: dict[str, object],
-        traceparent: object,
-        outcome: Callable[[Any], tuple[bool, int | None]],
-    ) -> ToolCall:
-        return ToolCall(
-            tool,
-            arguments,
-            ids,
-            traceparent,
-            self.name,
-            values=self.arguments,
-            traceback=self.traceback,
-            outcome=outcome,
-        )
+        self.taking_over = False
+        _terminal.take_over()
 
 
 def _low_level(server: object) -> Any:
@@ -119,6 +99,14 @@ def _low_level(server: object) -> Any:
     )
 
 
+def _size(to_json: Callable[..., bytes], result: object, **options: bool) -> int | None:
+    """Bytes of it as JSON; None where it cannot be written as such: a lone surrogate, say."""
+    try:
+        return len(to_json(result, **options))
+    except Exception:
+        return None
+
+
 # -- version 2 of the official SDK, which has middleware ----------------------------------------------------------------
 
 
@@ -126,16 +114,18 @@ def _version_2(low: Any, here: _Instrumented) -> None:
     from pydantic_core import to_json  # the SDK needs pydantic itself
 
     def outcome(result: Any) -> tuple[bool, int | None]:
-        return isinstance(result, dict) and result.get("isError") is True, len(to_json(result, by_alias=True))
+        failed = isinstance(result, dict) and result.get("isError") is True
+        return failed, _size(to_json, result, by_alias=True)
 
     async def tool_calls(ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:
-        here.first_message()
+        if here.taking_over:
+            here.first_message()
         if ctx.method != "tools/call" or ctx.request_id is None:
             return await call_next(ctx)
         tool, arguments = arguments_of(ctx.params)
         ids = _sessions.ids(getattr(ctx.session, "_connection", None), ctx.request, ctx.request_id)
         meta = ctx.meta
-        with here.call(tool, arguments, ids, meta.get("traceparent") if meta else None, outcome) as call:
+        with ToolCall(here, tool, arguments, ids, meta.get("traceparent") if meta else None, outcome) as call:
             call.result = result = await call_next(ctx)
         return result
 
@@ -164,11 +154,12 @@ def _version_1(low: Any, here: _Instrumented) -> None:
 
     def outcome(result: Any) -> tuple[bool, int | None]:
         body = getattr(result, "root", result)
-        return getattr(body, "isError", False) is True, len(to_json(body, by_alias=True, exclude_none=True))
+        return getattr(body, "isError", False) is True, _size(to_json, body, by_alias=True, exclude_none=True)
 
     def watched(handler: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
         async def call_tool(request: Any) -> Any:
-            here.first_message()
+            if here.taking_over:
+                here.first_message()
             context = request_context.get(None)
             ids: dict[str, object] = {}
             meta = None
@@ -176,7 +167,8 @@ def _version_1(low: Any, here: _Instrumented) -> None:
                 ids = _sessions.ids(context.session, getattr(context, "request", None), context.request_id)
                 meta = context.meta
             params = request.params
-            with here.call(params.name, params.arguments, ids, getattr(meta, "traceparent", None), outcome) as call:
+            traceparent = getattr(meta, "traceparent", None)
+            with ToolCall(here, params.name, params.arguments, ids, traceparent, outcome) as call:
                 call.result = result = await handler(request)
             return result
 

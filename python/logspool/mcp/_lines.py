@@ -152,7 +152,7 @@ class Printed(io.TextIOBase):
         """The protocol's stream for the SDK's stdio transport; for everybody else one that makes records, too."""
         frame = sys._getframe(1)
         # Of colorama, rich and others, in front of standard output: who asks them is meant.
-        while frame.f_code.co_name in ("__getattr__", "__getattribute__", "buffer") and frame.f_back is not None:
+        while frame.f_code.co_name in ("__getattr__", "__getattribute__") and frame.f_back is not None:
             frame = frame.f_back
         asks = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         return self._guard.protocol if asks in ("mcp", "fastmcp") else self._bytes

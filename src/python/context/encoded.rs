@@ -24,6 +24,8 @@ const MAX_BYTES: usize = 16 << 10;
 const PUNCTUATION: usize = 4;
 /// Characters of a bound id.
 const MAX_ID: usize = 128;
+/// Bytes of a usual id, with its name.
+const USUAL_ID: usize = 56;
 
 /// A field.
 pub(in crate::python) struct Entry {
@@ -123,7 +125,9 @@ impl Encoded {
         self.entries.iter().any(|entry| entry.escaped == escaped)
     }
 
-    fn finish(&mut self) {
+    fn join_ids(&mut self) {
+        self.joined_ids.clear();
+        self.joined_ids.reserve(self.ids.iter().map(Vec::len).sum());
         for place in EVENT + 1..CATEGORY {
             match place {
                 TRACE_ID => self.trace.0 = self.joined_ids.len(),
@@ -133,6 +137,9 @@ impl Encoded {
             self.joined_ids.extend_from_slice(&self.ids[place]);
         }
         const { assert!(TRACE_ID < SPAN_ID && SPAN_ID < TRACE_FLAGS && TRACE_FLAGS < TOOL) };
+    }
+
+    fn join_fields(&mut self) {
         for entry in &self.entries {
             separate(&mut self.joined, 0);
             entry.write(&mut self.joined);
@@ -212,33 +219,43 @@ impl RecordEncoder {
         }
         encoder.finish();
         for entry in &mut bound.entries {
-            *entry = self.redacted(&encoder, entry);
+            self.redact_entry(&encoder, entry);
         }
         let fixed = self
             .fixed
             .iter()
             .filter(|(escaped, _)| !bound.holds(escaped));
         let fixed: Vec<_> = fixed
-            .map(|(escaped, json)| Entry::new(py, escaped.clone(), json.clone()))
-            .map(|entry| self.redacted(&encoder, &entry))
+            .map(|(escaped, json)| {
+                let mut entry = Entry::new(py, escaped.clone(), json.clone());
+                self.redact_entry(&encoder, &mut entry);
+                entry
+            })
             .collect();
         bound.entries.splice(0..0, fixed);
-        for id in bound.ids.iter_mut().chain([&mut bound.category]) {
-            // Cut by the lines' own limits if it grows.
-            let _ = self.redact_part(&encoder, id, 0);
+        bound.join_ids();
+        // One look for all of them.
+        if self.may_redact(&bound.joined_ids) || self.may_redact(&bound.category) {
+            for id in bound.ids.iter_mut().chain([&mut bound.category]) {
+                // Cut by the lines' own limits if it grows.
+                let _ = self.redact_part(&encoder, id, 0);
+            }
+            bound.join_ids();
         }
-        bound.finish();
+        bound.join_fields();
         bound
     }
 
-    /// A field without what patterns find in it.
-    fn redacted(&self, encoder: &Encoder<'_>, entry: &Entry) -> Entry {
+    /// Takes out of a field what patterns find in it.
+    fn redact_entry(&self, encoder: &Encoder<'_>, entry: &mut Entry) {
         let mut object = vec![b'{'];
         entry.write(&mut object);
         object.push(b'}');
-        let _ = self.redact_part(encoder, &mut object, 0);
-        let (escaped, json) = split(&object);
-        Entry::new(encoder.py, escaped, json)
+        if self.may_redact(&object) {
+            let _ = self.redact_part(encoder, &mut object, 0);
+            let (escaped, json) = split(&object);
+            *entry = Entry::new(encoder.py, escaped, json);
+        }
     }
 }
 
@@ -252,7 +269,10 @@ impl<'py> Encoder<'py> {
         }
         let name = PROMOTED[place];
         let id = &mut encoded.ids[place];
-        id.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        id.reserve(USUAL_ID);
+        for part in [",\"", name, "\":"] {
+            id.extend_from_slice(part.as_bytes());
+        }
         self.write_id(id, name, value);
     }
 
