@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "stats", "error", "fork", "mapping", "wake"],
     &["json"],
     &[
-        "redact", "sample", "collapse", "console", "cut", "payload", "decimal", "recent",
+        "redact", "sample", "collapse", "console", "cut", "payload", "decimal", "recent", "skim",
     ],
     &["report"],
     &["segment", "spool"],
