@@ -106,7 +106,7 @@ test-rust: $(VENV)/requirements.stamp ## the Rust tests, without an interpreter
 	PROPTEST_RNG_SEED=3 cargo test --locked --features failpoints --test crash_model --test crash_races --test fuzz
 
 .PHONY: test-python
-test-python: $(VENV)/wheel.stamp ## the Python tests, on the installed wheel
+test-python: $(VENV)/wheel.stamp .make/failpoints/stamp ## the Python tests, on the installed wheel
 	$(PYTEST) tests/python
 
 .PHONY: test-faults
