@@ -2,7 +2,7 @@
 //!
 //! A program logs the same few `str` objects over and over. The table holds a reference to each, so that an equal pointer
 //! proves that it is the same immutable text: one compare and one copy then stand for type check, UTF-8 and escaping. Text is
-//! entered when it comes for the second time in a row, so that keys made for one record only pass by.
+//! entered when it comes for the second time, so that keys made for one record only pass by.
 #![allow(unsafe_code)]
 
 use pyo3::ffi;
@@ -13,9 +13,11 @@ use super::parts::Role;
 use super::redaction::is_clean;
 use super::verdict::{Mark, Verdicts};
 
-/// Two to a set: a pair that shares a set does not push itself out.
-const WAYS: usize = 2;
-const SETS: usize = 256;
+/// Four to a set: a program's few dozen texts hardly ever push each other out.
+const WAYS: usize = 4;
+const SETS: usize = 128;
+/// Of those that find a full set, one in so many goes in: should more than a set holds be in use, they are not entered all the time.
+const REFUSED: u32 = 16;
 /// Bytes of a fragment, quotes and colon included; longer text is not kept. Copied whole: three vector moves.
 const ROOM: usize = 48;
 
@@ -36,9 +38,13 @@ const _: () = assert!(size_of::<Entry>() == 64);
 
 struct Table {
     sets: [[Entry; WAYS]; SETS],
-    /// The last text of each set that was not found: an address to compare, never followed.
-    seen: [usize; SETS],
+    /// The last texts of each set that were not found: addresses to compare, never followed. As many as may take turns.
+    seen: [[usize; WAYS]; SETS],
+    /// Those that found a full set.
+    refused: u32,
 }
+
+const _: () = assert!(SETS == 1 << 7);
 
 static TABLE: AttachedCell<Table> = AttachedCell::new(Table {
     sets: [const {
@@ -53,14 +59,16 @@ static TABLE: AttachedCell<Table> = AttachedCell::new(Table {
             }
         }; WAYS]
     }; SETS],
-    seen: [0; SETS],
+    seen: [[0; WAYS]; SETS],
+    refused: 0,
 });
 
 #[inline]
 fn set_of(text: *mut ffi::PyObject) -> usize {
-    // Objects are 16 bytes apart at least, most strings 64.
-    let address = text as usize;
-    ((address >> 4) ^ (address >> 10)) % SETS
+    // Objects are 16 bytes apart at least, and constants of a program stand in a row: by the golden ratio they are spread evenly.
+    let mixed = (text as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // Seven bits.
+    (mixed >> 57) as usize
 }
 
 impl Table {
@@ -153,7 +161,15 @@ pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
     let set = set_of(text.as_ptr());
     let address = text.as_ptr() as usize;
     let again = TABLE.with(text.py(), |table| {
-        std::mem::replace(&mut table.seen[set], address) == address
+        let seen = &mut table.seen[set];
+        if !seen.contains(&address) {
+            seen.rotate_right(1);
+            seen[0] = address;
+            return false;
+        }
+        let full = table.sets[set].iter().all(|entry| entry.text.is_some());
+        table.refused = table.refused.wrapping_add(u32::from(full));
+        !full || table.refused % REFUSED == 0
     });
     if !again || plain.len() + 3 > ROOM {
         return;
@@ -176,8 +192,9 @@ pub(super) fn remember(text: Borrowed<'_, '_, PyAny>, plain: &[u8]) {
         bytes,
     };
     let old = TABLE.with(text.py(), |table| {
-        let [first, second] = &mut table.sets[set];
-        std::mem::replace(second, std::mem::replace(first, entry))
+        let ways = &mut table.sets[set];
+        ways.rotate_right(1);
+        std::mem::replace(&mut ways[0], entry)
     });
     // Not within `with`: this may free the text.
     if let Some(old) = old.text {
