@@ -10,6 +10,8 @@ export LOGSPOOL_EXAMPLES=${LOGSPOOL_EXAMPLES:-1000}
 tests=(tests/python/test_exceptions.py tests/python/test_exceptions_kept.py)
 fast=(tests/python/test_fast_differential.py tests/python/test_fast_edges.py tests/python/test_fast_patches.py tests/python/test_fast_safety.py tests/python/test_fast_stdlib.py tests/python/test_noise_differential.py)
 wheel=$(ls dist/logspool-*.whl)
+# What these tests use; the other requirements do not matter here.
+names=(pytest hypothesis opentelemetry-api opentelemetry-sdk)
 
 # On 3.10 pytest brings `exceptiongroup`, which replaces functions of `traceback` unless somebody has set an excepthook. Both must hold.
 unpatched='
@@ -41,13 +43,13 @@ for minor in 10 11 12 13 14 15; do
     place=.make/versions/$version
     requirements=tests/requirements-$version.txt
     [ -f "$requirements" ] || requirements=tests/requirements.txt
-    if ! cmp -s "$requirements" "$place/requirements.txt"; then
-        echo "== Python $version: installing pytest and hypothesis"
+    wanted=$(printf '%s\n' "${names[@]}" | cat - "$requirements")
+    if [ "$wanted" != "$(cat "$place/requirements.txt" 2>/dev/null)" ]; then
+        echo "== Python $version: installing ${names[*]}"
         rm -rf "$place"
         "$python" -m venv "$place"
-        # The pinned versions of these two and what they need; the other requirements do not matter here.
-        "$place/bin/python" -m pip install --quiet --constraint "$requirements" pytest hypothesis
-        cp "$requirements" "$place/requirements.txt"
+        "$place/bin/python" -m pip install --quiet --constraint "$requirements" "${names[@]}"
+        printf '%s\n' "$wanted" >"$place/requirements.txt"
     fi
     "$place/bin/python" -m pip install --quiet --force-reinstall --no-deps --no-index "$wheel"
     echo "== $("$place/bin/python" -VV)"
